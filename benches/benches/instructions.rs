@@ -1,0 +1,121 @@
+//! Instruction counts of the pieces of a request: the same number on every run of the same build.
+#![allow(missing_docs, missing_debug_implementations, clippy::unwrap_used)]
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use costing::{Cost, Markup, PriceSheet, PricedCall, Quantities, price_call};
+use experiments::Experiment;
+use gungraun::prelude::*;
+use http_transport::sse::{SseDecoder, SseLimits};
+use integration_core::Usage;
+use routing::{Plan, RouteRequest, Scratch, Snapshot};
+
+mod fixture;
+
+fn cost_inputs() -> (PriceSheet, Quantities) {
+    (
+        fixture::sheet(),
+        Quantities::from_usage(&fixture::usage()).unwrap(),
+    )
+}
+
+// Four buckets that are not zero, one override that holds.
+#[library_benchmark(setup = cost_inputs)]
+#[bench::four_buckets_one_override()]
+fn cost(inputs: (PriceSheet, Quantities)) -> (Cost, (PriceSheet, Quantities)) {
+    let cost = black_box(&inputs.0)
+        .cost(black_box(&inputs.1), fixture::AT)
+        .unwrap();
+    (black_box(cost), inputs)
+}
+
+fn price_inputs() -> (PriceSheet, Usage) {
+    (fixture::sheet(), fixture::usage())
+}
+
+// From the usage record to cost, markup and charge.
+#[library_benchmark(setup = price_inputs)]
+#[bench::cost_markup_charge()]
+fn price(inputs: (PriceSheet, Usage)) -> (PricedCall, (PriceSheet, Usage)) {
+    let priced = price_call(
+        Some(black_box(&inputs.1)),
+        Some(black_box(&inputs.0)),
+        fixture::AT,
+        Markup::DEFAULT,
+    );
+    (black_box(priced), inputs)
+}
+
+fn router() -> (Snapshot, RouteRequest, Scratch) {
+    let (_, snapshot) = fixture::snapshot();
+    let request = fixture::request();
+    let mut scratch = Scratch::new();
+    // The first decision makes the room that the measured one uses again.
+    assert!(snapshot.decide(&request, &mut scratch).chosen().is_some());
+    (snapshot, request, scratch)
+}
+
+// The choice alone.
+#[library_benchmark(setup = router)]
+#[bench::shipped_catalogue()]
+fn decide(mut inputs: (Snapshot, RouteRequest, Scratch)) -> (bool, (Snapshot, RouteRequest, Scratch)) {
+    let chosen = black_box(&inputs.0)
+        .decide(black_box(&inputs.1), &mut inputs.2)
+        .chosen()
+        .is_some();
+    (black_box(chosen), inputs)
+}
+
+// The choice, every candidate, and the reason for every model refused.
+#[library_benchmark(setup = router)]
+#[bench::shipped_catalogue()]
+fn plan(inputs: (Snapshot, RouteRequest, Scratch)) -> (Plan, (Snapshot, RouteRequest, Scratch)) {
+    (black_box(black_box(&inputs.0).plan(black_box(&inputs.1))), inputs)
+}
+
+#[library_benchmark(setup = fixture::experiment)]
+#[bench::two_arms()]
+fn assign(experiment: Experiment) -> (bool, Experiment) {
+    let assigned = black_box(&experiment)
+        .assign(black_box(fixture::UNIT))
+        .arm
+        .is_some();
+    (black_box(assigned), experiment)
+}
+
+/// A thousand events as a model sends them, in pieces of a network packet's size.
+fn stream() -> Vec<Bytes> {
+    let mut text = String::from(": waiting\n\n");
+    for n in 0..1_000 {
+        text.push_str(&format!(
+            "data: {{\"id\":\"gen-1\",\"object\":\"chat.completion.chunk\",\"model\":\"example/model\",\"choices\":[{{\"index\":0,\
+             \"delta\":{{\"role\":\"assistant\",\"content\":\" word{n}\"}},\"finish_reason\":null}}]}}\n\n"
+        ));
+    }
+    let whole = Bytes::from(text);
+    (0..whole.len())
+        .step_by(1_460)
+        .map(|at| whole.slice(at..(at + 1_460).min(whole.len())))
+        .collect()
+}
+
+#[library_benchmark(setup = stream)]
+#[bench::thousand_events()]
+fn sse(pieces: Vec<Bytes>) -> (usize, SseDecoder, Vec<Bytes>) {
+    let mut decoder = SseDecoder::new(SseLimits::default());
+    let mut events = 0;
+    for piece in &pieces {
+        decoder.feed(piece.clone());
+        while let Some(event) = decoder.next_event().unwrap() {
+            black_box(event.data());
+            events += 1;
+        }
+    }
+    assert_eq!(events, 1_000);
+    (events, decoder, pieces)
+}
+
+library_benchmark_group!(name = request, benchmarks = [assign, decide, plan, cost, price]);
+library_benchmark_group!(name = answer, benchmarks = [sse]);
+main!(library_benchmark_groups = request, answer);

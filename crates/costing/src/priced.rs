@@ -1,0 +1,70 @@
+//! What one call is charged: the provider's figure where it gave one, else ours, else unknown.
+
+use integration_core::Usage;
+use rust_decimal::Decimal;
+
+use crate::charge::{Charge, CostStatus, Markup};
+use crate::cost::Cost;
+use crate::money::Pico;
+use crate::quantity::Quantities;
+use crate::sheet::PriceSheet;
+use crate::time::UtcTime;
+
+/// The charge for a call, and both figures it can come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PricedCall {
+    /// What the call costs and is charged.
+    pub charge: Charge,
+    /// The cost the provider stated, in US dollars, unrounded.
+    pub reported: Option<Decimal>,
+    /// The cost by usage and prices. Kept beside a reported one, to compare.
+    pub computed: Option<Cost>,
+}
+
+/// Prices a call that has ended.
+///
+/// | usage | stated cost | price | status |
+/// | --- | --- | --- | --- |
+/// | none, or without token counts that can be used | no | | `pending` |
+/// | any | yes | | `reported` |
+/// | with token counts | no | for all that was used | `computed` |
+/// | with token counts | no | not for all, or decided per request | `unpriced` |
+///
+/// `at` is the time of the request, which chooses among prices that change with the time of day. The cost is rounded once, to
+/// whole pico-dollars; an amount beyond what [`Pico`] holds is `unpriced`.
+pub fn price_call(
+    usage: Option<&Usage>,
+    sheet: Option<&PriceSheet>,
+    at: UtcTime,
+    markup: Markup,
+) -> PricedCall {
+    let Some(usage) = usage else {
+        return PricedCall {
+            charge: Charge::unknown(markup, CostStatus::Pending),
+            reported: None,
+            computed: None,
+        };
+    };
+    let reported = usage.reported.total();
+    let quantities = Quantities::from_usage(usage);
+    let computed = match (&quantities, sheet) {
+        (Ok(quantities), Some(sheet)) => sheet.cost(quantities, at).ok(),
+        _ => None,
+    };
+    let figure = reported
+        .map(|cost| (cost, CostStatus::Reported))
+        .or_else(|| computed.map(|cost| (cost.total(), CostStatus::Computed)));
+    let charge = match figure {
+        Some((cost, status)) => Pico::from_decimal(cost)
+            .and_then(|cost| Charge::known(cost, markup, status))
+            .unwrap_or_else(|_| Charge::unknown(markup, CostStatus::Unpriced)),
+        None if quantities.is_err() => Charge::unknown(markup, CostStatus::Pending),
+        None => Charge::unknown(markup, CostStatus::Unpriced),
+    };
+    PricedCall {
+        charge,
+        reported,
+        computed,
+    }
+}

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod experiment;
+mod hash;
+
+pub use error::ExperimentError;
+pub use experiment::{Arm, Assignment, Experiment, LayerSlot, Reason};
+pub use hash::{BUCKETS, HASH_VERSION};

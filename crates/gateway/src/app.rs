@@ -1,0 +1,136 @@
+//! The composition root: every part of the gateway, put together once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use costing::{LedgerStore, PriceBook, UtcTime};
+use http_transport::SystemClock;
+use integration_core::{Clock, RequestId};
+use model_catalogue::Catalogue;
+use routing::{Executor, ExecutorConfig, Snapshot};
+use store_sqlite::{OpenError, SqliteStore};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+use crate::upstream::{Mode, Upstreams};
+
+/// Every part of a running gateway.
+#[derive(Debug)]
+pub struct App {
+    /// What it was told.
+    pub settings: Settings,
+    /// The models.
+    pub catalogue: Arc<Catalogue>,
+    /// Their prices.
+    pub prices: Arc<PriceBook>,
+    /// Both, built for decisions.
+    pub snapshot: Snapshot,
+    /// Walks plans.
+    pub executor: Executor,
+    /// The ledger.
+    pub store: Arc<dyn LedgerStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The providers.
+    pub upstreams: Upstreams,
+    draining: AtomicBool,
+    /// Cancelled when running answers must end at once.
+    pub kill: CancellationToken,
+}
+
+/// The catalogue this release ships and the price book over it.
+///
+/// # Errors
+/// If the shipped data cannot be read, which a test of this release rules out.
+pub fn bundled() -> anyhow::Result<(Arc<Catalogue>, Arc<PriceBook>)> {
+    let catalogue = Catalogue::bundled().context("the catalogue of this release cannot be read")?;
+    let (prices, problems) = PriceBook::from_catalogue(&catalogue);
+    for problem in problems {
+        tracing::warn!(%problem, "a price of the catalogue is not understood");
+    }
+    Ok((Arc::new(catalogue), Arc::new(prices)))
+}
+
+impl App {
+    /// Opens the ledger, starts the simulator if there is no key, and puts the parts together.
+    ///
+    /// # Errors
+    /// One sentence about the part that failed: the data directory, the database file, the scenario, the configuration.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let store = SqliteStore::open(&settings.data_dir)?;
+        Self::with_store(settings, Arc::new(store)).await
+    }
+
+    /// Like [`App::start`] for a command that may run beside a gateway: where that one holds the ledger, calls are
+    /// recorded in `cli` below the data directory.
+    ///
+    /// # Errors
+    /// Those of [`App::start`].
+    pub async fn start_beside(settings: Settings) -> anyhow::Result<Self> {
+        let store = match SqliteStore::open(&settings.data_dir) {
+            Err(OpenError::InUse { .. }) => {
+                let beside = settings.data_dir.join("cli");
+                tracing::info!(
+                    "a gateway holds the ledger; this call is recorded in {}",
+                    beside.display()
+                );
+                SqliteStore::open(&beside)?
+            }
+            other => other?,
+        };
+        Self::with_store(settings, Arc::new(store)).await
+    }
+
+    /// Puts the parts together over a ledger that is open already.
+    ///
+    /// # Errors
+    /// Those of [`App::start`] but for the ledger's.
+    pub async fn with_store(settings: Settings, store: Arc<dyn LedgerStore>) -> anyhow::Result<Self> {
+        let (catalogue, prices) = bundled()?;
+        settings.check_models(&catalogue)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let upstreams = Upstreams::connect(&settings, &clock).await?;
+        let config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline());
+        Ok(Self {
+            snapshot: Snapshot::new(&catalogue, &prices),
+            executor: Executor::new(upstreams.clients(), Arc::clone(&clock), config),
+            catalogue,
+            prices,
+            store,
+            clock,
+            upstreams,
+            draining: AtomicBool::new(false),
+            kill: CancellationToken::new(),
+            settings,
+        })
+    }
+
+    /// Where answers come from.
+    pub fn mode(&self) -> Mode {
+        self.upstreams.mode()
+    }
+
+    /// The instant by which prices are read.
+    pub fn utc_now(&self) -> UtcTime {
+        UtcTime::from(self.clock.wall())
+    }
+
+    /// Whether the gateway has been told to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Tells load balancers to look elsewhere.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A new name for a caller's call: time-ordered, unique, minted here and nowhere else.
+///
+/// # Errors
+/// Never in practice: a UUID is a valid name.
+pub fn mint_request_id() -> anyhow::Result<RequestId> {
+    Ok(RequestId::new(uuid::Uuid::now_v7().to_string())?)
+}

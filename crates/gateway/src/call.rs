@@ -1,0 +1,397 @@
+//! From a request body to what is to be done: which models, in which order, under which name in the ledger.
+
+use integration_core::{Capability, CapabilitySet, ChatRequest};
+use routing::{Plan, RouteRequest, Strategy, Target, Task};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::config::AUTO;
+
+/// Why a request cannot be served, before anything is sent.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The HTTP status that says so.
+    pub status: u16,
+    /// A stable word.
+    pub code: &'static str,
+    /// One sentence that says what to do.
+    pub message: String,
+    /// The field at fault.
+    pub param: Option<String>,
+    /// Where no model qualifies: every model and why not.
+    pub plan: Option<Value>,
+}
+
+impl Refused {
+    /// A mistake in the request.
+    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
+        let param = Some(param.into()).filter(|param| !param.is_empty());
+        Self {
+            status: 400,
+            code: "invalid_request",
+            message: message.into(),
+            param,
+            plan: None,
+        }
+    }
+
+    /// A model that does not exist.
+    pub fn unknown_model(message: impl Into<String>) -> Self {
+        let param = Some("model".to_owned());
+        Self {
+            status: 404,
+            code: "model_not_found",
+            message: message.into(),
+            param,
+            plan: None,
+        }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The object `waypost` of a request, or the same from a command line. Every field may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RouteOptions {
+    /// `reasoning`, `coding` or `agentic`: which quality index counts.
+    pub task: Option<String>,
+    /// The least quality on that index.
+    pub min_quality: Option<f64>,
+    /// The most the call may be expected to cost, in US dollars.
+    #[serde(deserialize_with = "decimal")]
+    pub max_cost_usd: Option<Decimal>,
+    /// How long the call may take in all, in milliseconds.
+    pub max_latency_ms: Option<u64>,
+    /// How to order what qualifies.
+    pub strategy: Option<String>,
+    /// Models to try after the first, in order.
+    pub fallbacks: Vec<String>,
+    /// Abilities the model must have beside those the request shows.
+    pub needs: Vec<String>,
+    /// Labels for reports.
+    pub tags: Vec<String>,
+    /// Whose call it is.
+    pub user: Option<String>,
+    /// Whether the answer shall tell how the model was chosen.
+    pub explain: bool,
+    /// Whether free variants may be chosen. They are rate-limited and may train on the prompt.
+    pub allow_free: bool,
+    /// The prompt's size in tokens, instead of an estimate from its length.
+    pub prompt_tokens: Option<u64>,
+    /// The answer's expected size in tokens.
+    pub completion_tokens: Option<u64>,
+}
+
+/// An amount as a JSON string or number. A number is read from its shortest text, so that `0.1` is a tenth.
+fn decimal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    let value: Option<Value> = Option::deserialize(deserializer)?;
+    let text = match &value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(_) => {
+            return Err(serde::de::Error::custom(
+                "an amount in US dollars, such as \"0.01\", is expected",
+            ));
+        }
+    };
+    let amount = Decimal::from_str_exact(&text).or_else(|_| Decimal::from_scientific(&text));
+    amount
+        .ok()
+        .filter(|amount| !amount.is_sign_negative())
+        .map(Some)
+        .ok_or_else(|| serde::de::Error::custom("an amount in US dollars, such as \"0.01\", is expected"))
+}
+
+/// A request body, read.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Body {
+    /// What is asked.
+    pub request: ChatRequest,
+    /// Whether the answer is wanted piece by piece.
+    pub stream: bool,
+    /// What the caller wants of the gateway.
+    pub options: RouteOptions,
+}
+
+impl Body {
+    /// A body put together by hand.
+    pub fn new(request: ChatRequest, stream: bool, options: RouteOptions) -> Self {
+        Self {
+            request,
+            stream,
+            options,
+        }
+    }
+
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// One sentence that names the field at fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let mut request: ChatRequest = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner();
+            if inner.is_syntax() || inner.is_eof() {
+                return Refused::invalid("", format!("the body is not JSON: {inner}"));
+            }
+            let path = path.trim_matches('.').to_owned();
+            let at = if path.is_empty() {
+                String::new()
+            } else {
+                format!("`{path}`: ")
+            };
+            Refused::invalid(path, format!("{at}{inner}"))
+        })?;
+        json.end()
+            .map_err(|error| Refused::invalid("", format!("the body is not JSON: {error}")))?;
+        if request.messages.is_empty() {
+            return Err(Refused::invalid(
+                "messages",
+                "`messages` is empty; send at least one message",
+            ));
+        }
+        let stream = match request.extra.remove("stream") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(stream)) => stream,
+            Some(_) => return Err(Refused::invalid("stream", "`stream` must be true or false")),
+        };
+        // Usage is always reported; there is nothing to pass on.
+        request.extra.remove("stream_options");
+        let options = match request.extra.remove("waypost") {
+            None | Some(Value::Null) => RouteOptions::default(),
+            Some(value) => serde_path_to_error::deserialize(value).map_err(|error| {
+                let path = format!("waypost.{}", error.path());
+                let message = format!("`{}`: {}", path.trim_end_matches('.'), error.inner());
+                Refused::invalid(path.trim_end_matches(".."), message)
+            })?,
+        };
+        if let Some(field) = ["base_url", "api_base", "api_key"]
+            .iter()
+            .find(|field| request.extra.contains_key(**field))
+        {
+            return Err(Refused::invalid(
+                *field,
+                format!("`{field}` is the gateway's to set, not the request's"),
+            ));
+        }
+        Ok(Self {
+            request,
+            stream,
+            options,
+        })
+    }
+}
+
+/// What is to be done with a request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Prepared {
+    /// Which models to try, in order. Never empty.
+    pub targets: Vec<Target>,
+    /// The task, where the gateway chose by one.
+    pub task: Option<Task>,
+    /// How the model was chosen, where the gateway chose.
+    pub plan: Option<Plan>,
+}
+
+/// Builds the routing request from the options and, where there is one, the chat request.
+///
+/// # Errors
+/// [`Refused`] for an unknown task, capability or strategy, or a number out of range.
+pub fn route_request(
+    app: &App,
+    options: &RouteOptions,
+    chat: Option<&ChatRequest>,
+    default_quality: Option<f64>,
+) -> Result<RouteRequest, Refused> {
+    let task = match &options.task {
+        Some(task) => task
+            .parse()
+            .map_err(|e: routing::UnknownTask| Refused::invalid("waypost.task", e.to_string()))?,
+        None => app.settings.task,
+    };
+    let mut route = RouteRequest::new(task, app.utc_now());
+    route.markup = app.settings.markup;
+    route.min_quality = options.min_quality.or(default_quality);
+    if route.min_quality.is_some_and(|quality| !quality.is_finite()) {
+        return Err(Refused::invalid(
+            "waypost.min_quality",
+            "`min_quality` must be a number",
+        ));
+    }
+    route.needs = needs(&options.needs)?;
+    if let Some(strategy) = &options.strategy {
+        route.strategy = strategy
+            .parse::<Strategy>()
+            .map_err(|e| Refused::invalid("waypost.strategy", e.to_string()))?;
+    }
+    route.max_cost = options.max_cost_usd;
+    route.allow_free = options.allow_free;
+    if let Some(chat) = chat {
+        route.needs = route.needs.union(chat.needs());
+        route.prompt_tokens = estimate_prompt_tokens(chat);
+        if let Some(limit) = chat.completion_limit() {
+            route.completion_tokens = route.completion_tokens.min(limit);
+        }
+        route.context = Some(
+            route
+                .prompt_tokens
+                .saturating_add(chat.completion_limit().unwrap_or(0)),
+        );
+    }
+    if let Some(tokens) = options.prompt_tokens {
+        route.prompt_tokens = tokens;
+    }
+    if let Some(tokens) = options.completion_tokens {
+        route.completion_tokens = tokens;
+    }
+    Ok(route)
+}
+
+/// The set of capabilities with these names.
+///
+/// # Errors
+/// [`Refused`] lists the names there are.
+pub fn needs(names: &[String]) -> Result<CapabilitySet, Refused> {
+    names
+        .iter()
+        .map(|name| {
+            name.trim()
+                .parse::<Capability>()
+                .map_err(|e| Refused::invalid("waypost.needs", e.to_string()))
+        })
+        .collect()
+}
+
+/// A prompt's size in tokens before any tokenizer has seen it: a token for every three bytes of text, rounded up, which
+/// is more than common tokenizers make of it, and four a message.
+pub fn estimate_prompt_tokens(request: &ChatRequest) -> u64 {
+    let text = u64::try_from(request.text_bytes())
+        .unwrap_or(u64::MAX)
+        .div_ceil(3);
+    let messages = u64::try_from(request.messages.len()).unwrap_or(u64::MAX);
+    text.saturating_add(messages.saturating_mul(4))
+}
+
+/// Decides which models a request goes to.
+///
+/// # Errors
+/// [`Refused`] where the model is unknown, cannot serve the request, or none qualifies.
+pub fn prepare(app: &App, body: &Body) -> Result<Prepared, Refused> {
+    let named = body.request.model.as_str();
+    let route = if named == AUTO {
+        route_request(
+            app,
+            &body.options,
+            Some(&body.request),
+            Some(app.settings.min_quality),
+        )?
+    } else {
+        route_request(app, &body.options, Some(&body.request), None)?
+    };
+    if named == AUTO {
+        let plan = app.snapshot.plan(&route);
+        if plan.candidates.is_empty() {
+            return Err(no_model_qualifies(&plan, &route));
+        }
+        let mut targets: Vec<Target> = plan
+            .candidates
+            .iter()
+            .map(|candidate| candidate.target.clone())
+            .collect();
+        if !body.options.fallbacks.is_empty() {
+            targets.truncate(1);
+            append(app, &route, &mut targets, &body.options.fallbacks)?;
+        }
+        return Ok(Prepared {
+            targets,
+            task: Some(route.task),
+            plan: Some(plan),
+        });
+    }
+    let mut targets = Vec::new();
+    append(app, &route, &mut targets, std::slice::from_ref(&named.to_owned()))?;
+    let configured = || app.settings.fallbacks.get(named).cloned().unwrap_or_default();
+    let chain = if body.options.fallbacks.is_empty() {
+        configured()
+    } else {
+        body.options.fallbacks.clone()
+    };
+    append(app, &route, &mut targets, &chain)?;
+    Ok(Prepared {
+        targets,
+        task: None,
+        plan: None,
+    })
+}
+
+/// Adds named models, each held against the request.
+fn append(
+    app: &App,
+    route: &RouteRequest,
+    targets: &mut Vec<Target>,
+    names: &[String],
+) -> Result<(), Refused> {
+    for name in names {
+        let target = resolve(app, name)?;
+        if let Some(refusal) = app.snapshot.check_explicit(&target.model, route) {
+            let message = format!("'{name}' cannot serve this request: {}", refusal.detail);
+            return Err(Refused {
+                code: refusal.reason.as_str(),
+                ..Refused::invalid("model", message)
+            });
+        }
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    Ok(())
+}
+
+/// Finds a model by its catalogue id, a dated name, or an alias of the configuration. A routing suffix (`:nitro`,
+/// `:floor`) is kept for the provider.
+///
+/// # Errors
+/// [`Refused`] if there is none.
+pub fn resolve(app: &App, name: &str) -> Result<Target, Refused> {
+    let name = app.settings.aliases.get(name).map_or(name, String::as_str);
+    let known = app.catalogue.resolve(name).ok_or_else(|| {
+        Refused::unknown_model(format!(
+            "there is no model '{}'; `waypost models` or GET /v1/models lists those there are",
+            name.chars().take(100).collect::<String>()
+        ))
+    })?;
+    Ok(Target::new(app.catalogue.provider().clone(), known.id.clone()))
+}
+
+/// Says that no model qualifies, and how far the best one is.
+pub fn no_model_qualifies(plan: &Plan, route: &RouteRequest) -> Refused {
+    let best = match &plan.best_quality {
+        Some((model, quality)) => format!("the best one, {model}, scores {quality}"),
+        None => "no model with a known quality fits the other conditions".to_owned(),
+    };
+    let threshold = route
+        .min_quality
+        .map_or_else(String::new, |quality| format!(" with quality {quality} or more"));
+    Refused {
+        status: 404,
+        code: "no_model_qualifies",
+        message: format!("no model qualifies for {}{threshold}: {best}", plan.task.as_str()),
+        param: Some("waypost".to_owned()),
+        plan: serde_json::to_value(plan).ok(),
+    }
+}

@@ -1,0 +1,134 @@
+//! `waypost chat`.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures_util::StreamExt;
+use integration_core::chat::{ChatFold, Message};
+use integration_core::{ChatRequest, ModelId, StreamEvent};
+use routing::Call;
+use serde_json::{Value, json};
+
+use super::{Outcome, print_json};
+use crate::app::{App, mint_request_id};
+use crate::call::{Body, RouteOptions, prepare};
+use crate::cli::ChatArgs;
+use crate::config::{AUTO, Settings};
+use crate::environment::Environment;
+use crate::http::{call_explanation, call_record};
+use crate::ledger::LedgerGate;
+use crate::report;
+use crate::upstream::Mode;
+
+pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Outcome> {
+    let app = App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?;
+    let body = body(args)?;
+    let prepared = prepare(&app, &body)?;
+    let id = mint_request_id()?;
+    let record = call_record(&app, &id, &body, &prepared);
+    let call = Call {
+        id,
+        targets: &prepared.targets,
+        request: &body.request,
+        headers: Vec::new(),
+        deadline: None,
+        gate: Arc::new(LedgerGate(Arc::clone(&record))),
+    };
+    let mut failure = None;
+    let mut fold = ChatFold::new();
+    match app.executor.stream(call).await {
+        Err(exhausted) => failure = Some(exhausted.error),
+        Ok(mut streamed) => {
+            let mut out = std::io::stdout().lock();
+            while let Some(event) = streamed.stream.next().await {
+                match event {
+                    Err(error) => failure = Some(error),
+                    Ok(event) => {
+                        if let (StreamEvent::Content { text, .. }, false) = (&event, args.json) {
+                            out.write_all(text.as_bytes())?;
+                            out.flush()?;
+                        }
+                        fold.push(event)?;
+                    }
+                }
+            }
+            if !args.json {
+                writeln!(out)?;
+            }
+        }
+    }
+    record.written().await;
+    let plan = call_explanation(&body, &prepared);
+    let waypost = report::waypost(&record, app.mode(), app.prices.id(), plan.as_ref());
+    let outcome = if failure.is_some() {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    };
+    if args.json {
+        let text = fold.finish().map(|response| response.text());
+        let error = failure.map(|error| json!({ "kind": error.kind().as_str(), "message": error.message() }));
+        print_json(&json!({ "text": text, "error": error, "waypost": waypost }))?;
+    } else {
+        if let Some(error) = failure {
+            eprintln!("waypost: {error}");
+        }
+        summary(&app, &waypost);
+    }
+    app.upstreams.shutdown().await;
+    Ok(outcome)
+}
+
+fn body(args: &ChatArgs) -> anyhow::Result<Body> {
+    let model = args.model.as_deref().unwrap_or(AUTO);
+    let model = ModelId::new(model).with_context(|| format!("'{model}' is not a model's name"))?;
+    let mut request = ChatRequest::new(model, vec![Message::user(args.prompt.as_str())]);
+    request.max_tokens = args.max_tokens;
+    let mut options = RouteOptions::default();
+    options.task.clone_from(&args.task);
+    options.min_quality = args.min_quality;
+    options.max_cost_usd = args.max_cost;
+    options.strategy.clone_from(&args.strategy);
+    options.explain = args.explain;
+    Ok(Body::new(request, true, options))
+}
+
+/// What it was and what it cost, on standard error, so that the answer alone can be piped on.
+fn summary(app: &App, waypost: &Value) {
+    let text = |name: &str| waypost[name].as_str().unwrap_or("unknown").to_owned();
+    eprintln!();
+    for attempt in waypost["attempts"].as_array().into_iter().flatten() {
+        if let Some(message) = attempt["error"]["message"].as_str() {
+            eprintln!(
+                "{} failed: {message}",
+                attempt["model"].as_str().unwrap_or_default()
+            );
+        }
+    }
+    if let Some(plan) = waypost["plan"].as_object() {
+        for candidate in plan["candidates"].as_array().into_iter().flatten().take(5) {
+            eprintln!(
+                "candidate {}: quality {}, expected cost ${}",
+                candidate["model"].as_str().unwrap_or_default(),
+                candidate["quality"],
+                candidate["expected_cost_usd"].as_str().unwrap_or_default(),
+            );
+        }
+        let refused = plan["refused"].as_array().map_or(0, Vec::len);
+        eprintln!("{refused} models refused; `waypost best-model --explain` shows why");
+    }
+    let simulated = if app.mode() == Mode::Simulated {
+        " (SIMULATED, nothing was paid)"
+    } else {
+        ""
+    };
+    eprintln!(
+        "{}: cost ${} + markup ${} = charge ${}, {}{simulated}",
+        text("model"),
+        text("cost_usd"),
+        text("markup_usd"),
+        text("charge_usd"),
+        text("status"),
+    );
+}

@@ -1,0 +1,145 @@
+//! The commands, one file each. Everything the gateway prints is printed here.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where a command talks to the person who runs it"
+)]
+
+mod best_model;
+mod chat;
+mod health;
+mod models;
+mod price;
+mod serve;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+pub use self::models::model_json;
+use crate::call::Refused;
+use crate::cli::{Cli, Command};
+use crate::environment::Environment;
+
+/// How a command ends. Exhaustive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done: exit code 0.
+    Done,
+    /// Not done, and it has said why: exit code 1.
+    Failed,
+}
+
+/// A mistake in how a command was called: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
+
+/// Runs a command and prints its error, if any, as one line.
+pub fn run(cli: Cli) -> ExitCode {
+    match execute(cli) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("waypost: {error:#}");
+            let wrong_usage = error.is::<WrongUsage>()
+                || error
+                    .downcast_ref::<Refused>()
+                    .is_some_and(|refused| refused.code != "no_model_qualifies");
+            ExitCode::from(if wrong_usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<Outcome> {
+    let env = Environment::load(Path::new(".env"))?;
+    match cli.command {
+        Command::Serve(args) => {
+            log(&env, "info");
+            runtime()?.block_on(serve::run(&args, &env))
+        }
+        Command::Chat(args) => {
+            log(&env, "warn,gateway=info");
+            runtime()?.block_on(chat::run(&args, &env))
+        }
+        Command::Health(args) => {
+            log(&env, "warn");
+            runtime()?.block_on(health::run(&args, &env))
+        }
+        Command::BestModel(args) => {
+            log(&env, "warn");
+            best_model::run(&args, &env)
+        }
+        Command::Models(args) => {
+            log(&env, "warn");
+            models::run(&args, &env)
+        }
+        Command::Price(args) => {
+            log(&env, "warn");
+            price::run(&args, &env)
+        }
+        Command::Other(words) => Err(other(words.first().map(String::as_str).unwrap_or_default())),
+    }
+}
+
+/// Names that are promised and not built yet, and names that do not exist.
+fn other(name: &str) -> anyhow::Error {
+    const RESERVED: [&str; 7] = [
+        "compare",
+        "report",
+        "reconcile",
+        "verify",
+        "experiment",
+        "replay",
+        "keys",
+    ];
+    let message = if RESERVED.contains(&name) {
+        format!("`{name}` is a reserved name and not built yet; `waypost --help` lists what is there")
+    } else {
+        format!("there is no command '{name}'; `waypost --help` lists what is there")
+    };
+    WrongUsage(message).into()
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")
+}
+
+/// Logs go to standard error; what a command answers goes to standard output.
+fn log(env: &Environment, default: &str) {
+    let filter = env.get("RUST_LOG").unwrap_or_else(|| default.to_owned());
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new(default));
+    // A second subscriber in one process (tests) is refused, which is as well.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .try_init();
+}
+
+/// Prints JSON, indented for people and readable by programs.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// An amount per token as an amount per million tokens, for people.
+fn per_million(rate: Option<rust_decimal::Decimal>) -> String {
+    rate.and_then(|rate| rate.checked_mul(rust_decimal::Decimal::from(1_000_000)))
+        .map_or_else(|| "–".to_owned(), |amount| amount.normalize().to_string())
+}
+
+/// A table without lines, as wide as its content.
+fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.iter().copied());
+    table
+}

@@ -1,0 +1,280 @@
+//! What the gateway is told: the command line before the environment before `waypost.toml` before the defaults.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use costing::Markup;
+use integration_core::Secret;
+use model_catalogue::Catalogue;
+use routing::Task;
+use serde::Deserialize;
+
+use crate::environment::Environment;
+
+/// The model name that asks the gateway to choose.
+pub const AUTO: &str = "waypost/auto";
+
+/// The file `waypost.toml`. Every key may be left out; an unknown key is an error.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConfigFile {
+    /// Where to listen, `127.0.0.1:8000` if absent.
+    pub listen: Option<String>,
+    /// Where the ledger is kept, `waypost-data` if absent.
+    pub data_dir: Option<PathBuf>,
+    /// The base URL of OpenRouter or of something that speaks like it.
+    pub base_url: Option<String>,
+    /// The markup on every cost, in basis points; 1000 (10 %) if absent.
+    pub markup_bps: Option<u32>,
+    /// Names of the caller's own for models: `fast = "openai/gpt-4o-mini"`.
+    pub aliases: BTreeMap<String, String>,
+    /// What to try after a model that a caller names: `"openai/gpt-4o" = ["anthropic/claude-sonnet-5"]`.
+    pub fallbacks: BTreeMap<String, Vec<String>>,
+    /// How `waypost/auto` chooses where the request does not say.
+    pub routing: RoutingConfig,
+    /// Bounds.
+    pub limits: LimitsConfig,
+    /// The simulated upstream that is used until there is a key.
+    pub simulator: SimulatorSettings,
+}
+
+/// How `waypost/auto` chooses where the request does not say.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RoutingConfig {
+    /// The task, by which quality is measured.
+    pub task: String,
+    /// The least quality, on the task's index.
+    pub min_quality: f64,
+}
+
+impl Default for RoutingConfig {
+    fn default() -> Self {
+        Self {
+            task: Task::Reasoning.as_str().to_owned(),
+            min_quality: 40.0,
+        }
+    }
+}
+
+/// Bounds on one call and on the server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LimitsConfig {
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// The most models tried for one call.
+    pub max_attempts: u16,
+    /// How long one call may take in all, in seconds.
+    pub call_seconds: u64,
+    /// How long running answers may go on once the gateway is told to stop, in seconds.
+    pub drain_seconds: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 32 * 1024 * 1024,
+            max_attempts: 4,
+            call_seconds: 600,
+            drain_seconds: 30,
+        }
+    }
+}
+
+/// The simulated upstream.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SimulatorSettings {
+    /// The seed of its answers.
+    pub seed: u64,
+    /// A scenario file with its failures.
+    pub scenario: Option<PathBuf>,
+    /// Whether it answers at once instead of at a real model's pace.
+    pub instant: bool,
+}
+
+impl Default for SimulatorSettings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            scenario: None,
+            instant: false,
+        }
+    }
+}
+
+/// What the command line says; what is `None` is left to the environment, the file and the defaults.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Overrides {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--simulate`.
+    pub simulate: bool,
+}
+
+/// Everything resolved.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the ledger is kept.
+    pub data_dir: PathBuf,
+    /// The base URL of the provider; its own default if `None`.
+    pub base_url: Option<String>,
+    /// The provider's key; `None` in simulated mode.
+    pub api_key: Option<Secret>,
+    /// What a caller must present; `None` lets everybody on this machine in.
+    pub admin_key: Option<Secret>,
+    /// The markup.
+    pub markup: Markup,
+    /// The caller's own names for models.
+    pub aliases: BTreeMap<String, String>,
+    /// What to try after a named model.
+    pub fallbacks: BTreeMap<String, Vec<String>>,
+    /// The task of `waypost/auto`.
+    pub task: Task,
+    /// The least quality of `waypost/auto`.
+    pub min_quality: f64,
+    /// Bounds.
+    pub limits: LimitsConfig,
+    /// The simulated upstream.
+    pub simulator: SimulatorSettings,
+    /// How the provider is to see us.
+    pub app: (Option<String>, Option<String>),
+}
+
+impl Settings {
+    /// Resolves everything.
+    ///
+    /// # Errors
+    /// One sentence that names the setting, where it came from, and what it may be.
+    pub fn resolve(overrides: &Overrides, env: &Environment) -> anyhow::Result<Self> {
+        let file = ConfigFile::find(overrides.config.as_deref(), env)?;
+        let listen = overrides
+            .listen
+            .clone()
+            .or_else(|| env.get("WAYPOST_LISTEN"))
+            .or(file.listen)
+            .unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+        let listen: SocketAddr = listen
+            .replace("localhost:", "127.0.0.1:")
+            .parse()
+            .with_context(|| {
+                format!("'{listen}' is not an address to listen on; give one like 127.0.0.1:8000")
+            })?;
+        let data_dir = overrides
+            .data_dir
+            .clone()
+            .or_else(|| env.get("WAYPOST_DATA_DIR").map(PathBuf::from))
+            .or(file.data_dir)
+            .unwrap_or_else(|| PathBuf::from("waypost-data"));
+        let secret = |name: &str| -> anyhow::Result<Option<Secret>> {
+            env.get(name)
+                .map(|value| Secret::new(value).with_context(|| format!("{name} is not usable")))
+                .transpose()
+        };
+        let api_key = if overrides.simulate {
+            None
+        } else {
+            secret("OPENROUTER_API_KEY")?
+        };
+        let admin_key = secret("WAYPOST_ADMIN_KEY")?;
+        if admin_key.is_none() && !listen.ip().is_loopback() {
+            bail!(
+                "{listen} can be reached from other machines and no key is set; set WAYPOST_ADMIN_KEY (callers then \
+                 send it as their API key) or listen on 127.0.0.1"
+            );
+        }
+        let min_quality = file.routing.min_quality;
+        if !min_quality.is_finite() {
+            bail!("routing.min_quality must be a number");
+        }
+        if file.limits.max_attempts == 0 || file.limits.call_seconds == 0 || file.limits.max_body_bytes == 0 {
+            bail!("limits.max_attempts, limits.call_seconds and limits.max_body_bytes must be at least 1");
+        }
+        Ok(Self {
+            listen,
+            data_dir,
+            base_url: env.get("OPENROUTER_BASE_URL").or(file.base_url),
+            api_key,
+            admin_key,
+            markup: file.markup_bps.map_or(Markup::DEFAULT, Markup::from_bps),
+            aliases: file.aliases,
+            fallbacks: file.fallbacks,
+            task: file
+                .routing
+                .task
+                .parse()
+                .context("routing.task of the configuration is unknown")?,
+            min_quality,
+            limits: file.limits,
+            simulator: file.simulator,
+            app: (env.get("OPENROUTER_APP_NAME"), env.get("OPENROUTER_SITE_URL")),
+        })
+    }
+
+    /// How long one call may take in all.
+    pub fn call_deadline(&self) -> Duration {
+        Duration::from_secs(self.limits.call_seconds)
+    }
+
+    /// Holds aliases and fallbacks against the catalogue, so that a typing error shows at the start and not at a call.
+    ///
+    /// # Errors
+    /// Names the first entry that points nowhere.
+    pub fn check_models(&self, catalogue: &Catalogue) -> anyhow::Result<()> {
+        for (alias, model) in &self.aliases {
+            if alias == AUTO {
+                bail!("the alias '{AUTO}' is taken: it asks the gateway to choose");
+            }
+            if catalogue.resolve(model).is_none() {
+                bail!(
+                    "the alias '{alias}' points to '{model}', which is not in the catalogue; `waypost models` lists it"
+                );
+            }
+        }
+        for (model, chain) in &self.fallbacks {
+            for name in std::iter::once(model).chain(chain) {
+                if catalogue.resolve(name).is_none() && !self.aliases.contains_key(name) {
+                    bail!(
+                        "the fallbacks of '{model}' name '{name}', which is not in the catalogue; `waypost models` lists it"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ConfigFile {
+    fn find(explicit: Option<&Path>, env: &Environment) -> anyhow::Result<Self> {
+        let named = explicit
+            .map(Path::to_owned)
+            .or_else(|| env.get("WAYPOST_CONFIG").map(PathBuf::from));
+        match named {
+            Some(path) => Self::read(&path),
+            None if Path::new("waypost.toml").exists() => Self::read(Path::new("waypost.toml")),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", path.display()))
+    }
+}

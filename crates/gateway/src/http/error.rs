@@ -1,0 +1,135 @@
+//! Errors in OpenAI's shape, with what the gateway knows beside it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use integration_core::{Error, ErrorKind};
+use serde_json::{Map, Value, json};
+
+use crate::call::Refused;
+
+/// An error as a caller sees it: typed and rebuilt, never an upstream's own text as it came.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: u16,
+    code: String,
+    message: String,
+    param: Option<String>,
+    retry_after: Option<u64>,
+    waypost: Map<String, Value>,
+}
+
+impl ApiError {
+    /// An error with a status, a stable word and one sentence.
+    pub fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            param: None,
+            retry_after: None,
+            waypost: Map::new(),
+        }
+    }
+
+    /// The error of a call that no model answered.
+    pub fn of_call(error: &Error) -> Self {
+        let kind = error.kind();
+        let mut api = Self::new(status_of(kind), kind.as_str(), sentence(error));
+        api.retry_after = error.retry_after().map(|wait| wait.as_secs().max(1));
+        api
+    }
+
+    /// Adds what the gateway knows of the call.
+    #[must_use]
+    pub fn with_waypost(mut self, waypost: Value) -> Self {
+        if let Value::Object(fields) = waypost {
+            self.waypost.extend(fields);
+        }
+        self
+    }
+
+    /// The object `error` of the body.
+    pub fn object(&self) -> Value {
+        let kind = match self.status {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        };
+        json!({ "message": self.message, "type": kind, "code": self.code, "param": self.param })
+    }
+}
+
+/// The HTTP status that tells a caller what happened.
+fn status_of(kind: ErrorKind) -> u16 {
+    match kind {
+        ErrorKind::Auth => 401,
+        ErrorKind::Billing => 402,
+        ErrorKind::PermissionDenied | ErrorKind::ContentFiltered => 403,
+        ErrorKind::ModelNotFound | ErrorKind::NoRoute => 404,
+        ErrorKind::ContextLength | ErrorKind::InvalidRequest | ErrorKind::Unsupported => 400,
+        ErrorKind::PayloadTooLarge => 413,
+        ErrorKind::RateLimited => 429,
+        ErrorKind::Cancelled => 499,
+        ErrorKind::Config | ErrorKind::Overloaded => 503,
+        ErrorKind::Timeout => 504,
+        _ => 502,
+    }
+}
+
+/// What happened and, where the operator can mend it, how.
+fn sentence(error: &Error) -> String {
+    let what = error.message();
+    let provider = error
+        .provider()
+        .map_or("the provider", integration_core::ProviderId::as_str);
+    match error.kind() {
+        ErrorKind::Auth => {
+            format!(
+                "{provider} refuses the gateway's key ({what}); set OPENROUTER_API_KEY to a valid one and restart"
+            )
+        }
+        ErrorKind::Billing => {
+            format!("{provider} takes no further calls on this account ({what}); add credit there")
+        }
+        ErrorKind::Transport => {
+            format!("{provider} cannot be reached ({what}); check the network and OPENROUTER_BASE_URL")
+        }
+        _ => what.to_owned(),
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let mut api = Self::new(refused.status, refused.code, refused.message);
+        api.param = refused.param;
+        if let Some(plan) = refused.plan {
+            api.waypost.insert("plan".to_owned(), plan);
+        }
+        api
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": self.object() });
+        if !self.waypost.is_empty() {
+            body["waypost"] = Value::Object(self.waypost);
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let mut response = (status, axum::Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        } else if self.status >= 500 {
+            // The gateway has tried every model it may; a client library that tries again only multiplies the calls.
+            response
+                .headers_mut()
+                .insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        response
+    }
+}

@@ -1,0 +1,64 @@
+//! Which model now, and why.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+
+use super::ApiError;
+use crate::app::App;
+use crate::call::{Refused, RouteOptions, no_model_qualifies, route_request};
+
+/// `GET /v1/routing/best-model?task=reasoning&min_quality=50&needs=tools,vision&context=100000&max_price=5&allow_free=true`
+pub(super) async fn best_model(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    match answer(&app, query.as_deref().unwrap_or_default()) {
+        Ok(response) => response,
+        Err(refused) => ApiError::from(refused).into_response(),
+    }
+}
+
+fn answer(app: &App, query: &str) -> Result<Response, Refused> {
+    let mut options = RouteOptions::default();
+    let (mut context, mut max_price) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<Option<T>, Refused> {
+            let refused = || Refused::invalid(name, format!("`{name}` must be a number, not '{value}'"));
+            value.parse().map(Some).map_err(|_| refused())
+        }
+        match &*name {
+            "task" => options.task = Some(value.into_owned()),
+            "min_quality" => options.min_quality = number(&name, &value)?,
+            "needs" => options.needs = value.split(',').map(str::to_owned).collect(),
+            "strategy" => options.strategy = Some(value.into_owned()),
+            "max_cost_usd" => options.max_cost_usd = number(&name, &value)?,
+            "prompt_tokens" => options.prompt_tokens = number(&name, &value)?,
+            "completion_tokens" => options.completion_tokens = number(&name, &value)?,
+            "allow_free" => options.allow_free = matches!(&*value, "true" | "1"),
+            "context" => context = number(&name, &value)?,
+            "max_price" => max_price = number(&name, &value)?,
+            "explain" => {}
+            other => {
+                let message = format!(
+                    "`{other}` is not a parameter; there are task, min_quality, needs, context, max_price, max_cost_usd, \
+                     strategy, allow_free, prompt_tokens and completion_tokens"
+                );
+                return Err(Refused::invalid(other, message));
+            }
+        }
+    }
+    if options.task.is_none() {
+        return Err(Refused::invalid(
+            "task",
+            "`task` is missing; it is reasoning, coding or agentic",
+        ));
+    }
+    let mut route = route_request(app, &options, None, None)?;
+    route.context = context;
+    route.max_price = max_price;
+    let plan = app.snapshot.plan(&route);
+    if plan.candidates.is_empty() {
+        return Err(no_model_qualifies(&plan, &route));
+    }
+    Ok(Json(plan).into_response())
+}

@@ -1,0 +1,173 @@
+//! The providers behind the gateway, or the simulator in their place.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use integration_core::{ChatClient, Clock, HealthAggregate, HealthReport, ProviderId, Secret};
+use openrouter_client::OpenRouterClient;
+use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
+use tokio::sync::Mutex;
+
+use crate::config::Settings;
+
+/// Whether answers come from a provider or from the simulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// From the provider.
+    Live,
+    /// From the simulator: nothing leaves the machine and nothing is paid.
+    Simulated,
+}
+
+impl Mode {
+    /// The word in headers and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+/// How long a health check of an integration is good for.
+const HEALTH_TTL: Duration = Duration::from_secs(10);
+
+/// Every integration, and what runs in this process in place of one.
+#[derive(Debug)]
+pub struct Upstreams {
+    mode: Mode,
+    integrations: Vec<Integration>,
+    clock: Arc<dyn Clock>,
+    simulator: Option<Simulator>,
+}
+
+#[derive(Debug)]
+struct Integration {
+    client: Arc<dyn ChatClient>,
+    /// Held while a check runs, so that many callers cause one.
+    last: Mutex<Option<(Instant, HealthReport)>>,
+}
+
+impl Upstreams {
+    /// Sets up the clients; starts the simulator where there is no key. Sends nothing.
+    ///
+    /// # Errors
+    /// One sentence about the setting, the scenario or the port that failed.
+    pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let (mode, client, simulator) = open(settings, clock).await?;
+        let integrations = vec![Integration {
+            client: Arc::new(client),
+            last: Mutex::new(None),
+        }];
+        Ok(Self {
+            mode,
+            integrations,
+            clock: Arc::clone(clock),
+            simulator,
+        })
+    }
+
+    /// Where answers come from.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The clients.
+    pub fn clients(&self) -> impl Iterator<Item = Arc<dyn ChatClient>> {
+        self.integrations
+            .iter()
+            .map(|integration| Arc::clone(&integration.client))
+    }
+
+    /// The names of the integrations.
+    pub fn ids(&self) -> impl Iterator<Item = &ProviderId> {
+        self.integrations
+            .iter()
+            .map(|integration| integration.client.id())
+    }
+
+    /// How an integration is, looked at now or at most ten seconds ago; `None` if there is no such integration.
+    pub async fn health(&self, id: &str) -> Option<HealthReport> {
+        let integration = self
+            .integrations
+            .iter()
+            .find(|integration| integration.client.id().as_str() == id)?;
+        Some(self.look(integration).await)
+    }
+
+    /// How all integrations are.
+    pub async fn health_of_all(&self) -> HealthAggregate {
+        let reports = self.integrations.iter().map(|integration| self.look(integration));
+        HealthAggregate::new(futures_util::future::join_all(reports).await)
+    }
+
+    async fn look(&self, integration: &Integration) -> HealthReport {
+        let mut last = integration.last.lock().await;
+        let now = self.clock.now();
+        match &*last {
+            Some((at, report)) if now.duration_since(*at) < HEALTH_TTL => report.clone(),
+            _ => {
+                let report = integration.client.health().await;
+                *last = Some((now, report.clone()));
+                report
+            }
+        }
+    }
+
+    /// Whether a request header goes on to the upstream: the simulator's own ones, and those only to the simulator.
+    pub fn passes_on(&self, header: &str) -> bool {
+        self.mode == Mode::Simulated && header.starts_with("x-simulator-")
+    }
+
+    /// Stops the simulator, if one runs.
+    pub async fn shutdown(self) {
+        if let Some(simulator) = self.simulator {
+            simulator.shutdown().await;
+        }
+    }
+}
+
+async fn open(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Mode, OpenRouterClient, Option<Simulator>)> {
+    let (mode, mut config, simulator) = match &settings.api_key {
+        Some(key) => {
+            let mut config = openrouter_client::Config::new(key.clone());
+            if let Some(url) = &settings.base_url {
+                config = config.with_base_url(url);
+            }
+            (Mode::Live, config, None)
+        }
+        None => {
+            let simulator = start_simulator(settings).await?;
+            let key = Secret::new("sk-or-v1-simulated").context("the simulator's key is not usable")?;
+            let config = openrouter_client::Config::new(key).with_base_url(&simulator.base_url());
+            (Mode::Simulated, config, Some(simulator))
+        }
+    };
+    let (name, site) = &settings.app;
+    config = config.with_app(
+        name.as_deref().unwrap_or_default(),
+        site.as_deref().unwrap_or_default(),
+    );
+    let client = OpenRouterClient::with_clock(config, Arc::clone(clock))?;
+    Ok((mode, client, simulator))
+}
+
+async fn start_simulator(settings: &Settings) -> anyhow::Result<Simulator> {
+    let chosen = &settings.simulator;
+    let timing = if chosen.instant {
+        Timing::Instant
+    } else {
+        Timing::Realistic
+    };
+    let mut config = SimulatorConfig::new(chosen.seed).with_timing(timing);
+    if let Some(path) = &chosen.scenario {
+        config = config.with_scenario(Scenario::open(path)?);
+    }
+    Simulator::start(config)
+        .await
+        .context("the simulated upstream cannot be started")
+}

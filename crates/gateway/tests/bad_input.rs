@@ -1,0 +1,295 @@
+//! Each mistake gets one clear sentence, the right status, and leaves the ledger whole.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use support::{Gateway, json};
+
+async fn refused(gateway: &Gateway, body: &str, status: u16, says: &str) {
+    let response = gateway.post(body.to_owned()).send().await.unwrap();
+    let got = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    let error = &json(&text)["error"];
+    let message = error["message"].as_str().unwrap_or_default();
+    assert_eq!(got, status, "{body}: {text}");
+    assert!(message.contains(says), "{body}: {message}");
+    assert!(error["type"].is_string() && error["code"].is_string() && error.get("param").is_some());
+    assert!(json(&text)["waypost"]["request_id"].is_string());
+    assert!(
+        gateway.ledger().is_empty(),
+        "nothing was sent, so nothing is recorded"
+    );
+}
+
+#[tokio::test]
+async fn mistakes_in_a_body() {
+    let gateway = Gateway::start().await;
+    let g = &gateway;
+    let hello = r#""messages":[{"role":"user","content":"Hello"}]"#;
+    refused(g, "", 400, "not JSON").await;
+    refused(g, "{", 400, "not JSON").await;
+    refused(g, "null", 400, "").await;
+    refused(g, "[]", 400, "").await;
+    refused(
+        g,
+        &format!(r#"{{"model":"waypost/auto",{hello}}} trailing"#),
+        400,
+        "not JSON",
+    )
+    .await;
+    refused(g, &format!("{{{hello}}}"), 400, "missing field `model`").await;
+    refused(g, r#"{"model":"waypost/auto"}"#, 400, "missing field `messages`").await;
+    refused(
+        g,
+        r#"{"model":"waypost/auto","messages":[]}"#,
+        400,
+        "`messages` is empty",
+    )
+    .await;
+    refused(
+        g,
+        r#"{"model":"waypost/auto","messages":"Hello"}"#,
+        400,
+        "`messages`",
+    )
+    .await;
+    refused(
+        g,
+        r#"{"model":"waypost/auto","messages":[{"role":"user","content":7}]}"#,
+        400,
+        "a string or an array",
+    )
+    .await;
+    refused(
+        g,
+        r#"{"model":"waypost/auto","messages":[{"content":"Hello"}]}"#,
+        400,
+        "missing field `role`",
+    )
+    .await;
+    refused(g, &format!(r#"{{"model":7,{hello}}}"#), 400, "`model`").await;
+    refused(g, &format!(r#"{{"model":"",{hello}}}"#), 400, "empty").await;
+    refused(
+        g,
+        &format!(r#"{{"model":"a","model":"b",{hello}}}"#),
+        400,
+        "duplicate field `model`",
+    )
+    .await;
+    refused(
+        g,
+        &format!(r#"{{"model":"waypost/auto","stream":"true",{hello}}}"#),
+        400,
+        "`stream`",
+    )
+    .await;
+    refused(
+        g,
+        &format!(r#"{{"model":"waypost/auto","max_tokens":-1,{hello}}}"#),
+        400,
+        "`max_tokens`",
+    )
+    .await;
+    refused(
+        g,
+        &format!(r#"{{"model":"waypost/auto","temperature":1e400,{hello}}}"#),
+        400,
+        "out of range",
+    )
+    .await;
+    refused(
+        g,
+        &format!(r#"{{"model":"waypost/auto","base_url":"http://x",{hello}}}"#),
+        400,
+        "`base_url`",
+    )
+    .await;
+    refused(
+        g,
+        &format!(r#"{{"model":"no/such-model",{hello}}}"#),
+        404,
+        "there is no model 'no/such-model'",
+    )
+    .await;
+    refused(
+        g,
+        &format!(r#"{{"model":"openai/gpt-5.4:batch",{hello}}}"#),
+        400,
+        "cannot serve",
+    )
+    .await;
+    let with = |waypost: &str| format!(r#"{{"model":"waypost/auto",{hello},"waypost":{waypost}}}"#);
+    refused(g, &with(r#"{"task":"poetry"}"#), 400, "reasoning").await;
+    refused(g, &with(r#"{"strategy":"dearest"}"#), 400, "cheapest").await;
+    refused(
+        g,
+        &with(r#"{"needs":["wings"]}"#),
+        400,
+        "'wings' is not a capability",
+    )
+    .await;
+    refused(g, &with(r#"{"min_quality":"high"}"#), 400, "waypost.min_quality").await;
+    refused(g, &with(r#"{"max_cost_usd":-1}"#), 400, "US dollars").await;
+    refused(g, &with(r#"{"colour":"red"}"#), 400, "unknown field `colour`").await;
+    refused(g, &with(r#"{"fallbacks":["no/such"]}"#), 404, "no/such").await;
+    refused(g, &with(r#"{"min_quality":101}"#), 404, "no model qualifies").await;
+    let deep = format!(
+        r#"{{"model":"waypost/auto",{hello},"x":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    refused(g, &deep, 400, "recursion limit").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn no_model_qualifies_says_what_the_best_one_scores() {
+    let gateway = Gateway::start().await;
+    let (status, body) = gateway
+        .get("/v1/routing/best-model?task=reasoning&min_quality=101")
+        .await;
+    assert_eq!(status, 404);
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("63.1"), "{message}");
+    assert!(body["waypost"]["plan"]["refused"].as_array().unwrap().len() == 421);
+    for (query, says) in [
+        ("", "`task` is missing"),
+        ("task=poetry", "poetry"),
+        ("task=coding&min_quality=x", "must be a number"),
+        ("task=coding&colour=red", "`colour` is not a parameter"),
+    ] {
+        let (status, body) = gateway.get(&format!("/v1/routing/best-model?{query}")).await;
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(
+            status == 400 && message.contains(says),
+            "{query}: {status} {message}"
+        );
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_over_the_cap_a_compressed_one_and_other_types() {
+    let gateway = Gateway::with(
+        "[simulator]\ninstant = true\n[limits]\nmax_body_bytes = 1000\n",
+        [],
+    )
+    .await;
+    let response = gateway.post("x".repeat(1001)).send().await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert!(response.text().await.unwrap().contains("1000 bytes"));
+    let response = gateway
+        .post("{}")
+        .header("content-encoding", "gzip")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 415);
+    let url = format!("{}/v1/chat/completions", gateway.base);
+    let response = gateway
+        .http
+        .post(&url)
+        .header("content-type", "text/plain")
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 415);
+    assert_eq!(gateway.http.get(&url).send().await.unwrap().status(), 405);
+    assert_eq!(gateway.get("/v2").await.0, 404);
+    for reserved in ["/metrics", "/", "/v1/experiments", "/v1/reports/costs"] {
+        let (status, body) = gateway.get(reserved).await;
+        assert_eq!(status, 501, "{reserved}");
+        assert!(
+            body["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("not built yet")
+        );
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_unreachable_upstream_and_a_wrong_key() {
+    let hello = r#"{"model":"waypost/auto","messages":[{"role":"user","content":"Hello"}]}"#;
+    let env = [
+        ("OPENROUTER_API_KEY", "sk-or-v1-x"),
+        ("OPENROUTER_BASE_URL", "http://127.0.0.1:9/api/v1"),
+    ];
+    let gateway = Gateway::with("", env).await;
+    let response = gateway.post(hello).send().await.unwrap();
+    assert_eq!(response.status(), 502);
+    assert_eq!(response.headers()["x-waypost-mode"], "live");
+    let text = response.text().await.unwrap();
+    assert!(
+        text.contains("cannot be reached") && text.contains("OPENROUTER_BASE_URL"),
+        "{text}"
+    );
+    let (status, health) = gateway.get("/health/integrations/openrouter").await;
+    assert_eq!((status, health["status"].as_str()), (503, Some("unhealthy")));
+    assert!(
+        gateway
+            .ledger()
+            .iter()
+            .all(|row| row.error_kind.as_deref() == Some("transport") && row.simulated == 0)
+    );
+    gateway.stop().await;
+
+    let upstream = openrouter_simulator::Simulator::start(openrouter_simulator::SimulatorConfig::new(1))
+        .await
+        .unwrap();
+    let url = upstream.base_url();
+    let env = [
+        ("OPENROUTER_API_KEY", "sk-or-v1-invalid"),
+        ("OPENROUTER_BASE_URL", url.as_str()),
+    ];
+    let gateway = Gateway::with("", env).await;
+    let response = gateway.post(hello).send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    let text = response.text().await.unwrap();
+    assert!(text.contains("OPENROUTER_API_KEY"), "{text}");
+    assert!(!text.contains("sk-or-v1-invalid"));
+    assert_eq!(
+        gateway.ledger().len(),
+        1,
+        "a key that is wrong here is wrong for every model"
+    );
+    let (status, health) = gateway.get("/health/integrations/openrouter").await;
+    assert_eq!((status, health["mode"].as_str()), (503, Some("live")));
+    gateway.stop().await;
+    upstream.shutdown().await;
+}
+
+#[tokio::test]
+async fn with_a_gateway_key_only_its_bearer_gets_in() {
+    let gateway = Gateway::with(support::INSTANT, [("WAYPOST_ADMIN_KEY", "gate-key")]).await;
+    let models = format!("{}/v1/models", gateway.base);
+    for value in [
+        None,
+        Some("Bearer"),
+        Some("Bearer wrong"),
+        Some("Basic gate-key"),
+        Some("gate-key"),
+    ] {
+        let mut request = gateway.http.get(&models);
+        if let Some(value) = value {
+            request = request.header("authorization", value);
+        }
+        assert_eq!(request.send().await.unwrap().status(), 401, "{value:?}");
+    }
+    let two = gateway
+        .http
+        .get(&models)
+        .header("authorization", "Bearer gate-key")
+        .header("authorization", "Bearer x");
+    assert_eq!(two.send().await.unwrap().status(), 401);
+    let one = gateway
+        .http
+        .get(&models)
+        .header("authorization", "bearer gate-key");
+    assert_eq!(one.send().await.unwrap().status(), 200);
+    assert_eq!(gateway.get("/health/live").await.0, 200);
+    gateway.stop().await;
+}

@@ -1,0 +1,85 @@
+//! What is sent.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use integration_core::Secret;
+
+use crate::{Endpoint, Timeouts, TransportError};
+
+/// The value of an `Authorization` header, marked so that no `Debug` shows it.
+///
+/// # Errors
+/// [`TransportError::Config`] if the secret cannot be a header's value; a [`Secret`] made by its constructor always can.
+pub fn bearer(secret: &Secret) -> Result<HeaderValue, TransportError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.expose()))
+        .map_err(|_| TransportError::config("the credential cannot be sent as a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// One request. `Debug` shows neither the body nor sensitive headers.
+#[derive(Clone)]
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) timeouts: Option<Timeouts>,
+}
+
+impl Request {
+    /// A request without a body.
+    pub fn get(endpoint: Endpoint) -> Self {
+        Self {
+            method: Method::GET,
+            endpoint,
+            headers: HeaderMap::new(),
+            body: None,
+            timeouts: None,
+        }
+    }
+
+    /// A request with a body. Its `Content-Type` is a header like any other.
+    pub fn post(endpoint: Endpoint, body: impl Into<Bytes>) -> Self {
+        Self {
+            method: Method::POST,
+            body: Some(body.into()),
+            ..Self::get(endpoint)
+        }
+    }
+
+    /// Sets a header, in place of an earlier one of that name.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets all headers.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Sets deadlines in place of the transport's. The connection's own deadline stays the transport's.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = Some(timeouts);
+        self
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("endpoint", &self.endpoint)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.as_ref().map(Bytes::len))
+            .field("timeouts", &self.timeouts)
+            .finish()
+    }
+}

@@ -1,0 +1,273 @@
+//! What comes back.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
+use integration_core::Delivery;
+
+use crate::deadline::Deadlines;
+use crate::error::root_cause;
+use crate::sse::{SseDecoder, SseEvent};
+use crate::{Limits, TransportError};
+
+/// The head of an answer, and the body to be read. Dropping it closes the connection.
+pub struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+    limits: Limits,
+}
+
+impl Response {
+    pub(crate) fn new(answer: http::Response<reqwest::Body>, deadlines: Deadlines, limits: Limits) -> Self {
+        let (head, body) = answer.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body: Body { body, deadlines },
+            limits,
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// A header as text; `None` if it is absent or not ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether the body is declared to be an event stream.
+    pub fn is_event_stream(&self) -> bool {
+        let kind = self.header("content-type").unwrap_or_default();
+        kind.trim_start()
+            .get(..17)
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"))
+    }
+
+    /// Reads the whole body. White space at its beginning keeps the connection alive but is no content.
+    ///
+    /// # Errors
+    /// [`TransportError::TooLarge`] over the cap, [`TransportError::Deadline`], [`TransportError::Broken`].
+    pub async fn bytes(mut self) -> Result<Bytes, TransportError> {
+        let mut buffer = BodyBuffer::new(self.limits.body);
+        while let Some(piece) = poll_fn(|cx| self.body.poll_piece(cx)).await {
+            buffer.push(piece?)?;
+            if buffer.has_content() {
+                self.body.deadlines.content_arrived();
+            }
+            self.body.deadlines.check(false)?;
+        }
+        Ok(buffer.finish())
+    }
+
+    /// Reads the body as an event stream.
+    pub fn events(self) -> EventStream {
+        EventStream {
+            body: Some(self.body),
+            decoder: SseDecoder::new(self.limits.sse),
+            unterminated: None,
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Body {
+    body: reqwest::Body,
+    deadlines: Deadlines,
+}
+
+impl Body {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
+        loop {
+            // Making the future anew at each poll is how a body is polled without naming its trait.
+            match Pin::new(&mut self.body.frame()).poll(cx) {
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.deadlines.bytes_arrived();
+                    // What is no data are trailers, which nobody needs.
+                    if let Ok(piece) = frame.into_data() {
+                        return Poll::Ready(Some(self.deadlines.check(true).map(|()| piece)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let error = error.without_url();
+                    return Poll::Ready(Some(Err(TransportError::Broken {
+                        reason: root_cause(&error),
+                        delivery: Delivery::Partial,
+                        source: error.into(),
+                    })));
+                }
+                Poll::Pending => return self.deadlines.poll_expired(cx).map(|error| Some(Err(error))),
+            }
+        }
+    }
+}
+
+/// A body that is collected, without I/O: capped, and copied only if it comes in several pieces.
+#[derive(Debug)]
+pub struct BodyBuffer {
+    limit: usize,
+    first: Bytes,
+    rest: BytesMut,
+    content: bool,
+}
+
+impl BodyBuffer {
+    /// An empty buffer that takes `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            first: Bytes::new(),
+            rest: BytesMut::new(),
+            content: false,
+        }
+    }
+
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    /// [`TransportError::TooLarge`] over the limit.
+    pub fn push(&mut self, piece: Bytes) -> Result<(), TransportError> {
+        if self.len().saturating_add(piece.len()) > self.limit {
+            return Err(TransportError::TooLarge { limit: self.limit });
+        }
+        self.content = self.content || piece.iter().any(|b| !b.is_ascii_whitespace());
+        if self.len() == 0 {
+            self.first = piece;
+        } else {
+            if self.rest.is_empty() {
+                self.rest.extend_from_slice(&self.first);
+                self.first = Bytes::new();
+            }
+            self.rest.extend_from_slice(&piece);
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    /// Whether anything but white space has come.
+    pub fn has_content(&self) -> bool {
+        self.content
+    }
+
+    /// The whole body.
+    pub fn finish(self) -> Bytes {
+        if self.rest.is_empty() {
+            self.first
+        } else {
+            self.rest.freeze()
+        }
+    }
+}
+
+/// A body read as an event stream. After an error it is at its end. Dropping it closes the connection.
+///
+/// The first-content deadline runs until [`EventStream::content_arrived`] is called: only the reader can tell an event
+/// that says something from one that does not.
+pub struct EventStream {
+    body: Option<Body>,
+    decoder: SseDecoder,
+    unterminated: Option<SseEvent>,
+}
+
+impl EventStream {
+    /// Ends the wait for the first content.
+    pub fn content_arrived(&mut self) {
+        if let Some(body) = &mut self.body {
+            body.deadlines.content_arrived();
+        }
+    }
+
+    /// At the end of the stream: the event it broke off in. The standard discards it, so use it for book-keeping only.
+    pub fn take_unterminated(&mut self) -> Option<SseEvent> {
+        self.unterminated.take()
+    }
+
+    /// Tells that the reader needs nothing more. If the body has ended as well, its connection can be used again;
+    /// otherwise it is closed. Does not wait.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) {
+        if let Some(mut body) = self.body.take() {
+            // A few pieces at most: a server that goes on talking is not worth its connection.
+            for _ in 0..4 {
+                if !matches!(
+                    Pin::new(&mut body.body.frame()).poll(cx),
+                    Poll::Ready(Some(Ok(_)))
+                ) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Result<SseEvent, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            let Some(body) = &mut this.body else {
+                return Poll::Ready(None);
+            };
+            let error = match this.decoder.next_event() {
+                Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
+                Err(error) => TransportError::from(error),
+                Ok(None) => match body.poll_piece(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(Ok(piece))) => {
+                        this.decoder.feed(piece);
+                        match this.decoder.next_event() {
+                            Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
+                            Err(error) => TransportError::from(error),
+                            // Bytes without an event must not put off the deadline of the first content.
+                            Ok(None) => match body.deadlines.check(false) {
+                                Ok(()) => continue,
+                                Err(error) => error,
+                            },
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => error,
+                    Poll::Ready(None) => {
+                        this.body = None;
+                        this.unterminated = this.decoder.finish();
+                        return Poll::Ready(None);
+                    }
+                },
+            };
+            this.body = None;
+            return Poll::Ready(Some(Err(error)));
+        }
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream")
+            .field("open", &self.body.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod capability;
+pub mod chat;
+mod client;
+mod clock;
+mod embedding;
+mod error;
+mod health;
+mod id;
+mod open_enum;
+mod secret;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod text;
+mod usage;
+
+pub use capability::{Capability, CapabilitySet, UnknownCapability};
+pub use chat::{ChatRequest, ChatResponse, ChatStream, StreamEvent};
+pub use client::{CallContext, ChatClient, EmbeddingClient, IntegrationClient};
+pub use clock::{BoxFuture, Clock, ManualClock};
+pub use embedding::{Embedding, EmbeddingRequest, EmbeddingResponse};
+pub use error::{Delivery, Error, ErrorKind, Result, RetryClass};
+pub use health::{HealthAggregate, HealthReport, HealthStatus};
+pub use id::{GenerationId, InvalidId, ModelId, ProviderId, RequestId, UpstreamName};
+pub use secret::{InvalidSecret, Secret};
+pub use usage::{ReportedCost, ServerToolUse, Usage, UsageError};

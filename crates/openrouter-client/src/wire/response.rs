@@ -1,0 +1,134 @@
+//! The answer of `POST /chat/completions` in one piece.
+
+use integration_core::chat::{Choice, Content, FinishReason, Message, Role, ToolCall};
+use integration_core::{ChatResponse, Delivery, Error, ErrorKind, GenerationId, UpstreamName, Usage};
+use serde_json::value::RawValue;
+
+use super::envelope::{Call, Envelope, Fields};
+use super::error::{ErrorReader, ErrorSite};
+
+/// Reads the answer. `generation` is the id from the answer's header, which is the reliable one.
+///
+/// # Errors
+/// An error that the body holds, at its top or in a choice, is mapped as `errors` maps all; [`ErrorKind::Truncated`] if the
+/// body breaks off; [`ErrorKind::Protocol`] if it is no answer.
+pub fn read_chat(
+    body: &[u8],
+    generation: Option<GenerationId>,
+    errors: &ErrorReader,
+) -> Result<ChatResponse, Error> {
+    let envelope = match Envelope::read(body, true) {
+        Ok(envelope) => envelope,
+        Err(error) => return Err(unreadable(body, error, generation)),
+    };
+    let id = generation.or_else(|| GenerationId::new(envelope.id()?).ok());
+    let usage = read_usage(envelope.usage);
+    let upstream = envelope.provider().and_then(|name| UpstreamName::new(name).ok());
+    let told = |error: Error| {
+        let error = match &id {
+            Some(id) => error.with_generation(id.clone()),
+            None => error,
+        };
+        let error = match &usage {
+            Some(usage) => error.with_usage(usage.clone()),
+            None => error,
+        };
+        match &upstream {
+            Some(upstream) if error.upstream().is_none() => error.with_upstream(upstream.clone()),
+            _ => error,
+        }
+    };
+    if let Some(error) = envelope.error {
+        return Err(told(errors.read_value(error.get(), ErrorSite::Answer)));
+    }
+    let (model, created) = (envelope.model(), envelope.created());
+    let extra = envelope.extra;
+    let mut choices = Vec::new();
+    for mut wire in envelope.choices.unwrap_or_default() {
+        let (reason, native) = wire.take_finish();
+        if let Some(error) = &wire.error {
+            return Err(told(errors.read_value(error.get(), ErrorSite::Partial)));
+        }
+        if reason.as_deref() == Some("error") {
+            return Err(told(errors.without_object(native.as_deref())));
+        }
+        let mut choice = Choice::new(wire.index(), message(wire.take_fields()));
+        choice.finish_reason = reason.as_deref().map(FinishReason::from);
+        choice.native_finish_reason = native;
+        choice.logprobs = wire.take_logprobs();
+        choices.push(choice);
+    }
+    if choices.is_empty() {
+        let error =
+            Error::new(ErrorKind::Protocol, "the answer holds no choice").with_delivery(Delivery::Answered);
+        return Err(told(error));
+    }
+    choices.sort_by_key(|choice| choice.index);
+    let mut response = ChatResponse::new(choices);
+    response.id = id;
+    response.model = model;
+    response.upstream = upstream;
+    response.created = created;
+    response.usage = usage;
+    response.extra = extra;
+    Ok(response)
+}
+
+/// What was used. A usage that cannot be read is not reported: an answer is not lost over it, and a number is not made up.
+pub(crate) fn read_usage(raw: Option<&RawValue>) -> Option<Usage> {
+    Usage::from_json(raw?.get()).ok()
+}
+
+fn message(fields: Fields) -> Message {
+    let mut message = Message::empty(Role::Assistant);
+    message.content = match (fields.content, fields.content_parts) {
+        (Some(text), _) => Some(Content::Text(text)),
+        (None, Some(parts)) => serde_json::from_value(parts).ok(),
+        (None, None) => None,
+    };
+    message.reasoning = fields.reasoning;
+    message.reasoning_details = fields.reasoning_details;
+    message.refusal = fields.refusal;
+    message.tool_calls = fields.tool_calls.into_iter().map(tool_call).collect();
+    message.extra = fields.extra;
+    message
+}
+
+fn tool_call(call: Call) -> ToolCall {
+    let mut out = ToolCall::new(
+        call.id.unwrap_or_default(),
+        call.name.unwrap_or_default(),
+        call.arguments.unwrap_or_default(),
+    );
+    if let Some(kind) = call.kind {
+        out.kind = kind;
+    }
+    out.extra = call.extra;
+    out
+}
+
+fn unreadable(body: &[u8], error: serde_json::Error, generation: Option<GenerationId>) -> Error {
+    let start = body.trim_ascii_start();
+    let out = if start.is_empty() {
+        Error::new(ErrorKind::Truncated, "the answer is empty")
+    } else if start.first() == Some(&b'<') {
+        Error::new(
+            ErrorKind::Protocol,
+            "the answer is a web page, not JSON; check the base URL and what lies between",
+        )
+    } else if error.is_eof() {
+        Error::new(ErrorKind::Truncated, "the answer ended before it was complete").with_source(error)
+    } else {
+        // The parser's message names a place, never the text there.
+        Error::new(
+            ErrorKind::Protocol,
+            format!("the answer is no chat answer: {error}"),
+        )
+        .with_source(error)
+    };
+    let out = out.with_delivery(Delivery::Partial);
+    match generation {
+        Some(id) => out.with_generation(id),
+        None => out,
+    }
+}

@@ -1,0 +1,763 @@
+//! How a call walks down its targets.
+#![cfg(feature = "executor")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use integration_core::testing::{InMemoryClient, Scripted};
+use integration_core::{
+    ChatClient, Clock, Delivery, Error, ErrorKind, ManualClock, RetryClass, StreamEvent, Usage,
+};
+use routing::{
+    Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, Call, Executor, ExecutorConfig, OpenGate,
+    Streamed,
+};
+use support::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config() -> ExecutorConfig {
+    ExecutorConfig::new(4, 60 * SECOND)
+}
+
+fn events(items: Vec<integration_core::Result<StreamEvent>>) -> Vec<StreamEvent> {
+    items.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn the_first_target_that_answers_is_the_answer() {
+    let clock = ManualClock::new();
+    let client = Player::new([
+        fails(ErrorKind::Overloaded),
+        fails(ErrorKind::Billing),
+        Play::Events(answer("hi")),
+    ]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1", "b/2", "c/3", "d/4"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let answer = executor(&client, &clock, config()).chat(call).await.unwrap();
+    assert_eq!(answer.response.text(), "hi");
+    assert_eq!(answer.target, targets[2]);
+    assert_eq!(
+        client.models(),
+        ["a/1", "b/2", "c/3"],
+        "each is asked for its own model"
+    );
+    let seen: Vec<_> = answer
+        .attempts
+        .iter()
+        .map(|a| (a.number, a.error.as_ref().map(Error::kind)))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (1, Some(ErrorKind::Overloaded)),
+            (2, Some(ErrorKind::Billing)),
+            (3, None)
+        ]
+    );
+    gate.assert_settled();
+    assert_eq!(gate.results(), ["overloaded", "billing", "complete"]);
+    let outcome = &gate.outcomes()[2];
+    assert_eq!(outcome.usage, Some(Usage::of_tokens(10, 5)));
+    assert_eq!(outcome.generation.as_ref().unwrap().as_str(), "gen-1");
+    assert_eq!(outcome.served_model.as_deref(), Some("served-2026"));
+    assert_eq!(outcome.upstream.as_ref().unwrap().as_str(), "Up Stream");
+    assert_eq!(outcome.finish_reason.as_ref().unwrap().as_str(), "stop");
+    assert_eq!(
+        outcome.first_content, None,
+        "an answer in one piece does not tell"
+    );
+    assert_eq!(clock.pending(), 0, "no timer is left behind");
+}
+
+#[tokio::test]
+async fn the_gate_sees_the_attempt_before_anything_is_sent() {
+    let clock = ManualClock::new();
+    let client = Player::new([]);
+    let gate = Recorder {
+        refuse_from: Some(1),
+        ..Recorder::default()
+    };
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = || Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let executor = executor(&client, &clock, config());
+    let exhausted = executor.chat(call()).await.unwrap_err();
+    assert_eq!(
+        (exhausted.error.kind(), exhausted.attempts.len()),
+        (ErrorKind::Billing, 0)
+    );
+    let exhausted = executor.stream(call()).await.unwrap_err();
+    assert_eq!(
+        (exhausted.error.kind(), exhausted.attempts.len()),
+        (ErrorKind::Billing, 0)
+    );
+    assert!(client.asked.lock().unwrap().is_empty());
+    assert_eq!(exhausted.to_string(), "no answer after 0 attempts");
+    assert!(
+        exhausted
+            .source()
+            .unwrap()
+            .to_string()
+            .contains("the budget is spent")
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_call_even_in_the_middle() {
+    let clock = ManualClock::new();
+    let client = Player::new([fails(ErrorKind::Upstream)]);
+    let gate = Recorder {
+        refuse_from: Some(2),
+        ..Recorder::default()
+    };
+    let (targets, request) = (targets(&["a/1", "b/2", "c/3"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let exhausted = executor(&client, &clock, config()).chat(call).await.unwrap_err();
+    assert_eq!(
+        (exhausted.error.kind(), exhausted.attempts.len()),
+        (ErrorKind::Billing, 1)
+    );
+    assert_eq!(exhausted.to_string(), "no answer after 1 attempt");
+    assert_eq!(
+        gate.log.lock().unwrap().admitted[0],
+        Attempt::new(call_id(), 1, targets[0].clone(), false)
+    );
+    gate.assert_settled();
+}
+
+#[tokio::test]
+async fn every_class_of_error_is_treated_as_it_says() {
+    let kinds = [
+        ErrorKind::Auth,
+        ErrorKind::Billing,
+        ErrorKind::Cancelled,
+        ErrorKind::Config,
+        ErrorKind::ContentFiltered,
+        ErrorKind::ContextLength,
+        ErrorKind::InvalidRequest,
+        ErrorKind::ModelNotFound,
+        ErrorKind::NoRoute,
+        ErrorKind::Overloaded,
+        ErrorKind::PayloadTooLarge,
+        ErrorKind::PermissionDenied,
+        ErrorKind::Protocol,
+        ErrorKind::RateLimited,
+        ErrorKind::Timeout,
+        ErrorKind::Transport,
+        ErrorKind::Truncated,
+        ErrorKind::Unsupported,
+        ErrorKind::Upstream,
+        ErrorKind::Unknown,
+    ];
+    for stream in [false, true] {
+        for kind in kinds {
+            let clock = ManualClock::new();
+            let client = Player::new([fails(kind), Play::Events(answer("second"))]);
+            let (targets, request) = (targets(&["a/1", "b/2"]), request());
+            let call = Call::new(call_id(), &targets, &request);
+            let executor = executor(&client, &clock, config());
+            let failed = if stream {
+                executor
+                    .stream(call)
+                    .await
+                    .map(|streamed| streamed.target)
+                    .map_err(|e| e.attempts.len())
+            } else {
+                executor
+                    .chat(call)
+                    .await
+                    .map(|answer| answer.target)
+                    .map_err(|e| e.attempts.len())
+            };
+            match kind.retry_class() {
+                RetryClass::Never => assert_eq!(failed, Err(1), "{kind}"),
+                _ => assert_eq!(failed.as_ref(), Ok(&targets[1]), "{kind}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_class_an_error_carries_counts_and_not_its_kind() {
+    let clock = ManualClock::new();
+    let never = Error::new(ErrorKind::Overloaded, "do not come back").with_retry_class(RetryClass::Never);
+    let elsewhere =
+        Error::new(ErrorKind::InvalidRequest, "not here").with_retry_class(RetryClass::OtherDeployment);
+    let client = Player::new([Play::Fail(elsewhere), Play::Fail(never)]);
+    let (targets, request) = (targets(&["a/1", "b/2", "c/3"]), request());
+    let exhausted = executor(&client, &clock, config())
+        .chat(Call::new(call_id(), &targets, &request))
+        .await
+        .unwrap_err();
+    assert_eq!(client.models(), ["a/1", "b/2"]);
+    assert_eq!(exhausted.error.message(), "do not come back");
+}
+
+#[tokio::test]
+async fn the_last_error_is_returned_whole_and_reported_without_its_cause() {
+    let clock = ManualClock::new();
+    let error = Error::new(ErrorKind::RateLimited, "slow down")
+        .with_retry_after(SECOND)
+        .with_status(429)
+        .with_code("too_many")
+        .with_upstream(integration_core::UpstreamName::new("Up").unwrap())
+        .with_generation(integration_core::GenerationId::new("g").unwrap())
+        .with_usage(Usage::of_tokens(3, 0))
+        .with_delivery(Delivery::Answered)
+        .with_source(std::io::Error::other("cause"));
+    let client = Player::new([fails(ErrorKind::Transport), Play::Fail(error)]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let exhausted = executor(&client, &clock, config()).chat(call).await.unwrap_err();
+    assert_eq!(exhausted.error.source().unwrap().to_string(), "cause");
+    let reported = exhausted.attempts[1].error.as_ref().unwrap();
+    for error in [&exhausted.error, reported] {
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::RateLimited, "slow down")
+        );
+        assert_eq!(
+            (error.status(), error.code(), error.retry_after()),
+            (Some(429), Some("too_many"), Some(SECOND))
+        );
+        assert_eq!(error.delivery(), Delivery::Answered);
+        assert_eq!(
+            (error.provider(), error.model()),
+            (Some(&targets[1].provider), Some(&targets[1].model))
+        );
+        assert_eq!(error.upstream().unwrap().as_str(), "Up");
+        assert_eq!(error.generation().unwrap().as_str(), "g");
+        assert_eq!(error.usage(), Some(&Usage::of_tokens(3, 0)));
+    }
+    assert!(reported.source().is_none());
+    let outcome = &gate.outcomes()[1];
+    assert_eq!(outcome.usage, Some(Usage::of_tokens(3, 0)));
+    assert_eq!(
+        (outcome.generation.is_some(), outcome.upstream.is_some()),
+        (true, true)
+    );
+    match &outcome.result {
+        AttemptResult::Failed(failure) => {
+            assert_eq!(
+                (failure.status, failure.code.as_deref()),
+                (Some(429), Some("too_many"))
+            );
+            assert_eq!(
+                (failure.retry_class, failure.delivery),
+                (RetryClass::SameDeployment, Delivery::Answered)
+            );
+            assert_eq!(failure.message, "slow down");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn no_more_attempts_are_made_than_allowed() {
+    for (max, made) in [(0, 1), (1, 1), (2, 2), (9, 3)] {
+        let clock = ManualClock::new();
+        let client = Player::new((0..9).map(|_| fails(ErrorKind::Upstream)));
+        let (targets, request) = (targets(&["a/1", "b/2", "a/1"]), request());
+        let executor = executor(&client, &clock, ExecutorConfig::new(max, SECOND));
+        let exhausted = executor
+            .chat(Call::new(call_id(), &targets, &request))
+            .await
+            .unwrap_err();
+        assert_eq!(exhausted.attempts.len(), made);
+        let numbers: Vec<_> = client
+            .asked
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|asked| asked.attempt)
+            .collect();
+        assert_eq!(numbers, (1..=made as u16).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn without_targets_nothing_is_tried() {
+    let client = Player::new([]);
+    let request = request();
+    let executor = executor(&client, &ManualClock::new(), ExecutorConfig::default());
+    let exhausted = executor
+        .chat(Call::new(call_id(), &[], &request))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (exhausted.error.kind(), exhausted.error.delivery()),
+        (ErrorKind::NoRoute, Delivery::NotSent)
+    );
+}
+
+#[tokio::test]
+async fn a_provider_without_a_client_is_passed_over() {
+    let client = Player::new([Play::Events(answer("hi"))]);
+    let gate = Recorder::default();
+    let mut targets = targets(&["a/1", "b/2"]);
+    targets[0].provider = integration_core::ProviderId::new("unheard-of").unwrap();
+    let request = request();
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let answer = executor(&client, &ManualClock::new(), config())
+        .chat(call)
+        .await
+        .unwrap();
+    let error = answer.attempts[0].error.as_ref().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "unsupported: there is no client for the provider unheard-of"
+    );
+    assert_eq!(
+        gate.log.lock().unwrap().admitted.len(),
+        1,
+        "nothing was to be admitted for it"
+    );
+    assert_eq!(answer.attempts[1].number, 2);
+}
+
+#[tokio::test]
+async fn headers_deadline_and_number_reach_the_client() {
+    let clock = ManualClock::new();
+    let client = Player::new([
+        fails(ErrorKind::Upstream),
+        Play::Events(answer("hi")),
+        Play::Events(answer("ho")),
+    ]);
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let headers = vec![("x-title".to_owned(), "t".to_owned())];
+    let executor = executor(&client, &clock, config().with_attempt_timeout(5 * SECOND));
+    let call = Call::new(call_id(), &targets, &request).with_headers(headers.clone());
+    executor.chat(call.clone()).await.unwrap();
+    executor.stream(call.with_deadline(10 * SECOND)).await.unwrap();
+    let asked = client.asked.lock().unwrap();
+    let seen: Vec<_> = asked
+        .iter()
+        .map(|asked| (asked.attempt, asked.deadline.unwrap() - clock.now()))
+        .collect();
+    assert_eq!(
+        seen,
+        [(1, 5 * SECOND), (2, 5 * SECOND), (1, 10 * SECOND)],
+        "a stream outlives its attempt's timeout"
+    );
+    assert!(asked.iter().all(|asked| asked.headers == headers));
+}
+
+/// Polls a call once, then lets the time pass.
+async fn after<T>(call: impl Future<Output = T>, clock: &ManualClock, passes: Duration) -> T {
+    tokio::join!(call, async { clock.advance(passes) }).0
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_is_left_when_the_call_is_over() {
+    for stream in [false, true] {
+        let clock = ManualClock::new();
+        let client = Player::new([Play::Silence]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1", "b/2"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let executor = executor(&client, &clock, config());
+        let exhausted = if stream {
+            after(executor.stream(call), &clock, 60 * SECOND)
+                .await
+                .unwrap_err()
+        } else {
+            after(executor.chat(call), &clock, 60 * SECOND).await.unwrap_err()
+        };
+        assert_eq!(
+            (exhausted.error.kind(), exhausted.error.delivery()),
+            (ErrorKind::Timeout, Delivery::MaybeSent)
+        );
+        assert_eq!(exhausted.error.message(), "the call did not end within 60s");
+        assert_eq!(client.models(), ["a/1"], "no time is left for another");
+        assert_eq!(exhausted.attempts.len(), 1);
+        gate.assert_settled();
+        assert_eq!(gate.results(), ["timeout"]);
+        assert_eq!(gate.outcomes()[0].duration, 60 * SECOND);
+        assert_eq!(clock.requested_sleeps(), [60 * SECOND]);
+        assert_eq!(clock.pending(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_hangs_is_left_for_the_next_target() {
+    for stream in [false, true] {
+        let clock = ManualClock::new();
+        let client = Player::new([Play::Stalls(vec![start("gen-7")]), Play::Events(answer("hi"))]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1", "b/2"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let executor = executor(&client, &clock, config().with_attempt_timeout(5 * SECOND));
+        let (target, attempts) = if stream {
+            let Streamed {
+                stream,
+                target,
+                attempts,
+                ..
+            } = after(executor.stream(call), &clock, 5 * SECOND).await.unwrap();
+            assert_eq!(events(stream.collect().await), answer("hi"));
+            (target, attempts)
+        } else {
+            let answer = after(executor.chat(call), &clock, 5 * SECOND).await.unwrap();
+            (answer.target, answer.attempts)
+        };
+        assert_eq!(target, targets[1]);
+        let error = attempts[0].error.as_ref().unwrap();
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::Timeout, "the attempt did not end within 5s")
+        );
+        if stream {
+            assert_eq!(error.delivery(), Delivery::Partial, "the provider had begun");
+            assert_eq!(error.generation().unwrap().as_str(), "gen-7");
+        } else {
+            assert_eq!(error.delivery(), Delivery::MaybeSent);
+        }
+        gate.assert_settled();
+        assert_eq!(gate.results(), ["timeout", "complete"]);
+    }
+}
+
+#[tokio::test]
+async fn a_gate_that_hangs_is_left_too() {
+    let clock = ManualClock::new();
+    let client = Player::new([]);
+    let gate = Recorder {
+        hangs: true,
+        ..Recorder::default()
+    };
+    let (targets, request) = (targets(&["a/1"]), request());
+    let call = Call::new(call_id(), &targets, &request)
+        .with_gate(Arc::new(gate))
+        .with_deadline(2 * SECOND);
+    let exhausted = after(executor(&client, &clock, config()).chat(call), &clock, 2 * SECOND)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (exhausted.error.kind(), exhausted.error.delivery()),
+        (ErrorKind::Timeout, Delivery::NotSent)
+    );
+    assert!(exhausted.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_cannot_ask_for_more_time_than_the_executor_gives() {
+    let clock = ManualClock::new();
+    let client = Player::new([Play::Silence]);
+    let (targets, request) = (targets(&["a/1"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_deadline(Duration::MAX);
+    let executor = executor(&client, &clock, config());
+    assert!(after(executor.chat(call), &clock, 60 * SECOND).await.is_err());
+}
+
+#[tokio::test]
+async fn a_call_without_end_of_time_still_works() {
+    let clock = ManualClock::new();
+    let client = Player::new([Play::Events(answer("hi"))]);
+    let (targets, request) = (targets(&["a/1"]), request());
+    let executor = executor(&client, &clock, ExecutorConfig::new(1, Duration::MAX));
+    executor
+        .chat(Call::new(call_id(), &targets, &request))
+        .await
+        .unwrap();
+    assert_eq!(
+        client.asked.lock().unwrap()[0].deadline,
+        None,
+        "no clock reads that far"
+    );
+}
+
+#[tokio::test]
+async fn a_call_without_time_sends_nothing() {
+    let clock = ManualClock::new();
+    let client = Player::new([]);
+    let (targets, request) = (targets(&["a/1"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_deadline(Duration::ZERO);
+    let exhausted = executor(&client, &clock, config()).chat(call).await.unwrap_err();
+    assert_eq!(
+        (exhausted.error.kind(), exhausted.error.delivery()),
+        (ErrorKind::Timeout, Delivery::NotSent)
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_before_its_first_content_falls_back() {
+    let error = || Error::new(ErrorKind::Upstream, "overheated");
+    let beginnings = vec![
+        Play::Fail(error()),
+        Play::Breaks(vec![], error()),
+        Play::Breaks(vec![start("gen-0")], error()),
+        Play::Breaks(vec![start("gen-0"), usage(9, 0)], error()),
+        Play::Breaks(vec![start("gen-0"), text("")], error()),
+        Play::Events(vec![]),
+        Play::Events(vec![start("gen-0")]),
+        Play::Events(vec![start("gen-0"), usage(9, 0)]),
+    ];
+    for beginning in beginnings {
+        let name = format!("{beginning:?}");
+        let begun = name.contains("Start(");
+        let clock = ManualClock::new();
+        let client = Player::new([beginning, Play::Events(answer("hi"))]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1", "b/2"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let streamed = executor(&client, &clock, config()).stream(call).await.unwrap();
+        assert_eq!(streamed.target, targets[1], "{name}");
+        assert_eq!(streamed.attempts.len(), 2, "{name}");
+        let error = streamed.attempts[0].error.as_ref().unwrap();
+        if begun {
+            assert_eq!(error.delivery(), Delivery::Partial, "{name}");
+            assert_eq!(error.generation().unwrap().as_str(), "gen-0", "{name}");
+        }
+        assert_eq!(error.usage().is_some(), name.contains("Usage("), "{name}");
+        assert_eq!(
+            events(streamed.stream.collect().await),
+            answer("hi"),
+            "nothing of the first is seen: {name}"
+        );
+        gate.assert_settled();
+        assert_eq!(
+            gate.outcomes()[0].usage.is_some(),
+            name.contains("Usage("),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn everything_of_the_stream_is_replayed_from_its_start() {
+    let clock = ManualClock::new();
+    let tool = StreamEvent::ToolCall {
+        choice: 0,
+        slot: 0,
+        id: Some("c".into()),
+        name: None,
+        arguments: "{}".into(),
+    };
+    let variants = [
+        vec![
+            start("g"),
+            usage(1, 1),
+            text(""),
+            text("a"),
+            text("b"),
+            finish(),
+            StreamEvent::End,
+        ],
+        vec![start("g"), tool, finish(), usage(1, 1), StreamEvent::End],
+        vec![start("g"), finish(), StreamEvent::End],
+        vec![start("g"), StreamEvent::End],
+        vec![start("g"), usage(1, 0), StreamEvent::End],
+    ];
+    for variant in variants {
+        let client = Player::new([Play::Events(variant.clone())]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let streamed = executor(&client, &clock, config()).stream(call).await.unwrap();
+        assert_eq!(events(streamed.stream.collect().await), variant);
+        gate.assert_settled();
+        assert_eq!(gate.results(), ["complete"]);
+    }
+}
+
+#[tokio::test]
+async fn after_its_first_content_a_stream_ends_with_its_error_and_what_was_used() {
+    let commits = [
+        text("Hel"),
+        StreamEvent::Reasoning {
+            choice: 0,
+            text: "hm".into(),
+        },
+        StreamEvent::Refusal {
+            choice: 0,
+            text: "no".into(),
+        },
+        finish(),
+    ];
+    for commit in commits {
+        let clock = ManualClock::new();
+        let before = vec![start("gen-3"), usage(8, 2), commit.clone()];
+        let error = Error::new(ErrorKind::Upstream, "overheated").with_source(std::io::Error::other("cause"));
+        let client = Player::new([Play::Breaks(before.clone(), error)]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1", "b/2"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let streamed = executor(&client, &clock, config()).stream(call).await.unwrap();
+        assert_eq!(streamed.target, targets[0]);
+        assert!(format!("{streamed:?}").contains("a/1"));
+        let mut items: Vec<_> = streamed.stream.collect().await;
+        let error = items.pop().unwrap().unwrap_err();
+        assert_eq!(events(items), before);
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (ErrorKind::Upstream, Delivery::Partial)
+        );
+        assert_eq!(error.usage(), Some(&Usage::of_tokens(8, 2)));
+        assert_eq!(error.generation().unwrap().as_str(), "gen-3");
+        assert_eq!(error.upstream().unwrap().as_str(), "Up Stream");
+        assert_eq!(error.model(), Some(&targets[0].model));
+        assert_eq!(error.source().unwrap().to_string(), "cause");
+        assert_eq!(
+            client.models(),
+            ["a/1"],
+            "nothing is tried after the caller has seen something"
+        );
+        gate.assert_settled();
+        assert_eq!(gate.results(), ["upstream"]);
+        assert_eq!(gate.outcomes()[0].usage, Some(Usage::of_tokens(8, 2)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_stops_without_its_end_is_truncated() {
+    let clock = ManualClock::new();
+    let client = Player::new([Play::Events(vec![start("g"), text("Hel"), finish()])]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let mut stream = executor(&client, &clock, config())
+        .stream(call)
+        .await
+        .unwrap()
+        .stream;
+    let items: Vec<_> = stream.by_ref().collect().await;
+    let error = items.into_iter().last().unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Truncated, Delivery::Partial)
+    );
+    assert!(stream.next().await.is_none(), "nothing follows");
+    gate.assert_settled();
+    let outcome = &gate.outcomes()[0];
+    assert_eq!(outcome.finish_reason.as_ref().unwrap().as_str(), "stop");
+}
+
+#[tokio::test]
+async fn the_call_s_deadline_holds_while_streaming() {
+    let clock = ManualClock::new();
+    let client = Player::new([Play::Stalls(vec![start("g"), text("Hel"), usage(4, 1)])]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let config = config().with_attempt_timeout(SECOND);
+    let stream = executor(&client, &clock, config)
+        .stream(call)
+        .await
+        .unwrap()
+        .stream;
+    clock.advance(2 * SECOND);
+    let items: Vec<_> = after(stream.collect::<Vec<_>>(), &clock, 58 * SECOND).await;
+    assert_eq!(items.len(), 4);
+    let error = items.into_iter().last().unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Timeout, Delivery::Partial)
+    );
+    assert_eq!(error.usage(), Some(&Usage::of_tokens(4, 1)));
+    gate.assert_settled();
+    let outcome = &gate.outcomes()[0];
+    assert_eq!(
+        (outcome.first_content, outcome.duration),
+        (Some(Duration::ZERO), 60 * SECOND)
+    );
+}
+
+#[tokio::test]
+async fn the_time_to_the_first_content_is_measured_from_sending() {
+    let clock = ManualClock::new();
+    let client = Player::with_pauses([Play::Events(answer("hi"))], true);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let streamed = after(
+        executor(&client, &clock, config()).stream(call),
+        &clock,
+        3 * SECOND,
+    )
+    .await
+    .unwrap();
+    clock.advance(SECOND);
+    let _: Vec<_> = streamed.stream.collect().await;
+    let outcome = &gate.outcomes()[0];
+    assert_eq!(
+        (outcome.first_content, outcome.duration),
+        (Some(3 * SECOND), 4 * SECOND)
+    );
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_is_settled_with_what_is_known() {
+    let clock = ManualClock::new();
+    let client = Player::new([
+        Play::Events(vec![
+            start("gen-9"),
+            usage(7, 1),
+            text("Hel"),
+            finish(),
+            StreamEvent::End,
+        ]),
+        Play::Silence,
+        Play::Events(vec![start("gen-9"), StreamEvent::End]),
+    ]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let executor = executor(&client, &clock, config());
+    drop(executor.stream(call.clone()).await.unwrap());
+    let outcome = gate.outcomes().pop().unwrap();
+    assert_eq!(outcome.result, AttemptResult::Cancelled);
+    assert_eq!(outcome.usage, Some(Usage::of_tokens(7, 1)));
+    assert_eq!(outcome.generation.unwrap().as_str(), "gen-9");
+    {
+        let mut waiting = Box::pin(executor.chat(call.clone()));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+    }
+    // The provider had finished before the caller looked: that is no cancellation.
+    drop(executor.stream(call).await.unwrap());
+    gate.assert_settled();
+    assert_eq!(gate.results(), ["cancelled", "cancelled", "complete"]);
+    assert_eq!(clock.pending(), 0);
+}
+
+#[tokio::test]
+async fn without_a_ledger_the_open_gate_admits_everything() {
+    let id = provider();
+    let scripted = [
+        Scripted::Fail(Error::new(ErrorKind::Upstream, "no")),
+        Scripted::text("hi"),
+    ];
+    let client: Arc<dyn ChatClient> = Arc::new(InMemoryClient::new(id, scripted));
+    let executor = Executor::new([client], Arc::new(ManualClock::new()), ExecutorConfig::default());
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request);
+    assert!(!format!("{call:?}").contains("hello"), "a prompt is in no log");
+    let answer = executor.chat(call).await.unwrap();
+    assert_eq!(answer.response.text(), "hi");
+    let admission: Box<dyn Admission> = OpenGate::new()
+        .admit(&Attempt::new(call_id(), 1, targets[0].clone(), true))
+        .await
+        .unwrap();
+    admission.settle(&AttemptOutcome::new(AttemptResult::Complete, SECOND));
+}
+
+#[test]
+fn futures_and_streams_can_move_between_threads() {
+    fn assert_send<T: Send>(value: T) -> T {
+        value
+    }
+    let client = Player::new([]);
+    let (targets, request) = (targets(&["a/1"]), request());
+    let executor = executor(&client, &ManualClock::new(), config());
+    let call = Call::new(call_id(), &targets, &request);
+    drop(assert_send(executor.chat(call.clone())));
+    drop(assert_send(executor.stream(call)));
+    fn assert_static<T: Send + 'static>() {}
+    assert_static::<Streamed>();
+}

@@ -1,0 +1,206 @@
+//! The schema, its versions, and what is looked at before a file is touched.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::OpenError;
+use crate::row;
+
+/// "WPST": tells this program's files from other SQLite databases.
+const APPLICATION_ID: i64 = 0x5750_5354;
+
+/// The oldest SQLite without the error that let two checkpoints at once lose pages of a database in WAL mode.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// The steps from each schema version to the next. A step is never changed once released; a new one is added.
+const MIGRATIONS: [&str; 1] = [V1];
+
+/// The version this release writes.
+pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Times are microseconds since the Unix epoch, durations microseconds, amounts whole pico-dollars, flags 0 or 1. What is not
+/// known is NULL. Only an attempt that is not settled may change, once, and nothing is deleted: the file says so itself, for
+/// whoever opens it with another tool.
+const V1: &str = "
+CREATE TABLE attempts (
+    request_id          TEXT NOT NULL,
+    attempt             INTEGER NOT NULL,
+    started_us          INTEGER NOT NULL,
+    task                TEXT,
+    requested_model     TEXT NOT NULL,
+    provider            TEXT NOT NULL,
+    model               TEXT NOT NULL,
+    price_snapshot      TEXT NOT NULL,
+    stream              INTEGER NOT NULL CHECK (stream IN (0, 1)),
+    simulated           INTEGER NOT NULL CHECK (simulated IN (0, 1)),
+    end_user            TEXT,
+    tags                TEXT NOT NULL DEFAULT '[]',
+    finished_us         INTEGER,
+    outcome             TEXT,
+    error_kind          TEXT,
+    served_model        TEXT,
+    upstream            TEXT,
+    generation_id       TEXT,
+    finish_reason       TEXT,
+    usage               TEXT,
+    prompt_tokens       INTEGER,
+    completion_tokens   INTEGER,
+    cached_tokens       INTEGER,
+    cache_write_tokens  INTEGER,
+    cache_write_1h_tokens   INTEGER,
+    reasoning_tokens    INTEGER,
+    prompt_audio_tokens INTEGER,
+    prompt_image_tokens INTEGER,
+    prompt_video_tokens INTEGER,
+    completion_audio_tokens INTEGER,
+    completion_image_tokens INTEGER,
+    web_search_requests INTEGER,
+    cost_pico           INTEGER,
+    markup_pico         INTEGER,
+    charge_pico         INTEGER,
+    markup_bps          INTEGER,
+    cost_status         TEXT NOT NULL DEFAULT 'pending',
+    reported_cost_usd   TEXT,
+    computed_cost_usd   TEXT,
+    first_content_us    INTEGER,
+    duration_us         INTEGER,
+    PRIMARY KEY (request_id, attempt),
+    CHECK ((outcome IS NULL) = (finished_us IS NULL)),
+    CHECK ((outcome IS NULL) = (markup_bps IS NULL))
+) STRICT;
+
+CREATE INDEX attempts_open ON attempts (started_us) WHERE outcome IS NULL;
+
+CREATE TRIGGER attempts_settle_once BEFORE UPDATE ON attempts WHEN OLD.outcome IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'a settled attempt is never changed'); END;
+
+CREATE TRIGGER attempts_keep_intent
+BEFORE UPDATE OF request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
+    end_user, tags ON attempts
+BEGIN SELECT RAISE(ABORT, 'an intent is never changed'); END;
+
+CREATE TRIGGER attempts_keep BEFORE DELETE ON attempts
+BEGIN SELECT RAISE(ABORT, 'an attempt is never deleted'); END;
+";
+
+/// Refuses a linked SQLite that is too old.
+pub(crate) fn check_library(found: i32) -> Result<(), OpenError> {
+    let version = |number: i32| {
+        format!(
+            "{}.{}.{}",
+            number / 1_000_000,
+            number / 1_000 % 1_000,
+            number % 1_000
+        )
+    };
+    if found < OLDEST_SQLITE {
+        return Err(OpenError::OldSqlite {
+            found: version(found),
+            needed: version(OLDEST_SQLITE),
+        });
+    }
+    Ok(())
+}
+
+/// Looks whether the file begins like a database.
+pub(crate) fn check_magic(path: &Path) -> Result<(), OpenError> {
+    // SQLite takes an empty file for a new database. Here a new database has its schema before it gets its name, so an empty
+    // one has lost its content.
+    let mut magic = [0; 16];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut magic)) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(OpenError::corrupt(path, "it is empty or cut off"))
+        }
+        Err(error) => Err(OpenError::unwritable(path)(error)),
+        Ok(()) if &magic != b"SQLite format 3\0" => {
+            Err(OpenError::corrupt(path, "it is not a SQLite database"))
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Looks whether the file is one of ours, whole, and not newer than this release, by a connection that cannot write. A ledger
+/// is read from end to end.
+pub(crate) fn inspect(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map_err(OpenError::sqlite(path))
+    };
+    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let without_tables = number("SELECT count(*) FROM sqlite_schema")? == 0;
+    if application != APPLICATION_ID && !(application == 0 && version == 0 && without_tables) {
+        return Err(OpenError::NotALedger {
+            path: path.to_owned(),
+        });
+    }
+    if version > VERSION {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found: version,
+            known: VERSION,
+        });
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(OpenError::sqlite(path))?;
+    if verdict != "ok" {
+        let first_line = verdict.lines().next_back().unwrap_or_default().trim();
+        return Err(OpenError::corrupt(path, first_line));
+    }
+    if version == VERSION && !row::fits(connection) {
+        return Err(OpenError::corrupt(
+            path,
+            "the table of attempts is missing or incomplete",
+        ));
+    }
+    Ok(())
+}
+
+/// Brings the schema to this release's version, step by step, each step whole or not at all.
+pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    loop {
+        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version: i64 = step.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let Some(sql) = usize::try_from(version)
+            .ok()
+            .and_then(|version| MIGRATIONS.get(version))
+        else {
+            return Ok(());
+        };
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "application_id", APPLICATION_ID)?;
+        step.pragma_update(None, "user_version", version + 1)?;
+        step.commit()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_library_is_refused() {
+        assert!(check_library(OLDEST_SQLITE).is_ok() && check_library(rusqlite::version_number()).is_ok());
+        let error = check_library(3_051_002).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "SQLite 3.51.2 can damage the ledger; build with the bundled SQLite, or link version 3.51.3 or newer"
+        );
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        let version: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, VERSION);
+        assert!(row::fits(&connection));
+    }
+}

@@ -1,0 +1,200 @@
+//! The store as callers see it: queues into two threads.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use costing::{AttemptIntent, AttemptRow, AttemptSettlement, LedgerError, LedgerStore};
+use integration_core::RequestId;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{OpenError, closed, ledger_error};
+use crate::open::{self, Opened, StoreOptions};
+use crate::reader::{self, Read};
+use crate::row;
+use crate::writer::{self, Command, Reply};
+
+/// The ledger in one SQLite file.
+///
+/// One thread writes, with everything that waits in one transaction; another one reads. What a write has acknowledged
+/// survives a crash of the process and a power cut. Share the store behind an `Arc`.
+///
+/// Dropping the store writes what still waits and blocks until that is on the disk; [`SqliteStore::close`] does the same
+/// without blocking a runtime's thread.
+///
+/// Times are kept to the microsecond, rounded down.
+pub struct SqliteStore {
+    path: PathBuf,
+    // Options, so that dropping them ends the threads before they are joined.
+    writes: Option<mpsc::Sender<Command>>,
+    reads: Option<mpsc::Sender<Read>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the ledger, or begins an empty one where there is none.
+    ///
+    /// `path` is a data directory, made if it is missing, in which the file is `waypost.db`; or the file itself, if it
+    /// exists or ends in `.db`, `.sqlite` or `.sqlite3`. Beside the file lie `-wal` and `-shm` while it is open, and a
+    /// `.lock` always.
+    ///
+    /// This blocks: an existing file is read from end to end to see that it is whole, and an older schema is brought forward.
+    ///
+    /// # Errors
+    /// [`OpenError`]: a file that cannot be written, is in use, damaged, newer than this release, or another program's. The
+    /// file is as it was then.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, StoreOptions::default())
+    }
+
+    /// Like [`SqliteStore::open`], with other options.
+    ///
+    /// # Errors
+    /// Those of [`SqliteStore::open`].
+    pub fn open_with(path: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        let Opened {
+            path,
+            writer,
+            reader,
+            lock,
+        } = open::open(path, options)?;
+        let (writes, commands) = mpsc::channel(writer::QUEUE);
+        let (reads, jobs) = mpsc::channel(reader::QUEUE);
+        let no_thread = |error| OpenError::other(&path, format!("no thread can be started: {error}"));
+        let reader = thread::Builder::new()
+            .name("ledger-reader".into())
+            .spawn(move || reader::run(reader, jobs))
+            .map_err(no_thread)?;
+        let writer = thread::Builder::new()
+            .name("ledger-writer".into())
+            .spawn(move || writer::run(writer, lock, commands))
+            .map_err(no_thread)?;
+        Ok(Self {
+            path,
+            writes: Some(writes),
+            reads: Some(reads),
+            writer: Some(writer),
+            reader: Some(reader),
+        })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what waits, folds the journal into the file and lets go of it. Afterwards every other method answers
+    /// [`LedgerError::Unavailable`]. Closing twice does no harm.
+    ///
+    /// Dropping the future does not stop the closing once it has begun.
+    pub async fn close(&self) {
+        // The reader first: only the last connection folds the journal.
+        if let Some(reads) = &self.reads {
+            let (reply, done) = oneshot::channel();
+            if reads.send(Read::Close(reply)).await.is_ok() {
+                let _ = done.await;
+            }
+        }
+        let _ = self.write(Command::Close).await;
+    }
+
+    /// The attempts that were begun and never settled, oldest first. Asked right after opening, these are the ones an
+    /// earlier process died under; later the running ones are among them.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: the store is closed, or the file cannot be read.
+    pub async fn open_intents(&self) -> Result<Vec<AttemptIntent>, LedgerError> {
+        let rows = self
+            .read(|c| row::select(c, "WHERE outcome IS NULL ORDER BY started_us, rowid", []))
+            .await?;
+        Ok(rows.into_iter().map(|row| row.intent).collect())
+    }
+
+    /// The attempts written last, newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: the store is closed, or the file cannot be read.
+    pub async fn recent_attempts(&self, limit: u32) -> Result<Vec<AttemptRow>, LedgerError> {
+        self.read(move |c| row::select(c, "ORDER BY rowid DESC LIMIT ?1", [limit]))
+            .await
+    }
+
+    /// How many attempts the ledger holds.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: the store is closed, or the file cannot be read.
+    pub async fn count(&self) -> Result<u64, LedgerError> {
+        self.read(|c| {
+            let count = c.query_row("SELECT count(*) FROM attempts", [], |row| row.get::<_, i64>(0));
+            count.map(i64::unsigned_abs).map_err(|error| ledger_error(&error))
+        })
+        .await
+    }
+
+    async fn write(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), LedgerError> {
+        let writes = self.writes.as_ref().ok_or_else(closed)?;
+        let (reply, result) = oneshot::channel();
+        writes.send(command(reply)).await.map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let reads = self.reads.as_ref().ok_or_else(closed)?;
+        let (reply, result) = oneshot::channel();
+        let job = Box::new(move |connection: &Connection| {
+            let _ = reply.send(read(connection));
+        });
+        reads.send(Read::Run(job)).await.map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
+    }
+}
+
+#[async_trait]
+impl LedgerStore for SqliteStore {
+    async fn intend(&self, intent: AttemptIntent) -> Result<(), LedgerError> {
+        let intent = Box::new(intent);
+        self.write(|reply| Command::Intend(intent, reply)).await
+    }
+
+    async fn settle(&self, settlement: AttemptSettlement) -> Result<(), LedgerError> {
+        let settlement = Box::new(settlement);
+        self.write(|reply| Command::Settle(settlement, reply)).await
+    }
+
+    async fn attempts(&self, request: &RequestId) -> Result<Vec<AttemptRow>, LedgerError> {
+        let request = request.clone();
+        self.read(move |c| row::select(c, "WHERE request_id = ?1 ORDER BY attempt", [request.as_str()]))
+            .await
+    }
+
+    async fn check(&self) -> Result<(), LedgerError> {
+        self.write(Command::Check).await
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        drop(self.reads.take());
+        if let Some(thread) = self.reader.take() {
+            let _ = thread.join();
+        }
+        drop(self.writes.take());
+        if let Some(thread) = self.writer.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The environment variables of the project: the ones the code reads and the ones `.env.example` lists are the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use anyhow::Context;
+
+use crate::workspace::Workspace;
+
+/// Variables that only tests and `cargo xtask` know; they are no setting of the product.
+pub(crate) const FOR_TESTS: &[&str] = &["WAYPOST_SHARED", "WAYPOST_SKIPPED", "WAYPOST_REQUIRE_SHARED"];
+
+/// Words above an entry of `.env.example` that say: promised, and read by nothing as yet.
+const RESERVED: &str = "not used yet";
+
+/// Whether a name is one of the project's variables.
+pub(crate) fn is_ours(name: &str) -> bool {
+    let prefixed = ["OPENROUTER_", "WAYPOST_", "OTEL_"].iter().any(|prefix| {
+        name.strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_name_byte))
+    });
+    prefixed || ["DATABASE_URL", "REDIS_URL", "RUST_LOG"].contains(&name)
+}
+
+/// Every variable that is in only one of the two, one sentence each.
+///
+/// # Errors
+/// If a file cannot be read.
+pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let path = workspace.root().join(".env.example");
+    let listed = listed(&fs::read_to_string(&path).context("cannot read .env.example")?);
+    let mut read = BTreeMap::new();
+    let mut told = BTreeMap::new();
+    for file in workspace.files()? {
+        let name = workspace.relative(&file);
+        let source = name.starts_with("crates/") && name.ends_with(".rs");
+        if source || name.ends_with(".md") {
+            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
+            let found = if source { literals(&text) } else { words(&text) };
+            let place = if source { &mut read } else { &mut told };
+            for variable in found {
+                place.entry(variable).or_insert_with(|| name.clone());
+            }
+        }
+    }
+    Ok(compare(&listed, &read, &told))
+}
+
+/// The entries of an example file, with whether they are reserved.
+fn listed(text: &str) -> BTreeMap<String, bool> {
+    let mut entries = BTreeMap::new();
+    let mut reserved = false;
+    for line in text.lines().map(str::trim) {
+        // An entry may be commented out: `# NAME=value`. Any other comment is about the entry below it.
+        let entry = line.trim_start_matches('#').trim_start();
+        match entry.split_once('=') {
+            Some((name, _)) if is_ours(name.trim()) => {
+                entries.insert(name.trim().to_owned(), reserved);
+                reserved = false;
+            }
+            _ if line.is_empty() => reserved = false,
+            _ => reserved |= line.starts_with('#') && line.contains(RESERVED),
+        }
+    }
+    entries
+}
+
+fn compare(
+    listed: &BTreeMap<String, bool>,
+    read: &BTreeMap<String, String>,
+    told: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (variable, file) in read.iter().chain(told) {
+        if !listed.contains_key(variable) && !FOR_TESTS.contains(&variable.as_str()) {
+            problems.push(format!("{variable} is in {file}, but not in .env.example"));
+        }
+    }
+    for (variable, reserved) in listed {
+        if !reserved && !read.contains_key(variable) {
+            problems.push(format!(
+                ".env.example lists {variable}, which no code reads; if it is promised for later, say \"{RESERVED}\" above it"
+            ));
+        }
+    }
+    problems
+}
+
+/// The variables that appear as a whole string literal.
+fn literals(source: &str) -> BTreeSet<String> {
+    source
+        .split('"')
+        .filter(|piece| is_ours(piece))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The variables that appear as a word of a text.
+fn words(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !(c.is_ascii() && is_name_byte(c as u8)))
+        .filter(|word| is_ours(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(names: &[&str]) -> BTreeMap<String, String> {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), "src/lib.rs".to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn names_of_the_project() {
+        assert!(is_ours("OPENROUTER_API_KEY") && is_ours("WAYPOST_LISTEN") && is_ours("RUST_LOG"));
+        assert!(is_ours("OTEL_EXPORTER_OTLP_ENDPOINT") && is_ours("REDIS_URL"));
+        assert!(
+            !is_ours("PATH")
+                && !is_ours("WAYPOST_")
+                && !is_ours("WAYPOST_listen")
+                && !is_ours("MY_DATABASE_URL")
+        );
+    }
+
+    #[test]
+    fn literals_are_read_from_code_and_words_from_text() {
+        let code =
+            "let key = lookup(\"OPENROUTER_API_KEY\"); // OPENROUTER_OTHER\nconst A: &str = \"WAYPOST_\";";
+        assert_eq!(
+            literals(code).into_iter().collect::<Vec<_>>(),
+            ["OPENROUTER_API_KEY"]
+        );
+        assert_eq!(
+            words("set `OPENROUTER_API_KEY`, or RUST_LOG=debug.")
+                .into_iter()
+                .collect::<Vec<_>>(),
+            ["OPENROUTER_API_KEY", "RUST_LOG"]
+        );
+    }
+
+    #[test]
+    fn entries_may_be_commented_out_and_reserved() {
+        let text = "# The key.\nOPENROUTER_API_KEY=\n\n# Postgres; not used yet.\n# DATABASE_URL=postgres://x\n# Level\nRUST_LOG=info\n";
+        let listed = listed(text);
+        assert_eq!(listed.get("OPENROUTER_API_KEY"), Some(&false));
+        assert_eq!(listed.get("DATABASE_URL"), Some(&true));
+        assert_eq!(listed.get("RUST_LOG"), Some(&false));
+        assert_eq!(listed.len(), 3);
+    }
+
+    #[test]
+    fn both_directions_are_compared() {
+        let listed = BTreeMap::from([
+            ("WAYPOST_LISTEN".to_owned(), false),
+            ("REDIS_URL".to_owned(), true),
+            ("RUST_LOG".to_owned(), false),
+        ]);
+        let none = BTreeMap::new();
+        assert!(
+            compare(
+                &listed,
+                &found(&["WAYPOST_LISTEN", "RUST_LOG", "WAYPOST_SHARED"]),
+                &none
+            )
+            .is_empty()
+        );
+        let problems = compare(
+            &listed,
+            &found(&["WAYPOST_LISTEN", "WAYPOST_NEW"]),
+            &found(&["WAYPOST_TYPO"]),
+        );
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems[0].contains("WAYPOST_NEW") && problems[1].contains("WAYPOST_TYPO"));
+        assert!(problems[2].contains("RUST_LOG"));
+    }
+}
