@@ -53,10 +53,11 @@ fn shown(line: &str) -> &str {
 }
 
 /// A whole program: with a `main` of its own the code is left alone, else it is put into one, which may use `?` if the
-/// code ends by naming its error, as in `Ok::<(), Error>(())`.
+/// code ends by naming its error, as in `Ok::<(), Error>(())`. What is unused in an example is no fault.
 pub(crate) fn program(code: &str) -> String {
+    const UNUSED: &str = "#![allow(unused)]\n";
     if code.contains("fn main(") {
-        return code.to_owned();
+        return format!("{UNUSED}{code}");
     }
     let (attributes, body): (Vec<&str>, Vec<&str>) = code
         .lines()
@@ -64,11 +65,11 @@ pub(crate) fn program(code: &str) -> String {
     let (attributes, body) = (attributes.join("\n"), body.join("\n"));
     if body.trim_end().ends_with("(())") {
         format!(
-            "{attributes}\nfn main() {{\nfn inner() -> core::result::Result<(), impl core::fmt::Debug> {{\n{body}\n}}\n\
+            "{UNUSED}{attributes}\nfn main() {{\nfn inner() -> core::result::Result<(), impl core::fmt::Debug> {{\n{body}\n}}\n\
              inner().unwrap()\n}}\n"
         )
     } else {
-        format!("{attributes}\nfn main() {{\n{body}\n}}\n")
+        format!("{UNUSED}{attributes}\nfn main() {{\n{body}\n}}\n")
     }
 }
 
@@ -115,14 +116,20 @@ mod tests {
     fn attributes_stay() {
         let example = first_example("```\n#[derive(Debug)]\nstruct A;\n#![allow(unused)]\n```").unwrap();
         assert_eq!(example.code, "#[derive(Debug)]\nstruct A;\n#![allow(unused)]");
-        assert!(program(&example.code).starts_with("#![allow(unused)]\nfn main() {\n#[derive(Debug)]"));
+        assert!(
+            program(&example.code)
+                .starts_with("#![allow(unused)]\n#![allow(unused)]\nfn main() {\n#[derive(Debug)]")
+        );
     }
 
     #[test]
     fn programs_as_rustdoc_makes_them() {
-        assert_eq!(program("let a = 1;"), "\nfn main() {\nlet a = 1;\n}\n");
+        assert_eq!(
+            program("let a = 1;"),
+            "#![allow(unused)]\n\nfn main() {\nlet a = 1;\n}\n"
+        );
         let own = "#[tokio::main]\nasync fn main() {}";
-        assert_eq!(program(own), own);
+        assert_eq!(program(own), format!("#![allow(unused)]\n{own}"));
         let fallible = program("let a: u8 = \"1\".parse()?;\nOk::<(), std::num::ParseIntError>(())\n");
         assert!(fallible.contains("fn inner() -> core::result::Result<(), impl core::fmt::Debug> {"));
         assert!(fallible.contains("inner().unwrap()"));

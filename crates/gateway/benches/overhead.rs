@@ -2,6 +2,7 @@
 //! the same kind of simulator, with routing, ledger (two durable writes) and pricing on.
 
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,

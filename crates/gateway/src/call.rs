@@ -1,6 +1,7 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
-use integration_core::{Capability, CapabilitySet, ChatRequest};
+use integration_core::{Capability, CapabilitySet, ChatRequest, ModelId};
+use model_catalogue::is_routing_variant;
 use routing::{Plan, RouteRequest, Strategy, Target, Task};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ pub struct Refused {
     /// The field at fault.
     pub param: Option<String>,
     /// Where no model qualifies: every model and why not.
-    pub plan: Option<Value>,
+    pub plan: Option<Box<Value>>,
 }
 
 impl Refused {
@@ -347,8 +348,8 @@ fn append(
     names: &[String],
 ) -> Result<(), Refused> {
     for name in names {
-        let target = resolve(app, name)?;
-        if let Some(refusal) = app.snapshot.check_explicit(&target.model, route) {
+        let (listed, target) = resolve(app, name)?;
+        if let Some(refusal) = app.snapshot.check_explicit(&listed, route) {
             let message = format!("'{name}' cannot serve this request: {}", refusal.detail);
             return Err(Refused {
                 code: refusal.reason.as_str(),
@@ -362,20 +363,27 @@ fn append(
     Ok(())
 }
 
-/// Finds a model by its catalogue id, a dated name, or an alias of the configuration. A routing suffix (`:nitro`,
-/// `:floor`) is kept for the provider.
+/// Finds a model by its catalogue id, a dated name, or an alias of the configuration: the id it is listed under, and what to
+/// ask for. The two differ by a routing suffix (`:nitro`, `:floor`), which is the provider's to read.
 ///
 /// # Errors
 /// [`Refused`] if there is none.
-pub fn resolve(app: &App, name: &str) -> Result<Target, Refused> {
+pub fn resolve(app: &App, name: &str) -> Result<(ModelId, Target), Refused> {
     let name = app.settings.aliases.get(name).map_or(name, String::as_str);
-    let known = app.catalogue.resolve(name).ok_or_else(|| {
+    let unknown = || {
         Refused::unknown_model(format!(
             "there is no model '{}'; `waypost models` or GET /v1/models lists those there are",
             name.chars().take(100).collect::<String>()
         ))
-    })?;
-    Ok(Target::new(app.catalogue.provider().clone(), known.id.clone()))
+    };
+    let listed = app.catalogue.resolve(name).ok_or_else(unknown)?.id.clone();
+    let suffixes = name
+        .split(':')
+        .skip(1)
+        .filter(|suffix| is_routing_variant(suffix));
+    let asked = suffixes.fold(listed.as_str().to_owned(), |asked, suffix| asked + ":" + suffix);
+    let asked = ModelId::new(asked).map_err(|_| unknown())?;
+    Ok((listed, Target::new(app.catalogue.provider().clone(), asked)))
 }
 
 /// Says that no model qualifies, and how far the best one is.
@@ -392,6 +400,6 @@ pub fn no_model_qualifies(plan: &Plan, route: &RouteRequest) -> Refused {
         code: "no_model_qualifies",
         message: format!("no model qualifies for {}{threshold}: {best}", plan.task.as_str()),
         param: Some("waypost".to_owned()),
-        plan: serde_json::to_value(plan).ok(),
+        plan: serde_json::to_value(plan).ok().map(Box::new),
     }
 }

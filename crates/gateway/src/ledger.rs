@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use costing::{
     AttemptIntent, AttemptSettlement, Charge, CostStatus, LedgerStore, Markup, Outcome, Pico, PriceBook,
-    PricedCall, UtcTime, price_call,
+    PriceSheet, PricedCall, UtcTime, price_call,
 };
 use integration_core::{Clock, Delivery, Error, ErrorKind, RequestId};
+use model_catalogue::Catalogue;
 use routing::{Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, Target};
 use tokio::task::JoinHandle;
 
@@ -25,6 +26,7 @@ pub struct CallRecord {
     tags: Vec<String>,
     mode: Mode,
     markup: Markup,
+    catalogue: Arc<Catalogue>,
     prices: Arc<PriceBook>,
     store: Arc<dyn LedgerStore>,
     clock: Arc<dyn Clock>,
@@ -69,6 +71,7 @@ impl CallRecord {
             tags: Vec::new(),
             mode: app.mode(),
             markup: app.settings.markup,
+            catalogue: Arc::clone(&app.catalogue),
             prices: Arc::clone(&app.prices),
             store: Arc::clone(&app.store),
             clock: Arc::clone(&app.clock),
@@ -111,6 +114,12 @@ impl CallRecord {
             settled.attempts.iter().map(|attempt| &attempt.charge),
             self.markup,
         )
+    }
+
+    /// The prices of what was asked for, under the name it is listed by.
+    fn sheet(&self, target: &Target) -> Option<&PriceSheet> {
+        self.prices
+            .sheet(&self.catalogue.resolve(target.model.as_str())?.id)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Settled> {
@@ -199,12 +208,7 @@ struct LedgerAdmission {
 impl Admission for LedgerAdmission {
     fn settle(self: Box<Self>, outcome: &AttemptOutcome) {
         let record = &self.record;
-        let (charge, priced) = price(
-            outcome,
-            record.prices.sheet(&self.target.model),
-            self.priced_at,
-            record.markup,
-        );
+        let (charge, priced) = price(outcome, record.sheet(&self.target), self.priced_at, record.markup);
         let settlement = AttemptSettlement {
             request: record.request.clone(),
             attempt: self.number,
@@ -254,7 +258,7 @@ impl Admission for LedgerAdmission {
 /// whose fate is not known is pending, never zero.
 fn price(
     outcome: &AttemptOutcome,
-    sheet: Option<&costing::PriceSheet>,
+    sheet: Option<&PriceSheet>,
     at: UtcTime,
     markup: Markup,
 ) -> (Charge, Option<PricedCall>) {

@@ -249,6 +249,18 @@ async fn a_named_model_with_fallbacks_and_an_alias() {
         .await
         .unwrap();
     assert_eq!(response.headers()["x-waypost-model"], "openai/gpt-4o");
+    let body = r#"{"model":"openai/gpt-4o-mini:floor","messages":[{"role":"user","content":"Hello"}]}"#;
+    let response = gateway
+        .post(body)
+        .header("x-simulator-fault", "no-usage")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        response.headers()["x-waypost-model"],
+        "openai/gpt-4o-mini:floor",
+        "the suffix is the provider's to read"
+    );
     let (_, models) = gateway.get("/v1/models").await;
     let ids: Vec<_> = models["data"]
         .as_array()

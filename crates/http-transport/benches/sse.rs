@@ -102,6 +102,7 @@ fn long_line(c: &mut Criterion) {
         "line of 8 MB: 1 piece {once:?}, {} pieces {often:?}, ratio {ratio:.2} (limit 2)",
         many.len()
     );
+    println!("ratio: sse 8 MB line, many pieces over one {ratio:.2}");
 }
 
 criterion_group!(benches, stream, long_line);

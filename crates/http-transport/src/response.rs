@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
-use http_body_util::BodyExt;
 use integration_core::Delivery;
 
 use crate::deadline::Deadlines;
@@ -18,36 +17,31 @@ use crate::{Limits, TransportError};
 
 /// The head of an answer, and the body to be read. Dropping it closes the connection.
 pub struct Response {
-    status: StatusCode,
-    headers: HeaderMap,
     body: Body,
     limits: Limits,
 }
 
 impl Response {
-    pub(crate) fn new(answer: http::Response<reqwest::Body>, deadlines: Deadlines, limits: Limits) -> Self {
-        let (head, body) = answer.into_parts();
+    pub(crate) fn new(answer: reqwest::Response, deadlines: Deadlines, limits: Limits) -> Self {
         Self {
-            status: head.status,
-            headers: head.headers,
-            body: Body { body, deadlines },
+            body: Body { answer, deadlines },
             limits,
         }
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.body.answer.status()
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        self.body.answer.headers()
     }
 
     /// A header as text; `None` if it is absent or not ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        self.headers().get(name)?.to_str().ok()
     }
 
     /// Whether the body is declared to be an event stream.
@@ -87,39 +81,40 @@ impl Response {
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
-            .field("status", &self.status)
+            .field("status", &self.status())
             .finish_non_exhaustive()
     }
 }
 
 struct Body {
-    body: reqwest::Body,
+    answer: reqwest::Response,
     deadlines: Deadlines,
 }
 
 impl Body {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<reqwest::Result<Option<Bytes>>> {
+        // The future holds nothing but the borrow, so making it anew at each poll loses nothing.
+        pin!(self.answer.chunk()).poll(cx)
+    }
+
+    /// The next piece. Whether a deadline has passed is looked at only while there is none: whoever gets a piece must call
+    /// [`Deadlines::check`] once it is known what the piece holds.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
-        loop {
-            // Making the future anew at each poll is how a body is polled without naming its trait.
-            match Pin::new(&mut self.body.frame()).poll(cx) {
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.deadlines.bytes_arrived();
-                    // What is no data are trailers, which nobody needs.
-                    if let Ok(piece) = frame.into_data() {
-                        return Poll::Ready(Some(self.deadlines.check(true).map(|()| piece)));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    let error = error.without_url();
-                    return Poll::Ready(Some(Err(TransportError::Broken {
-                        reason: root_cause(&error),
-                        delivery: Delivery::Partial,
-                        source: error.into(),
-                    })));
-                }
-                Poll::Pending => return self.deadlines.poll_expired(cx).map(|error| Some(Err(error))),
+        match self.poll_chunk(cx) {
+            Poll::Ready(Ok(None)) => Poll::Ready(None),
+            Poll::Ready(Ok(Some(piece))) => {
+                self.deadlines.bytes_arrived();
+                Poll::Ready(Some(Ok(piece)))
             }
+            Poll::Ready(Err(error)) => {
+                let error = error.without_url();
+                Poll::Ready(Some(Err(TransportError::Broken {
+                    reason: root_cause(&error),
+                    delivery: Delivery::Partial,
+                    source: error.into(),
+                })))
+            }
+            Poll::Pending => self.deadlines.poll_expired(cx).map(|error| Some(Err(error))),
         }
     }
 }
@@ -213,10 +208,7 @@ impl EventStream {
         if let Some(mut body) = self.body.take() {
             // A few pieces at most: a server that goes on talking is not worth its connection.
             for _ in 0..4 {
-                if !matches!(
-                    Pin::new(&mut body.body.frame()).poll(cx),
-                    Poll::Ready(Some(Ok(_)))
-                ) {
+                if !matches!(body.poll_chunk(cx), Poll::Ready(Ok(Some(_)))) {
                     break;
                 }
             }
@@ -241,13 +233,12 @@ impl Stream for EventStream {
                     Poll::Ready(Some(Ok(piece))) => {
                         this.decoder.feed(piece);
                         match this.decoder.next_event() {
-                            Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
-                            Err(error) => TransportError::from(error),
-                            // Bytes without an event must not put off the deadline of the first content.
-                            Ok(None) => match body.deadlines.check(false) {
-                                Ok(()) => continue,
-                                Err(error) => error,
+                            Ok(event) => match (body.deadlines.check(event.is_some()), event) {
+                                (Ok(()), Some(event)) => return Poll::Ready(Some(Ok(event))),
+                                (Ok(()), None) => continue,
+                                (Err(error), _) => error,
                             },
+                            Err(error) => TransportError::from(error),
                         }
                     }
                     Poll::Ready(Some(Err(error))) => error,

@@ -119,7 +119,7 @@ impl Transport {
         .await?;
         let answer = outcome.map_err(|error| send_error(error.without_url(), &endpoint.host()))?;
         deadlines.head_arrived();
-        Ok(Response::new(answer.into(), deadlines, self.config.limits))
+        Ok(Response::new(answer, deadlines, self.config.limits))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -140,8 +142,7 @@ impl Usage {
     /// # Errors
     /// [`UsageError`] if the text is no JSON object (`null` is none), or a count or amount is not one; it names the field.
     pub fn from_json(text: &str) -> Result<Self, UsageError> {
-        let fields = object(text).map_err(UsageError::NotAnObject)?;
-        let mut fields = Fields(fields);
+        let mut fields: Fields<'_> = serde_json::from_str(text).map_err(UsageError::NotAnObject)?;
         let mut prompt_details = fields.object(&PROMPT_DETAILS);
         let mut completion_details = fields.object(&COMPLETION_DETAILS);
         let mut cost_details = fields.object(&COST_DETAILS);
@@ -201,24 +202,48 @@ const COMPLETION_DETAILS: [&str; 2] = ["completion_tokens_details", "output_toke
 const COST_DETAILS: [&str; 1] = ["cost_details"];
 const SERVER_TOOLS: [&str; 2] = ["server_tool_use_details", "server_tool_use"];
 
-type RawObject<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+/// A field's name, borrowed from the text: on its own a `Cow` would copy it.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-fn object(text: &str) -> Result<RawObject<'_>, serde_json::Error> {
-    serde_json::from_str(text)
+/// The fields of one object that have not been taken, in the order they came. There are ten or so, and most are asked for
+/// once: a list is faster than a map then, and every answer's usage is read.
+#[derive(Default)]
+struct Fields<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(12);
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
-struct Fields<'a>(RawObject<'a>);
-
 impl<'a> Fields<'a> {
-    /// Takes the first of several names that is present and not null.
+    /// Takes the first of several names that is present and not null. Of a field given twice the last one counts.
     fn take(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a RawValue)> {
         let mut found = None;
         for name in names {
-            if let Some(raw) = self
-                .0
-                .remove(*name)
-                .filter(|raw| raw.get() != "null" && found.is_none())
-            {
+            let Some(at) = self.0.iter().rposition(|(known, _)| known.0 == *name) else {
+                continue;
+            };
+            let (_, raw) = self.0.remove(at);
+            self.0.retain(|(known, _)| known.0 != *name);
+            if raw.get() != "null" && found.is_none() {
                 found = Some((*name, raw));
             }
         }
@@ -228,11 +253,11 @@ impl<'a> Fields<'a> {
     /// Takes a group. One that is no object reports nothing and stays among the fields without a name.
     fn object(&mut self, names: &[&'static str]) -> Fields<'a> {
         let Some((name, raw)) = self.take(names) else {
-            return Fields(RawObject::new());
+            return Fields::default();
         };
-        object(raw.get()).map(Fields).unwrap_or_else(|_| {
-            self.0.insert(Cow::Borrowed(name), raw);
-            Fields(RawObject::new())
+        serde_json::from_str(raw.get()).unwrap_or_else(|_| {
+            self.0.push((Name(Cow::Borrowed(name)), raw));
+            Fields::default()
         })
     }
 
@@ -251,7 +276,7 @@ impl<'a> Fields<'a> {
     fn rest(self) -> Map<String, Value> {
         self.0
             .into_iter()
-            .filter_map(|(name, raw)| Some((name.into_owned(), serde_json::from_str(raw.get()).ok()?)))
+            .filter_map(|(name, raw)| Some((name.0.into_owned(), serde_json::from_str(raw.get()).ok()?)))
             .collect()
     }
 }

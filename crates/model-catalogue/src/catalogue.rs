@@ -136,7 +136,7 @@ impl Catalogue {
             return Some(record);
         }
         let (base, variants) = split(name);
-        let mut kept = variants.filter(|variant| !ROUTING_VARIANTS.contains(variant));
+        let mut kept = variants.filter(|variant| !is_routing_variant(variant));
         let variant = kept.next();
         if kept.next().is_some() {
             return None;
@@ -171,7 +171,12 @@ impl ModelSource for Catalogue {
     }
 }
 
-/// Suffixes that choose who serves a model, so that they are in no list of models.
+/// Whether a suffix of a model's name (`nitro` of `a/b:nitro`) chooses who serves the model. Such a suffix is in no list of
+/// models; the provider takes it behind any of them.
+pub fn is_routing_variant(suffix: &str) -> bool {
+    ROUTING_VARIANTS.contains(&suffix)
+}
+
 const ROUTING_VARIANTS: [&str; 4] = ["nitro", "floor", "exacto", "online"];
 
 /// The name before the first `:` and the suffixes after it.

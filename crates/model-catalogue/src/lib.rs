@@ -10,7 +10,7 @@ pub mod openrouter;
 mod price;
 mod record;
 
-pub use catalogue::{Catalogue, ModelSource};
+pub use catalogue::{Catalogue, ModelSource, is_routing_variant};
 pub use day::Day;
 pub use error::CatalogueError;
 pub use file::FORMAT;

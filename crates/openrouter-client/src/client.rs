@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -15,7 +15,6 @@ use http_transport::{
 use integration_core::{
     CallContext, Capability, CapabilitySet, ChatClient, ChatRequest, ChatResponse, ChatStream, Clock,
     Delivery, Error, ErrorKind, GenerationId, HealthReport, IntegrationClient, ModelId, ProviderId, Result,
-    Secret,
 };
 
 use crate::stream::{LiveStream, Peeked};
@@ -56,7 +55,8 @@ struct Inner {
     id: ProviderId,
     transport: Transport,
     clock: Arc<dyn Clock>,
-    key: Option<Secret>,
+    errors: ErrorReader,
+    has_key: bool,
     timeouts: Timeouts,
     base: Endpoint,
     chat: Endpoint,
@@ -137,7 +137,8 @@ impl OpenRouterClient {
             inner: Arc::new(Inner {
                 transport: Transport::new(transport, Arc::clone(&clock)).map_err(named)?,
                 clock,
-                key: config.key,
+                has_key: config.key.is_some(),
+                errors: ErrorReader::new(SystemTime::UNIX_EPOCH).with_key(config.key),
                 timeouts: config.timeouts,
                 chat: base.join("chat/completions", None),
                 // Without this only models that write text are listed.
@@ -173,7 +174,7 @@ impl OpenRouterClient {
 
 impl Inner {
     fn errors(&self) -> ErrorReader {
-        ErrorReader::new(self.clock.wall()).with_key(self.key.clone())
+        self.errors.at(self.clock.wall())
     }
 
     fn named(&self, error: impl Into<Error>) -> Error {
@@ -277,13 +278,7 @@ impl IntegrationClient for OpenRouterClient {
         );
         let report = match outcome {
             Ok(key) => health::of_key(inner.id.clone(), &key, now),
-            Err(error) => health::of_error(
-                inner.id.clone(),
-                &error,
-                inner.key.is_some(),
-                &inner.base.host(),
-                now,
-            ),
+            Err(error) => health::of_error(inner.id.clone(), &error, inner.has_key, &inner.base.host(), now),
         };
         report.with_latency(latency)
     }
@@ -347,7 +342,7 @@ impl fmt::Debug for OpenRouterClient {
         f.debug_struct("OpenRouterClient")
             .field("id", &self.inner.id)
             .field("base", &self.inner.base)
-            .field("key", &self.inner.key)
+            .field("has_key", &self.inner.has_key)
             .finish_non_exhaustive()
     }
 }

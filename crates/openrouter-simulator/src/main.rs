@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
+use openrouter_simulator::{Scenario, ScenarioError, Simulator, SimulatorConfig, Timing};
 
 /// A local OpenRouter: real catalogue, seeded answers and timings, failures on demand, exact costs.
 #[derive(Debug, Parser)]
@@ -44,7 +44,11 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         .with_listen(arguments.listen)
         .with_timing(arguments.timing);
     if let Some(path) = &arguments.scenario {
-        let scenario = Scenario::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let scenario = Scenario::open(path).map_err(|error| match error {
+            // Only the file's own name is missing from what is wrong inside it.
+            ScenarioError::Invalid { .. } => format!("{}: {error}", path.display()),
+            error => error.to_string(),
+        })?;
         config = config.with_scenario(scenario);
     }
     if let Some(seconds) = arguments.start_time {
@@ -54,6 +58,13 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let simulator = Simulator::start(config)
         .await
         .map_err(|error| error.to_string())?;
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    // Polled once, so that the signal is caught before anybody is told that this program runs.
+    tokio::select! {
+        biased;
+        _ = interrupted.as_mut() => return Ok(()),
+        () = std::future::ready(()) => {}
+    }
     say(&format!(
         "simulated OpenRouter at {} (any key that starts with sk-or-v1-)",
         simulator.base_url()

@@ -53,7 +53,7 @@ pub struct Plan {
     /// The size of the call that the expected costs are for.
     pub assumed: Assumed,
     /// The model of the highest quality that fulfils everything but, perhaps, the threshold, and its quality: how far up the
-    /// threshold can go. `None` if no model fulfils the rest.
+    /// threshold can go. Of equal ones the lower id; `None` if no model fulfils the rest.
     pub best_quality: Option<(ModelId, f64)>,
 }
 

@@ -489,6 +489,10 @@ fn the_best_quality_is_that_of_a_model_that_only_the_threshold_keeps_out() {
             m.benchmarks = quality(70.0);
             m.prices = prices("0.001", "0.001");
         }),
+        changed("e/blind-too", |m| {
+            m.benchmarks = quality(80.0);
+            m.supported_parameters.clear();
+        }),
         changed("c/blind", |m| {
             m.benchmarks = quality(80.0);
             m.input_modalities = vec!["text".to_owned()];

@@ -15,7 +15,7 @@ pub struct ApiError {
     message: String,
     param: Option<String>,
     retry_after: Option<u64>,
-    waypost: Map<String, Value>,
+    waypost: Box<Map<String, Value>>,
 }
 
 impl ApiError {
@@ -27,7 +27,7 @@ impl ApiError {
             message: message.into(),
             param: None,
             retry_after: None,
-            waypost: Map::new(),
+            waypost: Box::default(),
         }
     }
 
@@ -106,7 +106,7 @@ impl From<Refused> for ApiError {
         let mut api = Self::new(refused.status, refused.code, refused.message);
         api.param = refused.param;
         if let Some(plan) = refused.plan {
-            api.waypost.insert("plan".to_owned(), plan);
+            api.waypost.insert("plan".to_owned(), *plan);
         }
         api
     }
@@ -116,7 +116,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut body = json!({ "error": self.object() });
         if !self.waypost.is_empty() {
-            body["waypost"] = Value::Object(self.waypost);
+            body["waypost"] = Value::Object(*self.waypost);
         }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let mut response = (status, axum::Json(body)).into_response();

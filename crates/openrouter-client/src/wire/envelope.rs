@@ -3,6 +3,7 @@
 //!
 //! Read by hand-written visitors: unknown fields must be kept, and serde's `flatten` would copy every field first.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -14,10 +15,10 @@ use serde_json::{Map, Value};
 /// The outermost object.
 #[derive(Debug, Default)]
 pub(crate) struct Envelope<'a> {
-    pub(crate) id: Option<&'a RawValue>,
-    pub(crate) model: Option<&'a RawValue>,
-    pub(crate) provider: Option<&'a RawValue>,
-    pub(crate) created: Option<&'a RawValue>,
+    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) model: Option<Cow<'a, str>>,
+    pub(crate) provider: Option<Cow<'a, str>>,
+    pub(crate) created: Option<i64>,
     pub(crate) choices: Option<Vec<Choice>>,
     /// As text: amounts in it must not pass through a float.
     pub(crate) usage: Option<&'a RawValue>,
@@ -40,31 +41,6 @@ impl<'a> Envelope<'a> {
         deserializer.end()?;
         Ok(envelope)
     }
-
-    pub(crate) fn id(&self) -> Option<String> {
-        text(self.id)
-    }
-
-    pub(crate) fn model(&self) -> Option<String> {
-        text(self.model)
-    }
-
-    pub(crate) fn provider(&self) -> Option<String> {
-        text(self.provider)
-    }
-
-    pub(crate) fn created(&self) -> Option<i64> {
-        let number: f64 = serde_json::from_str(self.created?.get()).ok()?;
-        serde_json::from_str(self.created?.get())
-            .ok()
-            .or(Some(number as i64))
-    }
-}
-
-fn text(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str::<String>(raw?.get())
-        .ok()
-        .filter(|text| !text.is_empty())
 }
 
 struct EnvelopeSeed<'a> {
@@ -91,10 +67,10 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'de> {
         let mut out = Envelope::default();
         while let Some(name) = map.next_key::<Name<'de>>()? {
             match name.as_str() {
-                "id" => out.id = map.next_value()?,
-                "model" => out.model = map.next_value()?,
-                "provider" => out.provider = map.next_value()?,
-                "created" => out.created = map.next_value()?,
+                "id" => out.id = map.next_value::<Word<'de>>()?.0,
+                "model" => out.model = map.next_value::<Word<'de>>()?.0,
+                "provider" => out.provider = map.next_value::<Word<'de>>()?.0,
+                "created" => out.created = whole_seconds(&map.next_value()?),
                 "choices" => out.choices = map.next_value()?,
                 "usage" => out.usage = map.next_value()?,
                 "error" => out.error = map.next_value()?,
@@ -115,37 +91,85 @@ fn keep(extra: &mut Map<String, Value>, name: Name<'_>, value: Value) {
     }
 }
 
-/// The name of a field, borrowed unless it is written with escapes.
-enum Name<'a> {
-    Borrowed(&'a str),
-    Owned(String),
+fn whole_seconds(value: &Value) -> Option<i64> {
+    value
+        .as_i64()
+        .or_else(|| value.as_f64().map(|seconds| seconds as i64))
 }
+
+/// The name of a field, borrowed unless it is written with escapes.
+struct Name<'a>(Cow<'a, str>);
 
 impl Name<'_> {
     fn as_str(&self) -> &str {
-        match self {
-            Self::Borrowed(name) => name,
-            Self::Owned(name) => name,
-        }
+        &self.0
     }
 }
 
 impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a field")
-            }
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name::Borrowed(name))
-            }
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name::Owned(name.to_owned()))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
+        deserializer
+            .deserialize_str(Borrowing)
+            .map(|name| Self(name.unwrap_or_default()))
+    }
+}
+
+/// A short string, borrowed where it can be. What is no string, or empty, is absent.
+struct Word<'a>(Option<Cow<'a, str>>);
+
+impl<'de> Deserialize<'de> for Word<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(Borrowing)
+            .map(|word| Self(word.filter(|word| !word.is_empty())))
+    }
+}
+
+struct Borrowing;
+
+impl<'de> Visitor<'de> for Borrowing {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Errors, wherever they appear: as an HTTP answer, inside an answer with status 200, inside a stream.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http_transport::HeaderMap;
@@ -26,7 +27,7 @@ pub enum ErrorSite {
 #[derive(Debug, Clone)]
 pub struct ErrorReader {
     now: SystemTime,
-    key: Option<Secret>,
+    key: Option<Arc<Secret>>,
 }
 
 /// What can be read off one error.
@@ -61,8 +62,17 @@ impl ErrorReader {
     /// Sets the key, to be blotted out wherever it appears.
     #[must_use]
     pub fn with_key(mut self, key: Option<Secret>) -> Self {
-        self.key = key;
+        self.key = key.map(Arc::new);
         self
+    }
+
+    /// The same reader at another time of day.
+    #[must_use]
+    pub fn at(&self, now: SystemTime) -> Self {
+        Self {
+            now,
+            key: self.key.clone(),
+        }
     }
 
     fn clean(&self, text: &str) -> String {

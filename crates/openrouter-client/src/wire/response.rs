@@ -1,5 +1,7 @@
 //! The answer of `POST /chat/completions` in one piece.
 
+use std::borrow::Cow;
+
 use integration_core::chat::{Choice, Content, FinishReason, Message, Role, ToolCall};
 use integration_core::{ChatResponse, Delivery, Error, ErrorKind, GenerationId, UpstreamName, Usage};
 use serde_json::value::RawValue;
@@ -21,9 +23,12 @@ pub fn read_chat(
         Ok(envelope) => envelope,
         Err(error) => return Err(unreadable(body, error, generation)),
     };
-    let id = generation.or_else(|| GenerationId::new(envelope.id()?).ok());
+    let id = generation.or_else(|| GenerationId::new(envelope.id.as_deref()?).ok());
     let usage = read_usage(envelope.usage);
-    let upstream = envelope.provider().and_then(|name| UpstreamName::new(name).ok());
+    let upstream = envelope
+        .provider
+        .as_deref()
+        .and_then(|name| UpstreamName::new(name).ok());
     let told = |error: Error| {
         let error = match &id {
             Some(id) => error.with_generation(id.clone()),
@@ -41,7 +46,7 @@ pub fn read_chat(
     if let Some(error) = envelope.error {
         return Err(told(errors.read_value(error.get(), ErrorSite::Answer)));
     }
-    let (model, created) = (envelope.model(), envelope.created());
+    let (model, created) = (envelope.model.map(Cow::into_owned), envelope.created);
     let extra = envelope.extra;
     let mut choices = Vec::new();
     for mut wire in envelope.choices.unwrap_or_default() {

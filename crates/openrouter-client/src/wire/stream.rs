@@ -1,5 +1,6 @@
 //! The answer of `POST /chat/completions` piece by piece.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -184,10 +185,13 @@ impl ChatAssembler {
             self.usage = Some(usage);
         }
         if self.generation.is_none() {
-            self.generation = envelope.id().and_then(|id| GenerationId::new(id).ok());
+            self.generation = envelope.id.as_deref().and_then(|id| GenerationId::new(id).ok());
         }
         if self.upstream.is_none() {
-            self.upstream = envelope.provider().and_then(|name| UpstreamName::new(name).ok());
+            self.upstream = envelope
+                .provider
+                .as_deref()
+                .and_then(|name| UpstreamName::new(name).ok());
         }
         let mut choices = envelope.choices.take().unwrap_or_default();
         let error = envelope.error.map(|raw| raw.get()).or_else(|| {
@@ -225,9 +229,9 @@ impl ChatAssembler {
         self.started = true;
         let mut start = StreamStart::default();
         start.id = self.generation.clone();
-        start.model = envelope.model();
+        start.model = envelope.model.take().map(Cow::into_owned);
         start.upstream = self.upstream.clone();
-        start.created = envelope.created();
+        start.created = envelope.created;
         start.extra = std::mem::take(&mut envelope.extra);
         self.out.push_back(StreamEvent::Start(start));
     }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -321,4 +321,14 @@ pub fn executor(client: &Arc<Player>, clock: &ManualClock, config: ExecutorConfi
     let client: Arc<dyn ChatClient> = Arc::clone(client) as _;
     let clock: Arc<dyn Clock> = Arc::new(clock.clone());
     Executor::new([client], clock, config)
+}
+
+/// Polls a call once, then lets the time pass.
+pub async fn after<T>(call: impl Future<Output = T>, clock: &ManualClock, passes: Duration) -> T {
+    tokio::join!(call, async { clock.advance(passes) }).0
+}
+
+/// The pieces of a stream that does not fail.
+pub fn events(items: Vec<Result<StreamEvent>>) -> Vec<StreamEvent> {
+    items.into_iter().map(|item| item.unwrap()).collect()
 }
