@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use costing::{Markup, price_call};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -70,5 +71,12 @@ fn request_path(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, request_path);
+/// Shorter than criterion's own times: these are steady, and all benches of the workspace are to end within minutes.
+fn brief() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+}
+
+criterion_group!(name = benches; config = brief(); targets = request_path);
 criterion_main!(benches);

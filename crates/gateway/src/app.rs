@@ -10,10 +10,15 @@ use integration_core::{Clock, RequestId};
 use model_catalogue::Catalogue;
 use routing::{Executor, ExecutorConfig, Snapshot};
 use store_sqlite::{OpenError, SqliteStore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::tasks::Tasks;
 use crate::upstream::{Mode, Upstreams};
+
+/// How much memory request bodies may take together: half a gibibyte.
+const BODY_KILOBYTES: u32 = 512 * 1024;
 
 /// Every part of a running gateway.
 #[derive(Debug)]
@@ -34,6 +39,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The providers.
     pub upstreams: Upstreams,
+    /// What goes on when a caller is gone.
+    pub tasks: Tasks,
+    /// Kilobytes of request bodies that may still be held.
+    pub(crate) bodies: Semaphore,
     draining: AtomicBool,
     /// Cancelled when running answers must end at once.
     pub kill: CancellationToken,
@@ -100,6 +109,8 @@ impl App {
             store,
             clock,
             upstreams,
+            tasks: Tasks::here(),
+            bodies: Semaphore::new(BODY_KILOBYTES as usize),
             draining: AtomicBool::new(false),
             kill: CancellationToken::new(),
             settings,
@@ -114,6 +125,11 @@ impl App {
     /// The instant by which prices are read.
     pub fn utc_now(&self) -> UtcTime {
         UtcTime::from(self.clock.wall())
+    }
+
+    /// How many kilobytes of request bodies may be held at once.
+    pub(crate) fn body_kilobytes(&self) -> u32 {
+        BODY_KILOBYTES
     }
 
     /// Whether the gateway has been told to stop.

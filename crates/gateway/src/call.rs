@@ -94,6 +94,49 @@ pub struct RouteOptions {
     pub completion_tokens: Option<u64>,
 }
 
+/// What is wrong with a field, in words that need no knowledge of the program.
+fn of_field(path: &str, error: &serde_json::Error) -> Refused {
+    let text = error
+        .to_string()
+        .replace("u64", "a whole number from 0 up")
+        .replace("f64", "a number");
+    let missing = text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    let param = missing.filter(|_| path.is_empty()).unwrap_or(path).to_owned();
+    let at = if path.is_empty() {
+        String::new()
+    } else {
+        format!("`{path}`: ")
+    };
+    Refused::invalid(param, format!("{at}{text}"))
+}
+
+impl RouteOptions {
+    /// Holds the options against their ranges.
+    fn check(&self) -> Result<(), Refused> {
+        if self.max_latency_ms == Some(0) {
+            return Err(Refused::invalid(
+                "waypost.max_latency_ms",
+                "`max_latency_ms` must be at least 1",
+            ));
+        }
+        if self.user.as_ref().is_some_and(|user| user.len() > 256) {
+            return Err(Refused::invalid(
+                "waypost.user",
+                "`user` may have 256 bytes at the most",
+            ));
+        }
+        if self.tags.len() > 16 || self.tags.iter().any(|tag| tag.len() > 64) {
+            return Err(Refused::invalid(
+                "waypost.tags",
+                "`tags` may be 16 at the most, of 64 bytes each",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// An amount as a JSON string or number. A number is read from its shortest text, so that `0.1` is a tenth.
 fn decimal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
     let value: Option<Value> = Option::deserialize(deserializer)?;
@@ -107,9 +150,15 @@ fn decimal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<D
             ));
         }
     };
-    let amount = Decimal::from_str_exact(&text).or_else(|_| Decimal::from_scientific(&text));
+    // Decimals take more than numbers do: `1_000`, `+1`.
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-'));
+    let amount = Decimal::from_str_exact(&text)
+        .or_else(|_| Decimal::from_scientific(&text))
+        .ok();
     amount
-        .ok()
+        .filter(|_| plain)
         .filter(|amount| !amount.is_sign_negative())
         .map(Some)
         .ok_or_else(|| serde::de::Error::custom("an amount in US dollars, such as \"0.01\", is expected"))
@@ -142,6 +191,16 @@ impl Body {
     /// # Errors
     /// One sentence that names the field at fault.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        if bytes
+            .iter()
+            .find(|byte| !byte.is_ascii_whitespace())
+            .is_some_and(|byte| *byte != b'{')
+        {
+            return Err(Refused::invalid(
+                "",
+                "the body must be a JSON object, such as {\"model\": …, \"messages\": […]}",
+            ));
+        }
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let mut request: ChatRequest = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
@@ -149,13 +208,7 @@ impl Body {
             if inner.is_syntax() || inner.is_eof() {
                 return Refused::invalid("", format!("the body is not JSON: {inner}"));
             }
-            let path = path.trim_matches('.').to_owned();
-            let at = if path.is_empty() {
-                String::new()
-            } else {
-                format!("`{path}`: ")
-            };
-            Refused::invalid(path, format!("{at}{inner}"))
+            of_field(path.trim_matches('.'), &inner)
         })?;
         json.end()
             .map_err(|error| Refused::invalid("", format!("the body is not JSON: {error}")))?;
@@ -176,18 +229,29 @@ impl Body {
             None | Some(Value::Null) => RouteOptions::default(),
             Some(value) => serde_path_to_error::deserialize(value).map_err(|error| {
                 let path = format!("waypost.{}", error.path());
-                let message = format!("`{}`: {}", path.trim_end_matches('.'), error.inner());
-                Refused::invalid(path.trim_end_matches(".."), message)
+                of_field(path.trim_end_matches('.'), error.inner())
             })?,
         };
-        if let Some(field) = ["base_url", "api_base", "api_key"]
-            .iter()
-            .find(|field| request.extra.contains_key(**field))
-        {
-            return Err(Refused::invalid(
-                *field,
-                format!("`{field}` is the gateway's to set, not the request's"),
-            ));
+        options.check()?;
+        for (field, instead) in [
+            ("base_url", "it is the gateway's to set"),
+            ("api_base", "it is the gateway's to set"),
+            ("api_key", "it is the gateway's to set"),
+            (
+                "models",
+                "name further models in `waypost.fallbacks`, where each is held against the request and priced",
+            ),
+            (
+                "route",
+                "name further models in `waypost.fallbacks`, where each is held against the request and priced",
+            ),
+        ] {
+            if request.extra.contains_key(field) {
+                return Err(Refused::invalid(
+                    field,
+                    format!("`{field}` is not taken here: {instead}"),
+                ));
+            }
         }
         Ok(Self {
             request,
@@ -207,6 +271,14 @@ pub struct Prepared {
     pub task: Option<Task>,
     /// How the model was chosen, where the gateway chose.
     pub plan: Option<Plan>,
+}
+
+impl Prepared {
+    /// How the model was chosen, if the caller wants to know.
+    pub fn explanation(&self, body: &Body) -> Option<Value> {
+        let plan = self.plan.as_ref().filter(|_| body.options.explain)?;
+        serde_json::to_value(plan).ok()
+    }
 }
 
 /// Builds the routing request from the options and, where there is one, the chat request.
@@ -293,74 +365,92 @@ pub fn estimate_prompt_tokens(request: &ChatRequest) -> u64 {
 /// # Errors
 /// [`Refused`] where the model is unknown, cannot serve the request, or none qualifies.
 pub fn prepare(app: &App, body: &Body) -> Result<Prepared, Refused> {
+    let options = &body.options;
     let named = body.request.model.as_str();
-    let route = if named == AUTO {
-        route_request(
-            app,
-            &body.options,
-            Some(&body.request),
-            Some(app.settings.min_quality),
-        )?
-    } else {
-        route_request(app, &body.options, Some(&body.request), None)?
-    };
-    if named == AUTO {
-        let plan = app.snapshot.plan(&route);
-        if plan.candidates.is_empty() {
-            return Err(no_model_qualifies(&plan, &route));
-        }
-        let mut targets: Vec<Target> = plan
-            .candidates
-            .iter()
-            .map(|candidate| candidate.target.clone())
-            .collect();
-        if !body.options.fallbacks.is_empty() {
-            targets.truncate(1);
-            append(app, &route, &mut targets, &body.options.fallbacks)?;
-        }
-        return Ok(Prepared {
-            targets,
-            task: Some(route.task),
-            plan: Some(plan),
-        });
-    }
+    let automatic = named == AUTO;
+    let default_quality = automatic.then_some(app.settings.min_quality);
+    let route = route_request(app, options, Some(&body.request), default_quality)?;
     let mut targets = Vec::new();
-    append(app, &route, &mut targets, std::slice::from_ref(&named.to_owned()))?;
-    let configured = || app.settings.fallbacks.get(named).cloned().unwrap_or_default();
-    let chain = if body.options.fallbacks.is_empty() {
-        configured()
-    } else {
-        body.options.fallbacks.clone()
-    };
-    append(app, &route, &mut targets, &chain)?;
-    Ok(Prepared {
-        targets,
-        task: None,
-        plan: None,
-    })
-}
-
-/// Adds named models, each held against the request.
-fn append(
-    app: &App,
-    route: &RouteRequest,
-    targets: &mut Vec<Target>,
-    names: &[String],
-) -> Result<(), Refused> {
-    for name in names {
-        let (listed, target) = resolve(app, name)?;
-        if let Some(refusal) = app.snapshot.check_explicit(&listed, route) {
-            let message = format!("'{name}' cannot serve this request: {}", refusal.detail);
-            return Err(Refused {
-                code: refusal.reason.as_str(),
-                ..Refused::invalid("model", message)
-            });
+    let mut plan = None;
+    if automatic {
+        let made = app.snapshot.plan(&route);
+        if made.candidates.is_empty() {
+            return Err(no_model_qualifies(&made, &route));
         }
+        // Fallbacks that the caller names take the place of the next best ones.
+        let most = if options.fallbacks.is_empty() {
+            usize::MAX
+        } else {
+            1
+        };
+        targets.extend(
+            made.candidates
+                .iter()
+                .take(most)
+                .map(|candidate| candidate.target.clone()),
+        );
+        plan = Some(made);
+    } else {
+        targets.push(fit(app, &route, named)?);
+    }
+    if options.fallbacks.is_empty() {
+        // A member of the configured chain that cannot serve this request is passed over.
+        for name in configured_chain(app, named) {
+            targets.extend(
+                fit(app, &route, name)
+                    .ok()
+                    .filter(|target| !targets.contains(target)),
+            );
+        }
+    }
+    for name in &options.fallbacks {
+        let target = fit(app, &route, name)?;
         if !targets.contains(&target) {
             targets.push(target);
         }
     }
-    Ok(())
+    let task = (automatic || options.task.is_some()).then_some(route.task);
+    Ok(Prepared { targets, task, plan })
+}
+
+/// The chain configured for a name, or else for the model that the name stands for.
+fn configured_chain<'a>(app: &'a App, named: &str) -> &'a [String] {
+    let chains = &app.settings.fallbacks;
+    let of_model = || chains.get(resolve(app, named).ok()?.0.as_str());
+    chains.get(named).or_else(of_model).map_or(&[], Vec::as_slice)
+}
+
+/// A named model, held against the request.
+fn fit(app: &App, route: &RouteRequest, name: &str) -> Result<Target, Refused> {
+    let (listed, target) = resolve(app, name)?;
+    let refuse = |code, why: &str| Refused {
+        code,
+        ..Refused::invalid("model", format!("'{name}' cannot serve this request: {why}"))
+    };
+    if let Some(refusal) = app.snapshot.check_explicit(&listed, route) {
+        return Err(refuse(refusal.reason.as_str(), &refusal.detail));
+    }
+    let Some(threshold) = route.min_quality else {
+        return Ok(target);
+    };
+    let benchmarks = app
+        .snapshot
+        .get(&listed)
+        .map(|deployment| deployment.benchmarks());
+    match benchmarks.and_then(|benchmarks| route.task.quality(benchmarks)) {
+        Some(quality) if quality >= threshold => Ok(target),
+        Some(quality) => {
+            let why = format!(
+                "it scores {quality} for {}, below {threshold}",
+                route.task.as_str()
+            );
+            Err(refuse("quality_below_threshold", &why))
+        }
+        None => Err(refuse(
+            "quality_unknown",
+            &format!("its quality for {} is not known", route.task.as_str()),
+        )),
+    }
 }
 
 /// Finds a model by its catalogue id, a dated name, or an alias of the configuration: the id it is listed under, and what to

@@ -7,6 +7,24 @@ use rust_decimal::Decimal;
 
 use crate::config::Overrides;
 
+/// A quality index: any number, but a number.
+fn quality(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|quality: &f64| quality.is_finite())
+        .ok_or_else(|| "not a number".to_owned())
+}
+
+/// An amount in US dollars, 0 or more.
+fn dollars(text: &str) -> Result<Decimal, String> {
+    let amount = Decimal::from_str_exact(text)
+        .ok()
+        .filter(|amount| !amount.is_sign_negative());
+    amount
+        .filter(|_| !text.contains(['_', '+']))
+        .ok_or_else(|| "not an amount in US dollars, such as 0.01".to_owned())
+}
+
 /// One interface to many language models: the cheapest that is good enough, with fallback and exact costs.
 #[derive(Debug, Parser)]
 #[command(name = "waypost", version, disable_help_subcommand = true)]
@@ -15,6 +33,11 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// A mistake in how a command was called: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -84,14 +107,17 @@ pub struct ChatArgs {
     #[arg(long)]
     pub model: Option<String>,
     /// The least quality on the task's index
-    #[arg(long, value_name = "Q", allow_negative_numbers = true)]
+    #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = quality)]
     pub min_quality: Option<f64>,
     /// The most it may be expected to cost, in US dollars
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = dollars)]
     pub max_cost: Option<Decimal>,
     /// How to order what qualifies: cheapest
     #[arg(long)]
     pub strategy: Option<String>,
+    /// Let free variants qualify
+    #[arg(long)]
+    pub allow_free: bool,
     /// The most tokens the answer may have
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
@@ -112,7 +138,7 @@ pub struct BestModelArgs {
     /// The task: reasoning, coding or agentic
     pub task: String,
     /// The least quality on the task's index
-    #[arg(long, value_name = "Q", allow_negative_numbers = true)]
+    #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = quality)]
     pub min_quality: Option<f64>,
     /// Abilities it must have, such as tools,vision,json-schema
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -121,7 +147,7 @@ pub struct BestModelArgs {
     #[arg(long, value_name = "N")]
     pub context: Option<u64>,
     /// The most it may cost per million tokens, prompt and completion each, in US dollars
-    #[arg(long, value_name = "USD_PER_M")]
+    #[arg(long, value_name = "USD_PER_M", allow_negative_numbers = true, value_parser = dollars)]
     pub max_price: Option<Decimal>,
     /// How to order what qualifies: cheapest
     #[arg(long)]
@@ -169,6 +195,9 @@ pub struct ModelsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
 }
 
 /// `price`.
@@ -188,7 +217,7 @@ pub struct PriceArgs {
     #[arg(long, value_name = "RFC3339")]
     pub at: Option<String>,
     /// A catalogue file instead of the one shipped
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "rates")]
     pub prices: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

@@ -12,6 +12,7 @@ use model_catalogue::Catalogue;
 use routing::Task;
 use serde::Deserialize;
 
+use crate::cli::WrongUsage;
 use crate::environment::Environment;
 
 /// The model name that asks the gateway to choose.
@@ -153,6 +154,8 @@ pub struct Settings {
     pub limits: LimitsConfig,
     /// The simulated upstream.
     pub simulator: SimulatorSettings,
+    /// Whether the simulator was asked for, key or no key.
+    pub simulate: bool,
     /// How the provider is to see us.
     pub app: (Option<String>, Option<String>),
 }
@@ -163,6 +166,13 @@ impl Settings {
     /// # Errors
     /// One sentence that names the setting, where it came from, and what it may be.
     pub fn resolve(overrides: &Overrides, env: &Environment) -> anyhow::Result<Self> {
+        for name in ["DATABASE_URL", "REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            if env.get(name).is_some() {
+                return Err(
+                    WrongUsage(format!("{name} is a reserved name and not built yet; unset it")).into(),
+                );
+            }
+        }
         let file = ConfigFile::find(overrides.config.as_deref(), env)?;
         let listen = overrides
             .listen
@@ -193,12 +203,6 @@ impl Settings {
             secret("OPENROUTER_API_KEY")?
         };
         let admin_key = secret("WAYPOST_ADMIN_KEY")?;
-        if admin_key.is_none() && !listen.ip().is_loopback() {
-            bail!(
-                "{listen} can be reached from other machines and no key is set; set WAYPOST_ADMIN_KEY (callers then \
-                 send it as their API key) or listen on 127.0.0.1"
-            );
-        }
         let min_quality = file.routing.min_quality;
         if !min_quality.is_finite() {
             bail!("routing.min_quality must be a number");
@@ -223,8 +227,24 @@ impl Settings {
             min_quality,
             limits: file.limits,
             simulator: file.simulator,
+            simulate: overrides.simulate,
             app: (env.get("OPENROUTER_APP_NAME"), env.get("OPENROUTER_SITE_URL")),
         })
+    }
+
+    /// Whether it is safe to listen where the settings say.
+    ///
+    /// # Errors
+    /// If other machines could call and no key is set.
+    pub fn check_listen(&self) -> anyhow::Result<()> {
+        if self.admin_key.is_none() && !self.listen.ip().is_loopback() {
+            bail!(
+                "{} can be reached from other machines and no key is set; set WAYPOST_ADMIN_KEY (callers then send it as \
+                 their API key) or listen on 127.0.0.1",
+                self.listen
+            );
+        }
+        Ok(())
     }
 
     /// How long one call may take in all.

@@ -1,11 +1,12 @@
 //! Each attempt of a call in the ledger: an intent before anything leaves the machine, a settlement on every way out.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use costing::{
-    AttemptIntent, AttemptSettlement, Charge, CostStatus, LedgerStore, Markup, Outcome, Pico, PriceBook,
-    PriceSheet, PricedCall, UtcTime, price_call,
+    AttemptIntent, AttemptSettlement, Charge, CostStatus, LedgerError, LedgerStore, Markup, Outcome, Pico,
+    PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
 };
 use integration_core::{Clock, Delivery, Error, ErrorKind, RequestId};
 use model_catalogue::Catalogue;
@@ -13,6 +14,8 @@ use routing::{Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, Ta
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::call::{Body, Prepared};
+use crate::tasks::Tasks;
 use crate::upstream::Mode;
 
 /// What all attempts of one call share.
@@ -30,7 +33,7 @@ pub struct CallRecord {
     prices: Arc<PriceBook>,
     store: Arc<dyn LedgerStore>,
     clock: Arc<dyn Clock>,
-    runtime: tokio::runtime::Handle,
+    tasks: Tasks,
     settled: Mutex<Settled>,
 }
 
@@ -54,38 +57,24 @@ pub struct SettledAttempt {
 }
 
 impl CallRecord {
-    /// The record of a call that begins now. Must be made inside a tokio runtime.
-    pub fn new(
-        app: &App,
-        request: RequestId,
-        requested_model: String,
-        task: Option<String>,
-        stream: bool,
-    ) -> Self {
+    /// The record of a call that begins now.
+    pub fn new(app: &App, request: RequestId, body: &Body, prepared: &Prepared) -> Self {
         Self {
             request,
-            task,
-            requested_model,
-            stream,
-            user: None,
-            tags: Vec::new(),
+            task: prepared.task.map(|task| task.as_str().to_owned()),
+            requested_model: body.request.model.as_str().to_owned(),
+            stream: body.stream,
+            user: body.options.user.clone().or_else(|| body.request.user.clone()),
+            tags: body.options.tags.clone(),
             mode: app.mode(),
             markup: app.settings.markup,
             catalogue: Arc::clone(&app.catalogue),
             prices: Arc::clone(&app.prices),
             store: Arc::clone(&app.store),
             clock: Arc::clone(&app.clock),
-            runtime: tokio::runtime::Handle::current(),
+            tasks: app.tasks.clone(),
             settled: Mutex::default(),
         }
-    }
-
-    /// Files the call under the caller's end user and tags.
-    #[must_use]
-    pub fn with_owner(mut self, user: Option<String>, tags: Vec<String>) -> Self {
-        self.user = user;
-        self.tags = tags;
-        self
     }
 
     /// The call's name.
@@ -95,10 +84,15 @@ impl CallRecord {
 
     /// Waits until every settlement so far is in the ledger.
     pub async fn written(&self) {
-        let writes = std::mem::take(&mut self.lock().writes);
-        for write in writes {
-            // A write that panicked has nothing more to wait for; the store logs its own failures.
-            let _ = write.await;
+        loop {
+            let writes = std::mem::take(&mut self.lock().writes);
+            if writes.is_empty() {
+                return;
+            }
+            for write in writes {
+                // A write that panicked has nothing more to wait for; the store logs its own failures.
+                let _ = write.await;
+            }
         }
     }
 
@@ -109,17 +103,26 @@ impl CallRecord {
 
     /// What the call costs in all: the sum of what is known, under the least certain status of its attempts.
     pub fn total(&self) -> Charge {
-        let settled = self.lock();
-        total(
-            settled.attempts.iter().map(|attempt| &attempt.charge),
-            self.markup,
-        )
+        let charges: Vec<Charge> = self
+            .lock()
+            .attempts
+            .iter()
+            .map(|attempt| attempt.charge)
+            .collect();
+        total(&charges, self.markup)
     }
 
-    /// The prices of what was asked for, under the name it is listed by.
-    fn sheet(&self, target: &Target) -> Option<&PriceSheet> {
-        self.prices
-            .sheet(&self.catalogue.resolve(target.model.as_str())?.id)
+    /// The prices of the model that served, or of the one asked for where the answer names none that is known.
+    fn sheet(&self, target: &Target, served: Option<&str>) -> Option<&PriceSheet> {
+        let asked = self.catalogue.resolve(target.model.as_str());
+        let served = served.and_then(|name| self.catalogue.resolve(name));
+        let model = match (asked, served) {
+            // The same model under its dated name: the variant that was asked for keeps its own price.
+            (Some(asked), Some(served)) if asked.canonical_slug == served.canonical_slug => asked,
+            (_, Some(served)) => served,
+            (asked, None) => asked?,
+        };
+        self.prices.sheet(&model.id)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Settled> {
@@ -127,23 +130,41 @@ impl CallRecord {
     }
 }
 
-fn total<'a>(charges: impl Iterator<Item = &'a Charge> + Clone, markup: Markup) -> Charge {
-    let sum = charges
-        .clone()
-        .filter_map(|charge| charge.cost)
-        .try_fold(None, |sum: Option<Pico>, cost| {
-            sum.map_or(Some(cost), |sum| sum.checked_add(cost)).map(Some)
-        });
+/// Sums amounts that are known; `None` if none is, or the sum cannot be held.
+fn sum(amounts: impl Iterator<Item = Option<Pico>>) -> Option<Pico> {
+    amounts
+        .flatten()
+        .map(Some)
+        .reduce(|sum, amount| sum?.checked_add(amount?))
+        .flatten()
+}
+
+/// The sum of several charges, amount by amount, so that the total is what its lines add up to.
+fn total(charges: &[Charge], markup: Markup) -> Charge {
     // An attempt known to be free says nothing about how certain the price of the others is.
     let paid = charges
-        .clone()
+        .iter()
         .filter(|charge| charge.cost != Some(Pico::ZERO))
         .map(|charge| charge.status)
         .max();
     let status = paid
-        .or_else(|| charges.map(|charge| charge.status).max())
+        .or_else(|| charges.iter().map(|charge| charge.status).max())
         .unwrap_or(CostStatus::Pending);
-    charge_of(sum.flatten(), markup, status)
+    let known = charges.iter().any(|charge| charge.cost.is_some());
+    let cost = sum(charges.iter().map(|charge| charge.cost));
+    let added = sum(charges.iter().map(|charge| charge.markup));
+    let charge = sum(charges.iter().map(|charge| charge.charge));
+    match (cost, added, charge) {
+        (Some(_), Some(_), Some(_)) => Charge {
+            cost,
+            markup: added,
+            charge,
+            markup_bps: markup.bps(),
+            status,
+        },
+        _ if known => Charge::unknown(markup, CostStatus::Unpriced),
+        _ => Charge::unknown(markup, status),
+    }
 }
 
 /// A cost with its markup. One that is not known, or too large to hold, has no amounts.
@@ -164,36 +185,78 @@ impl AttemptGate for LedgerGate {
     async fn admit(&self, attempt: &Attempt) -> integration_core::Result<Box<dyn Admission>> {
         let record = &self.0;
         let started = record.clock.wall();
-        record
-            .store
-            .intend(AttemptIntent {
-                request: record.request.clone(),
-                attempt: attempt.number,
-                started,
-                task: record.task.clone(),
-                requested_model: record.requested_model.clone(),
-                provider: attempt.target.provider.clone(),
-                model: attempt.target.model.clone(),
-                price_snapshot: record.prices.id().to_owned(),
-                stream: record.stream,
-                simulated: record.mode == Mode::Simulated,
-                user: record.user.clone(),
-                tags: record.tags.clone(),
-            })
-            .await
-            .map_err(|e| {
-                Error::new(
-                    ErrorKind::Config,
-                    "the ledger cannot be written, so nothing was sent",
-                )
-                .with_source(e)
-            })?;
-        Ok(Box::new(LedgerAdmission {
+        let intent = AttemptIntent {
+            request: record.request.clone(),
+            attempt: attempt.number,
+            started,
+            task: record.task.clone(),
+            requested_model: record.requested_model.clone(),
+            provider: attempt.target.provider.clone(),
+            model: attempt.target.model.clone(),
+            price_snapshot: record.prices.id().to_owned(),
+            stream: record.stream,
+            simulated: record.mode == Mode::Simulated,
+            user: record.user.clone(),
+            tags: record.tags.clone(),
+        };
+        let store = Arc::clone(&record.store);
+        let write = record.tasks.spawn(async move { store.intend(intent).await });
+        let admission = LedgerAdmission {
             record: Arc::clone(record),
             number: attempt.number,
             target: attempt.target.clone(),
             priced_at: UtcTime::from(started),
-        }))
+        };
+        Unsent {
+            write: Some((write, admission)),
+        }
+        .written()
+        .await
+    }
+}
+
+/// An intent on its way into the ledger. If nobody waits for it any more it is settled as never sent, as soon as it is there.
+struct Unsent {
+    write: Option<(JoinHandle<Result<(), LedgerError>>, LedgerAdmission)>,
+}
+
+impl Unsent {
+    async fn written(mut self) -> integration_core::Result<Box<dyn Admission>> {
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(
+                ErrorKind::Config,
+                "the ledger cannot be written, so nothing was sent",
+            )
+            .with_source(cause)
+        };
+        let result = match &mut self.write {
+            Some((write, _)) => write.await,
+            None => return Err(failed("the intent is gone".into())),
+        };
+        let admission = self.write.take().map(|(_, admission)| admission);
+        match (result, admission) {
+            (Ok(Ok(())), Some(admission)) => Ok(Box::new(admission)),
+            (Ok(Err(error)), _) => Err(failed(error.into())),
+            (Err(error), _) => Err(failed(error.into())),
+            (_, None) => Err(failed("the intent is gone".into())),
+        }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        let Some((write, admission)) = self.write.take() else {
+            return;
+        };
+        let record = Arc::clone(&admission.record);
+        let settled = record.tasks.spawn(async move {
+            if matches!(write.await, Ok(Ok(()))) {
+                let error = Error::new(ErrorKind::Cancelled, "the call was over before anything was sent");
+                let failure = AttemptResult::Failed((&error).into());
+                Box::new(admission).settle(&AttemptOutcome::new(failure, Duration::ZERO));
+            }
+        });
+        record.lock().writes.push(settled);
     }
 }
 
@@ -208,7 +271,12 @@ struct LedgerAdmission {
 impl Admission for LedgerAdmission {
     fn settle(self: Box<Self>, outcome: &AttemptOutcome) {
         let record = &self.record;
-        let (charge, priced) = price(outcome, record.sheet(&self.target), self.priced_at, record.markup);
+        let (charge, priced) = price(
+            outcome,
+            record.sheet(&self.target, outcome.served_model.as_deref()),
+            self.priced_at,
+            record.markup,
+        );
         let settlement = AttemptSettlement {
             request: record.request.clone(),
             attempt: self.number,
@@ -238,7 +306,7 @@ impl Admission for LedgerAdmission {
         };
         let store = Arc::clone(&record.store);
         // Not awaited here: the caller may be gone and this future with it. The write goes on by itself.
-        let write = record.runtime.spawn(async move {
+        let write = record.tasks.spawn(async move {
             if let Err(error) = store.settle(settlement).await {
                 tracing::error!(%error, "an attempt could not be settled; its intent stays open in the ledger");
             }

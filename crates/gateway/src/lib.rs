@@ -10,4 +10,5 @@ pub mod environment;
 pub mod http;
 pub mod ledger;
 pub mod report;
+pub mod tasks;
 pub mod upstream;

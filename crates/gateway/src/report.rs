@@ -2,7 +2,9 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use costing::Charge;
-use routing::AttemptResult;
+use integration_core::{HealthAggregate, HealthReport};
+use model_catalogue::{Catalogue, ModelRecord};
+use routing::{AttemptResult, Task};
 use serde_json::{Map, Value, json};
 
 use crate::ledger::{CallRecord, SettledAttempt};
@@ -74,10 +76,8 @@ pub fn waypost(record: &CallRecord, mode: Mode, snapshot: &str, plan: Option<&Va
     Value::Object(object)
 }
 
-/// The headers known before an answer begins.
-pub fn head(headers: &mut HeaderMap, record: &CallRecord, mode: Mode, model: Option<&str>, attempts: usize) {
-    set(headers, "x-waypost-request-id", record.request().as_str());
-    set(headers, "x-waypost-mode", mode.as_str());
+/// The headers known when an answer begins, beside those that every answer has.
+pub fn head(headers: &mut HeaderMap, model: Option<&str>, attempts: usize) {
     set(headers, "x-waypost-attempts", &attempts.to_string());
     if let Some(model) = model {
         set(headers, "x-waypost-model", model);
@@ -103,4 +103,82 @@ pub fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
     }
+}
+
+/// Which catalogue, of which day, with how many models.
+pub fn catalogue(catalogue: &Catalogue) -> Value {
+    json!({
+        "snapshot": catalogue.id(),
+        "captured": catalogue.captured(),
+        "models": catalogue.records().len(),
+    })
+}
+
+/// The health of one integration as JSON.
+pub fn health(mode: Mode, models: &Catalogue, report: &HealthReport) -> Value {
+    let checked_at = jiff::Timestamp::try_from(report.checked_at)
+        .ok()
+        .map(|at| at.to_string());
+    let mut body = json!({
+        "id": report.id,
+        "status": report.status.as_str(),
+        "mode": mode.as_str(),
+        "checked_at": checked_at,
+        "latency_ms": report.latency.map(|latency| latency.as_millis() as u64),
+        "message": report.message,
+        "catalogue": catalogue(models),
+    });
+    if let Some(object) = body.as_object_mut() {
+        for (name, value) in &report.details {
+            object.entry(name).or_insert_with(|| value.clone());
+        }
+    }
+    body
+}
+
+/// The health of all integrations as JSON.
+pub fn health_of_all(mode: Mode, catalogue: &Catalogue, aggregate: &HealthAggregate) -> Value {
+    let reports = aggregate
+        .reports
+        .iter()
+        .map(|report| health(mode, catalogue, report));
+    json!({
+        "status": aggregate.status.as_str(),
+        "mode": mode.as_str(),
+        "integrations": reports.collect::<Vec<_>>(),
+    })
+}
+
+/// A model as JSON: what it holds, what it can do, its price strings, its quality.
+pub fn model(record: &ModelRecord) -> Value {
+    let capabilities: Vec<_> = record
+        .capabilities()
+        .iter()
+        .map(|capability| capability.as_str())
+        .collect();
+    let mut pricing: Map<String, Value> = record
+        .prices
+        .rates
+        .iter()
+        .map(|(name, rate)| (name.clone(), json!(rate)))
+        .collect();
+    if !record.prices.overrides.is_empty() {
+        pricing.insert("overrides".to_owned(), json!(record.prices.overrides));
+    }
+    json!({
+        "id": record.id,
+        "canonical_slug": record.canonical_slug,
+        "context_length": record.context_length,
+        "max_completion_tokens": record.max_completion_tokens,
+        "input_modalities": record.input_modalities,
+        "output_modalities": record.output_modalities,
+        "capabilities": capabilities,
+        "pricing": pricing,
+        "quality": {
+            "reasoning": Task::Reasoning.quality(&record.benchmarks),
+            "coding": Task::Coding.quality(&record.benchmarks),
+            "agentic": Task::Agentic.quality(&record.benchmarks),
+        },
+        "expiration_date": record.expiration_date,
+    })
 }

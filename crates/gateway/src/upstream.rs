@@ -7,6 +7,7 @@ use anyhow::Context;
 use integration_core::{ChatClient, Clock, HealthAggregate, HealthReport, ProviderId, Secret};
 use openrouter_client::OpenRouterClient;
 use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::config::Settings;
@@ -50,7 +51,8 @@ struct Integration {
 }
 
 impl Upstreams {
-    /// Sets up the clients; starts the simulator where there is no key. Sends nothing.
+    /// Sets up the clients; starts the simulator where there is no key. Sends nothing, but to a base URL of the operator's
+    /// own, which is asked whether it is a simulator.
     ///
     /// # Errors
     /// One sentence about the setting, the scenario or the port that failed.
@@ -60,12 +62,25 @@ impl Upstreams {
             client: Arc::new(client),
             last: Mutex::new(None),
         }];
-        Ok(Self {
+        let mut upstreams = Self {
             mode,
             integrations,
             clock: Arc::clone(clock),
             simulator,
-        })
+        };
+        if mode == Mode::Live && settings.base_url.is_some() && upstreams.is_simulator().await {
+            upstreams.mode = Mode::Simulated;
+        }
+        Ok(upstreams)
+    }
+
+    /// Whether what answers at a base URL of the operator's own says of itself that it is a simulator.
+    async fn is_simulator(&self) -> bool {
+        let aggregate = self.health_of_all().await;
+        aggregate
+            .reports
+            .iter()
+            .any(|report| report.details.get("simulated").and_then(Value::as_bool) == Some(true))
     }
 
     /// Where answers come from.

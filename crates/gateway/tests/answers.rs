@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::json as object;
-use support::{Gateway, data_lines, json, pico};
+use support::{Gateway, data_lines, json, pico, unsettled};
 
 const AUTO: &str = r#"{"model":"waypost/auto","messages":[{"role":"user","content":"Why is the sky blue?"}],
     "waypost":{"task":"reasoning","min_quality":50}}"#;
@@ -209,6 +209,35 @@ async fn a_caller_who_leaves_is_settled_too() {
 }
 
 #[tokio::test]
+async fn an_intent_nobody_waits_for_is_settled_as_never_sent() {
+    let gateway = Gateway::start().await;
+    let body = r#"{"model":"waypost/auto","messages":[{"role":"user","content":"Hello"}],"waypost":{"max_latency_ms":1}}"#;
+    for _ in 0..20 {
+        let response = gateway.post(body).send().await.unwrap();
+        assert!(matches!(response.status().as_u16(), 200 | 504));
+    }
+    let dir = gateway.stop().await;
+    assert_eq!(unsettled(&dir), 0);
+}
+
+#[tokio::test]
+async fn a_caller_who_reads_nothing_is_settled_when_the_gateway_stops() {
+    let config = "[simulator]\ninstant = true\n[limits]\ndrain_seconds = 0\n";
+    let gateway = Gateway::with(config, []).await;
+    let unread = gateway
+        .post(AUTO_STREAM)
+        .header("x-simulator-fault", "hang")
+        .send();
+    let unread = tokio::spawn(unread);
+    while gateway.ledger().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let dir = gateway.stop().await;
+    drop(unread);
+    assert_eq!(unsettled(&dir), 0);
+}
+
+#[tokio::test]
 async fn every_model_failing_ends_in_one_error_with_every_attempt() {
     let gateway = Gateway::start().await;
     let response = gateway
@@ -230,7 +259,9 @@ async fn every_model_failing_ends_in_one_error_with_every_attempt() {
 #[tokio::test]
 async fn a_named_model_with_fallbacks_and_an_alias() {
     let config = "[simulator]\ninstant = true\n[aliases]\nfast = \"openai/gpt-4o-mini\"\n\
-                  [fallbacks]\nfast = [\"openai/gpt-4o\"]\n";
+                  [fallbacks]\n\"openai/gpt-4o-mini\" = [\"openrouter/auto:batch\", \"openai/gpt-4o\"]\n"
+        .replace("openrouter/auto:batch", "openai/gpt-5.4:batch");
+    let config = config.as_str();
     let gateway = Gateway::with(config, []).await;
     let body = r#"{"model":"fast","messages":[{"role":"user","content":"Hello"}]}"#;
     let response = gateway
@@ -353,5 +384,7 @@ async fn a_stop_lets_running_answers_end_with_an_event() {
     }
     gateway.stop().await;
     // The one that hangs has no first piece yet.
-    assert_eq!(hanging.await.unwrap().unwrap().status(), 503);
+    let refused = hanging.await.unwrap().unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["x-should-retry"], "true");
 }

@@ -29,8 +29,8 @@ async fn mistakes_in_a_body() {
     let hello = r#""messages":[{"role":"user","content":"Hello"}]"#;
     refused(g, "", 400, "not JSON").await;
     refused(g, "{", 400, "not JSON").await;
-    refused(g, "null", 400, "").await;
-    refused(g, "[]", 400, "").await;
+    refused(g, "null", 400, "must be a JSON object").await;
+    refused(g, "[]", 400, "must be a JSON object").await;
     refused(
         g,
         &format!(r#"{{"model":"waypost/auto",{hello}}} trailing"#),
@@ -131,6 +131,31 @@ async fn mistakes_in_a_body() {
     .await;
     refused(g, &with(r#"{"min_quality":"high"}"#), 400, "waypost.min_quality").await;
     refused(g, &with(r#"{"max_cost_usd":-1}"#), 400, "US dollars").await;
+    refused(g, &with(r#"{"max_cost_usd":"1_0"}"#), 400, "US dollars").await;
+    refused(g, &with(r#"{"max_latency_ms":0}"#), 400, "at least 1").await;
+    refused(
+        g,
+        &with(&format!(r#"{{"user":"{}"}}"#, "u".repeat(257))),
+        400,
+        "256 bytes",
+    )
+    .await;
+    refused(
+        g,
+        &with(&format!(r#"{{"tags":["{}"]}}"#, "t".repeat(65))),
+        400,
+        "64 bytes",
+    )
+    .await;
+    refused(
+        g,
+        &format!(r#"{{"model":"openai/gpt-4o-mini","models":["openai/o1-pro"],{hello}}}"#),
+        400,
+        "fallbacks",
+    )
+    .await;
+    let named = format!(r#"{{"model":"openai/gpt-5.4",{hello},"waypost":{{"min_quality":99}}}}"#);
+    refused(g, &named, 400, "below 99").await;
     refused(g, &with(r#"{"colour":"red"}"#), 400, "unknown field `colour`").await;
     refused(g, &with(r#"{"fallbacks":["no/such"]}"#), 404, "no/such").await;
     refused(g, &with(r#"{"min_quality":101}"#), 404, "no model qualifies").await;
@@ -158,6 +183,8 @@ async fn no_model_qualifies_says_what_the_best_one_scores() {
         ("task=poetry", "poetry"),
         ("task=coding&min_quality=x", "must be a number"),
         ("task=coding&colour=red", "`colour` is not a parameter"),
+        ("task=coding&allow_free=yes", "`allow_free` must be true or false"),
+        ("task=coding&max_price=-1", "must not be negative"),
     ] {
         let (status, body) = gateway.get(&format!("/v1/routing/best-model?{query}")).await;
         let message = body["error"]["message"].as_str().unwrap();
@@ -179,13 +206,12 @@ async fn a_body_over_the_cap_a_compressed_one_and_other_types() {
     let response = gateway.post("x".repeat(1001)).send().await.unwrap();
     assert_eq!(response.status(), 413);
     assert!(response.text().await.unwrap().contains("1000 bytes"));
-    let response = gateway
-        .post("{}")
-        .header("content-encoding", "gzip")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(response.status(), 415);
+    for encodings in [&["gzip"][..], &["identity", "gzip"]] {
+        let request = encodings.iter().fold(gateway.post("{}"), |request, e| {
+            request.header("content-encoding", *e)
+        });
+        assert_eq!(request.send().await.unwrap().status(), 415, "{encodings:?}");
+    }
     let url = format!("{}/v1/chat/completions", gateway.base);
     let response = gateway
         .http
@@ -196,8 +222,16 @@ async fn a_body_over_the_cap_a_compressed_one_and_other_types() {
         .await
         .unwrap();
     assert_eq!(response.status(), 415);
+    assert_eq!(
+        gateway.http.post(&url).body("{}").send().await.unwrap().status(),
+        415,
+        "a type must be named"
+    );
     assert_eq!(gateway.http.get(&url).send().await.unwrap().status(), 405);
-    assert_eq!(gateway.get("/v2").await.0, 404);
+    let (status, body) = gateway.get("/v2").await;
+    assert!(
+        status == 404 && body["waypost"]["request_id"].is_string() && body["waypost"]["attempts"].is_array()
+    );
     for reserved in ["/metrics", "/", "/v1/experiments", "/v1/reports/costs"] {
         let (status, body) = gateway.get(reserved).await;
         assert_eq!(status, 501, "{reserved}");
@@ -263,6 +297,55 @@ async fn an_unreachable_upstream_and_a_wrong_key() {
 }
 
 #[tokio::test]
+async fn a_simulator_at_the_base_url_is_never_shown_as_live() {
+    let upstream = openrouter_simulator::Simulator::start(openrouter_simulator::SimulatorConfig::new(1))
+        .await
+        .unwrap();
+    let url = upstream.base_url();
+    let env = [
+        ("OPENROUTER_API_KEY", "sk-or-v1-good"),
+        ("OPENROUTER_BASE_URL", url.as_str()),
+    ];
+    let gateway = Gateway::with("", env).await;
+    let (status, health) = gateway.get("/health/integrations/openrouter").await;
+    assert_eq!((status, health["mode"].as_str()), (200, Some("simulated")));
+    gateway.stop().await;
+    upstream.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_a_key_a_web_page_is_kept_out() {
+    let gateway = Gateway::start().await;
+    let models = format!("{}/v1/models", gateway.base);
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("host", "evil.example:8000"),
+    ] {
+        let response = gateway
+            .http
+            .get(&models)
+            .header(name, value)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 403, "{name}: {value}");
+        assert!(response.text().await.unwrap().contains("WAYPOST_ADMIN_KEY"));
+    }
+    for (name, value) in [("origin", "http://localhost:3000"), ("host", "localhost:8000")] {
+        let response = gateway
+            .http
+            .get(&models)
+            .header(name, value)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200, "{name}: {value}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn with_a_gateway_key_only_its_bearer_gets_in() {
     let gateway = Gateway::with(support::INSTANT, [("WAYPOST_ADMIN_KEY", "gate-key")]).await;
     let models = format!("{}/v1/models", gateway.base);
@@ -285,6 +368,30 @@ async fn with_a_gateway_key_only_its_bearer_gets_in() {
         .header("authorization", "Bearer gate-key")
         .header("authorization", "Bearer x");
     assert_eq!(two.send().await.unwrap().status(), 401);
+    let both = gateway
+        .http
+        .get(&models)
+        .header("authorization", "Bearer gate-key")
+        .header("x-api-key", "x");
+    assert!(
+        both.send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+            .contains("more than one credential")
+    );
+    assert!(
+        gateway
+            .get("/health/integrations/openrouter")
+            .await
+            .1
+            .get("usage_usd")
+            .is_none(),
+        "spend is for callers"
+    );
+    assert_eq!(gateway.get("/health/integrations/%ff").await.0, 404);
     let one = gateway
         .http
         .get(&models)

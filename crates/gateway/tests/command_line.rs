@@ -101,6 +101,12 @@ fn wrong_usage_exits_2_with_one_sentence() {
         ),
         (&["best-model", "coding", "--strategy", "dearest"], "cheapest"),
         (&["best-model"], "TASK"),
+        (&["best-model", "coding", "--min-quality", "NaN"], "not a number"),
+        (&["best-model", "coding", "--max-price", "-1"], "not an amount"),
+        (
+            &["chat", "Hello", "--model", "a b"],
+            "'a b' is not a model's name",
+        ),
         (&["models", "--sort", "latency"], "latency"),
         (&["models", "--task", "poetry"], "poetry"),
         (&["price", "--usage", "-"], "--model"),

@@ -11,28 +11,7 @@ fn page(path: &str) -> String {
 #[test]
 fn every_kind_of_error_is_in_the_guide_with_what_waypost_does() {
     let guide = page("docs/integrations/openrouter-setup.md");
-    for kind in [
-        ErrorKind::Auth,
-        ErrorKind::Billing,
-        ErrorKind::Cancelled,
-        ErrorKind::Config,
-        ErrorKind::ContentFiltered,
-        ErrorKind::ContextLength,
-        ErrorKind::InvalidRequest,
-        ErrorKind::ModelNotFound,
-        ErrorKind::NoRoute,
-        ErrorKind::Overloaded,
-        ErrorKind::PayloadTooLarge,
-        ErrorKind::PermissionDenied,
-        ErrorKind::Protocol,
-        ErrorKind::RateLimited,
-        ErrorKind::Timeout,
-        ErrorKind::Transport,
-        ErrorKind::Truncated,
-        ErrorKind::Unsupported,
-        ErrorKind::Upstream,
-        ErrorKind::Unknown,
-    ] {
+    for kind in ErrorKind::ALL {
         let row = guide
             .lines()
             .find(|line| line.starts_with(&format!("| `{kind}` |")));

@@ -57,6 +57,30 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind of this release.
+    pub const ALL: [Self; 20] = [
+        Self::Auth,
+        Self::Billing,
+        Self::Cancelled,
+        Self::Config,
+        Self::ContentFiltered,
+        Self::ContextLength,
+        Self::InvalidRequest,
+        Self::ModelNotFound,
+        Self::NoRoute,
+        Self::Overloaded,
+        Self::PayloadTooLarge,
+        Self::PermissionDenied,
+        Self::Protocol,
+        Self::RateLimited,
+        Self::Timeout,
+        Self::Transport,
+        Self::Truncated,
+        Self::Unsupported,
+        Self::Upstream,
+        Self::Unknown,
+    ];
+
     /// A stable word for logs, metrics and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

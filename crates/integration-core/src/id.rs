@@ -31,6 +31,13 @@ fn validate(text: &str, spaces: bool) -> Result<(), InvalidId> {
     if text.len() > MAX_ID_BYTES {
         return Err(InvalidId::TooLong);
     }
+    // Every real name ends here; the rest is for the others.
+    if text
+        .bytes()
+        .all(|b| b.is_ascii_graphic() || (spaces && b == b' '))
+    {
+        return Ok(());
+    }
     let refused =
         |c: char| c.is_control() || (c.is_whitespace() && !(spaces && c == ' ')) || is_invisible_mark(c);
     if text.chars().any(refused) {

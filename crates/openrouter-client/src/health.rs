@@ -33,6 +33,9 @@ pub(crate) fn of_key(id: ProviderId, key: &KeyInfo, now: SystemTime) -> HealthRe
     if let Some(remaining) = key.free_daily.and_then(|free| free.remaining) {
         report = report.with_detail("free_model_requests_left_today", remaining);
     }
+    if let Some(simulated) = key.simulated {
+        report = report.with_detail("simulated", simulated);
+    }
     if let Some(expires) = &key.expires_at {
         report = report.with_detail("expires_at", json!(expires));
     }

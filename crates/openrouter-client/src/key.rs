@@ -43,6 +43,8 @@ pub struct KeyInfo {
     pub is_management_key: Option<bool>,
     /// The older name of `is_management_key`. Answers carry either, or both.
     is_provisioning_key: Option<bool>,
+    /// Set by `openrouter-simulator`, which says of itself that it is none but a simulation.
+    pub simulated: Option<bool>,
     /// When the key ends, as RFC 3339.
     pub expires_at: Option<String>,
     /// The day's calls of free models.

@@ -128,7 +128,7 @@ pub(crate) fn key_page(key: u64, spent: Decimal) -> String {
         "include_byok_in_limit": false, "is_free_tier": false, "is_management_key": false, "is_provisioning_key": false,
         "creator_user_id": crate::problem::USER_ID, "organization_id": null, "workspace_id": null, "expires_at": null,
         "allowed_data_regions": null, "free_model_daily_requests": { "limit": 1000, "used": 0, "remaining": 1000 },
-        "budgets": [], "effective_budget": null,
+        "budgets": [], "effective_budget": null, "simulated": true,
         "rate_limit": { "requests": -1, "interval": "10s", "note": "deprecated" },
     });
     let rest = rest.to_string();

@@ -127,30 +127,8 @@ async fn a_refusal_ends_the_call_even_in_the_middle() {
 
 #[tokio::test]
 async fn every_class_of_error_is_treated_as_it_says() {
-    let kinds = [
-        ErrorKind::Auth,
-        ErrorKind::Billing,
-        ErrorKind::Cancelled,
-        ErrorKind::Config,
-        ErrorKind::ContentFiltered,
-        ErrorKind::ContextLength,
-        ErrorKind::InvalidRequest,
-        ErrorKind::ModelNotFound,
-        ErrorKind::NoRoute,
-        ErrorKind::Overloaded,
-        ErrorKind::PayloadTooLarge,
-        ErrorKind::PermissionDenied,
-        ErrorKind::Protocol,
-        ErrorKind::RateLimited,
-        ErrorKind::Timeout,
-        ErrorKind::Transport,
-        ErrorKind::Truncated,
-        ErrorKind::Unsupported,
-        ErrorKind::Upstream,
-        ErrorKind::Unknown,
-    ];
     for stream in [false, true] {
-        for kind in kinds {
+        for kind in ErrorKind::ALL {
             let clock = ManualClock::new();
             let client = Player::new([fails(kind), Play::Events(answer("second"))]);
             let (targets, request) = (targets(&["a/1", "b/2"]), request());

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use costing::{Markup, UtcTime};
 use routing::{Plan, RouteRequest, Snapshot, Strategy, Task};
 
-use super::{Outcome, WrongUsage, print_json, table};
+use super::{Outcome, print_json, say, table};
 use crate::app::bundled;
 use crate::call::{Refused, needs, no_model_qualifies};
-use crate::cli::BestModelArgs;
+use crate::cli::{BestModelArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
 
@@ -21,13 +21,13 @@ pub(super) fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Result<Out
     if args.json {
         print_json(&plan)?;
     } else if !plan.candidates.is_empty() {
-        print(&plan, args.explain);
+        print(&plan, args.explain)?;
     }
     if plan.candidates.is_empty() {
         let refused = no_model_qualifies(&plan, &route);
         eprintln!("waypost: {refused}");
         if args.explain && !args.json {
-            print_refused(&plan);
+            print_refused(&plan)?;
         }
         return Ok(Outcome::Failed);
     }
@@ -61,12 +61,12 @@ fn route(args: &BestModelArgs, markup: Markup) -> anyhow::Result<RouteRequest> {
     Ok(route)
 }
 
-fn print(plan: &Plan, explain: bool) {
+fn print(plan: &Plan, explain: bool) -> anyhow::Result<()> {
     let Some(best) = plan.candidates.first() else {
-        return;
+        return Ok(());
     };
-    println!("{}", best.target.model);
-    println!(
+    say(format_args!("{}", best.target.model))?;
+    say(format_args!(
         "quality {} for {}; expected cost ${} (charge ${} with markup) for {} prompt and {} completion tokens",
         best.quality,
         plan.task.as_str(),
@@ -74,9 +74,9 @@ fn print(plan: &Plan, explain: bool) {
         best.expected_charge.normalize(),
         plan.assumed.prompt_tokens,
         plan.assumed.completion_tokens,
-    );
+    ))?;
     if plan.candidates.len() > 1 {
-        println!("\nnext, if it fails:");
+        say(format_args!("\nnext, if it fails:"))?;
         let mut rows = table(&["model", "quality", "expected cost"]);
         for candidate in plan
             .candidates
@@ -90,10 +90,10 @@ fn print(plan: &Plan, explain: bool) {
                 format!("${}", candidate.expected_cost.normalize()),
             ]);
         }
-        println!("{rows}");
+        say(format_args!("{rows}"))?;
     }
     if explain {
-        print_refused(plan);
+        print_refused(plan)?;
     } else {
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         for refusal in &plan.refused {
@@ -103,16 +103,19 @@ fn print(plan: &Plan, explain: bool) {
             .iter()
             .map(|(reason, count)| format!("{count} {reason}"))
             .collect();
-        println!("\nrefused: {} (--explain shows each)", reasons.join(", "));
+        say(format_args!(
+            "\nrefused: {} (--explain shows each)",
+            reasons.join(", ")
+        ))?;
     }
-    println!("\ncatalogue {}", plan.snapshot);
+    say(format_args!("\ncatalogue {}", plan.snapshot))
 }
 
-fn print_refused(plan: &Plan) {
-    println!("\nrefused:");
+fn print_refused(plan: &Plan) -> anyhow::Result<()> {
+    say(format_args!("\nrefused:"))?;
     let mut rows = table(&["model", "reason", "detail"]);
     for refusal in &plan.refused {
         rows.add_row([refusal.model.as_str(), refusal.reason.as_str(), &refusal.detail]);
     }
-    println!("{rows}");
+    say(rows)
 }

@@ -3,21 +3,19 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context;
 use futures_util::StreamExt;
 use integration_core::chat::{ChatFold, Message};
 use integration_core::{ChatRequest, ModelId, StreamEvent};
 use routing::Call;
 use serde_json::{Value, json};
 
-use super::{Outcome, print_json};
+use super::{Outcome, print_json, say};
 use crate::app::{App, mint_request_id};
 use crate::call::{Body, RouteOptions, prepare};
-use crate::cli::ChatArgs;
+use crate::cli::{ChatArgs, WrongUsage};
 use crate::config::{AUTO, Settings};
 use crate::environment::Environment;
-use crate::http::{call_explanation, call_record};
-use crate::ledger::LedgerGate;
+use crate::ledger::{CallRecord, LedgerGate};
 use crate::report;
 use crate::upstream::Mode;
 
@@ -26,7 +24,7 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
     let body = body(args)?;
     let prepared = prepare(&app, &body)?;
     let id = mint_request_id()?;
-    let record = call_record(&app, &id, &body, &prepared);
+    let record = Arc::new(CallRecord::new(&app, id.clone(), &body, &prepared));
     let call = Call {
         id,
         targets: &prepared.targets,
@@ -36,30 +34,34 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
         gate: Arc::new(LedgerGate(Arc::clone(&record))),
     };
     let mut failure = None;
+    let mut shown = Ok(());
     let mut fold = ChatFold::new();
     match app.executor.stream(call).await {
         Err(exhausted) => failure = Some(exhausted.error),
         Ok(mut streamed) => {
-            let mut out = std::io::stdout().lock();
             while let Some(event) = streamed.stream.next().await {
                 match event {
                     Err(error) => failure = Some(error),
                     Ok(event) => {
                         if let (StreamEvent::Content { text, .. }, false) = (&event, args.json) {
-                            out.write_all(text.as_bytes())?;
-                            out.flush()?;
+                            shown = show(text);
                         }
                         fold.push(event)?;
                     }
                 }
-            }
-            if !args.json {
-                writeln!(out)?;
+                if shown.is_err() {
+                    // Nobody reads any more: the rest is not asked for.
+                    break;
+                }
             }
         }
     }
     record.written().await;
-    let plan = call_explanation(&body, &prepared);
+    shown?;
+    if !args.json {
+        say("")?;
+    }
+    let plan = prepared.explanation(&body);
     let waypost = report::waypost(&record, app.mode(), app.prices.id(), plan.as_ref());
     let outcome = if failure.is_some() {
         Outcome::Failed
@@ -80,9 +82,16 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
     Ok(outcome)
 }
 
+fn show(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
 fn body(args: &ChatArgs) -> anyhow::Result<Body> {
     let model = args.model.as_deref().unwrap_or(AUTO);
-    let model = ModelId::new(model).with_context(|| format!("'{model}' is not a model's name"))?;
+    let model =
+        ModelId::new(model).map_err(|e| WrongUsage(format!("'{model}' is not a model's name: {e}")))?;
     let mut request = ChatRequest::new(model, vec![Message::user(args.prompt.as_str())]);
     request.max_tokens = args.max_tokens;
     let mut options = RouteOptions::default();
@@ -91,12 +100,12 @@ fn body(args: &ChatArgs) -> anyhow::Result<Body> {
     options.max_cost_usd = args.max_cost;
     options.strategy.clone_from(&args.strategy);
     options.explain = args.explain;
+    options.allow_free = args.allow_free;
     Ok(Body::new(request, true, options))
 }
 
 /// What it was and what it cost, on standard error, so that the answer alone can be piped on.
 fn summary(app: &App, waypost: &Value) {
-    let text = |name: &str| waypost[name].as_str().unwrap_or("unknown").to_owned();
     eprintln!();
     for attempt in waypost["attempts"].as_array().into_iter().flatten() {
         if let Some(message) = attempt["error"]["message"].as_str() {
@@ -123,12 +132,17 @@ fn summary(app: &App, waypost: &Value) {
     } else {
         ""
     };
+    let amount = |name: &str| {
+        waypost[name]
+            .as_str()
+            .map_or_else(|| "unknown".to_owned(), |amount| format!("${amount}"))
+    };
     eprintln!(
-        "{}: cost ${} + markup ${} = charge ${}, {}{simulated}",
-        text("model"),
-        text("cost_usd"),
-        text("markup_usd"),
-        text("charge_usd"),
-        text("status"),
+        "{}: cost {} + markup {} = charge {}, {}{simulated}",
+        waypost["model"].as_str().unwrap_or("no answer"),
+        amount("cost_usd"),
+        amount("markup_usd"),
+        amount("charge_usd"),
+        waypost["status"].as_str().unwrap_or_default(),
     );
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http_transport::SystemClock;
 use integration_core::{Clock, HealthReport, HealthStatus};
 
-use super::{Outcome, WrongUsage, print_json};
+use super::{Outcome, print_json, say};
 use crate::app::bundled;
-use crate::cli::HealthArgs;
+use crate::cli::{HealthArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
-use crate::http::{aggregate_json, report_json};
+use crate::report;
 use crate::upstream::{Mode, Upstreams};
 
 pub(super) async fn run(args: &HealthArgs, env: &Environment) -> anyhow::Result<Outcome> {
@@ -29,18 +29,21 @@ pub(super) async fn run(args: &HealthArgs, env: &Environment) -> anyhow::Result<
                 ))
             })?;
             if args.json {
-                print_json(&report_json(mode, &catalogue, &report))?;
+                print_json(&report::health(mode, &catalogue, &report))?;
             } else {
-                print(mode, &report);
+                print(mode, &report)?;
             }
             report.status
         }
         None => {
             let aggregate = upstreams.health_of_all().await;
             if args.json {
-                print_json(&aggregate_json(mode, &catalogue, &aggregate))?;
+                print_json(&report::health_of_all(mode, &catalogue, &aggregate))?;
             } else {
-                aggregate.reports.iter().for_each(|report| print(mode, report));
+                aggregate
+                    .reports
+                    .iter()
+                    .try_for_each(|report| print(mode, report))?;
             }
             aggregate.status
         }
@@ -53,21 +56,22 @@ pub(super) async fn run(args: &HealthArgs, env: &Environment) -> anyhow::Result<
     })
 }
 
-fn print(mode: Mode, report: &HealthReport) {
+fn print(mode: Mode, report: &HealthReport) -> anyhow::Result<()> {
     let latency = report
         .latency
         .map(|latency| format!(", {} ms", latency.as_millis()))
         .unwrap_or_default();
-    println!(
+    say(format_args!(
         "{}: {} ({}{latency})",
         report.id,
         report.status.as_str(),
         mode.as_str()
-    );
+    ))?;
     if let Some(message) = &report.message {
-        println!("  {message}");
+        say(format_args!("  {message}"))?;
     }
     for (name, value) in &report.details {
-        println!("  {name}: {value}");
+        say(format_args!("  {name}: {value}"))?;
     }
+    Ok(())
 }

@@ -1,7 +1,6 @@
 //! The commands, one file each. Everything the gateway prints is printed here.
 
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "this is where a command talks to the person who runs it"
 )]
@@ -13,15 +12,15 @@ mod models;
 mod price;
 mod serve;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
-pub use self::models::model_json;
 use crate::call::Refused;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, WrongUsage};
 use crate::environment::Environment;
 
 /// How a command ends. Exhaustive.
@@ -33,16 +32,12 @@ pub enum Outcome {
     Failed,
 }
 
-/// A mistake in how a command was called: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct WrongUsage(pub String);
-
 /// Runs a command and prints its error, if any, as one line.
 pub fn run(cli: Cli) -> ExitCode {
     match execute(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("waypost: {error:#}");
             let wrong_usage = error.is::<WrongUsage>()
@@ -52,6 +47,12 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::from(if wrong_usage { 2 } else { 1 })
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn execute(cli: Cli) -> anyhow::Result<Outcome> {
@@ -124,10 +125,14 @@ fn log(env: &Environment, default: &str) {
         .try_init();
 }
 
+/// Prints a line of the answer. A reader that has seen enough (`| head`) is an error that [`run`] knows.
+fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{line}")?)
+}
+
 /// Prints JSON, indented for people and readable by programs.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    say(serde_json::to_string_pretty(value)?)
 }
 
 /// An amount per token as an amount per million tokens, for people.

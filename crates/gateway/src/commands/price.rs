@@ -11,9 +11,9 @@ use model_catalogue::Catalogue;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{Outcome, WrongUsage, print_json, table};
+use super::{Outcome, print_json, say, table};
 use crate::app::bundled;
-use crate::cli::PriceArgs;
+use crate::cli::{PriceArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
 use crate::report;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &PriceArgs, env: &Environment) -> anyhow::Result<Outcome
         }
         print_json(&object)?;
     } else {
-        print(cost.as_ref(), &charge, &snapshot, usage.reported.total());
+        print(cost.as_ref(), &charge, &snapshot, usage.reported.total())?;
     }
     Ok(if cost.is_some() {
         Outcome::Done
@@ -144,7 +144,12 @@ fn buckets(cost: Option<&Cost>) -> serde_json::Value {
         .collect()
 }
 
-fn print(cost: Option<&Cost>, charge: &Charge, snapshot: &str, reported: Option<Decimal>) {
+fn print(
+    cost: Option<&Cost>,
+    charge: &Charge,
+    snapshot: &str,
+    reported: Option<Decimal>,
+) -> anyhow::Result<()> {
     let mut rows = table(&["bucket", "quantity", "$ each", "$"]);
     for line in cost.into_iter().flat_map(Cost::lines) {
         rows.add_row([
@@ -154,18 +159,22 @@ fn print(cost: Option<&Cost>, charge: &Charge, snapshot: &str, reported: Option<
             plain(line.amount),
         ]);
     }
-    println!("{rows}\n");
+    say(format_args!("{rows}\n"))?;
     let shown =
         |amount: Option<Pico>| amount.map_or_else(|| "unknown".to_owned(), |amount| format!("${amount}"));
-    println!("cost    {}", shown(charge.cost));
-    println!(
+    say(format_args!("cost    {}", shown(charge.cost)))?;
+    say(format_args!(
         "markup  {} ({} basis points)",
         shown(charge.markup),
         charge.markup_bps
-    );
-    println!("charge  {}", shown(charge.charge));
-    println!("status  {}, prices {snapshot}", charge.status.as_str());
+    ))?;
+    say(format_args!("charge  {}", shown(charge.charge)))?;
+    say(format_args!(
+        "status  {}, prices {snapshot}",
+        charge.status.as_str()
+    ))?;
     if let Some(reported) = reported {
-        println!("the provider reported ${}", plain(reported));
+        say(format_args!("the provider reported ${}", plain(reported)))?;
     }
+    Ok(())
 }

@@ -17,6 +17,7 @@ pub(super) async fn run(args: &ServeArgs, env: &Environment) -> anyhow::Result<O
     let mut overrides = args.place.overrides();
     overrides.listen.clone_from(&args.listen);
     let settings = Settings::resolve(&overrides, env)?;
+    settings.check_listen()?;
     let app = Arc::new(App::start(settings).await?);
     let server = Server::bind(Arc::clone(&app)).await?;
     let stop = CancellationToken::new();
@@ -35,12 +36,24 @@ fn announce(app: &App, server: &Server) {
         app.catalogue.captured(),
         app.settings.data_dir.display(),
     );
+    let settings = &app.settings;
+    let base_url = settings.base_url.as_deref();
     match app.mode() {
-        Mode::Live => tracing::info!("answers come from OpenRouter and are paid for"),
-        Mode::Simulated => tracing::warn!(
-            "answers are SIMULATED: no OPENROUTER_API_KEY is set, so a simulator in this process answers, at real prices, \
-             and nothing is paid"
+        Mode::Live => tracing::info!(
+            "answers come from {} and are paid for",
+            base_url.unwrap_or("OpenRouter")
         ),
+        Mode::Simulated => {
+            let why = match (settings.simulate, &settings.api_key) {
+                (true, _) => "--simulate was given",
+                (false, None) => "no OPENROUTER_API_KEY is set",
+                (false, Some(_)) => "what answers at the base URL is a simulator",
+            };
+            tracing::warn!("answers are SIMULATED, at real prices, and nothing is paid: {why}");
+            if let (None, Some(url)) = (&settings.api_key, base_url) {
+                tracing::warn!("the base URL {url} is not used: it needs OPENROUTER_API_KEY");
+            }
+        }
     }
     tracing::info!(
         r#"try: curl -N http://{address}/v1/chat/completions -H 'content-type: application/json' -d '{{"model":"waypost/auto","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'"#
@@ -55,12 +68,18 @@ async fn watch_signals(stop: CancellationToken, kill: CancellationToken) {
         tracing::warn!("signals cannot be watched; the gateway stops only by force");
         return;
     };
-    for token in [stop, kill] {
+    for (token, what) in [
+        (
+            stop,
+            "stopping once running answers are done; a second signal ends them at once",
+        ),
+        (kill, "ending running answers"),
+    ] {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("stopping; a second signal ends running answers at once");
+        tracing::info!("{what}");
         token.cancel();
     }
 }

@@ -1,8 +1,9 @@
 //! Errors in OpenAI's shape, with what the gateway knows beside it.
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use integration_core::{Error, ErrorKind};
+use integration_core::{Error, ErrorKind, RequestId};
 use serde_json::{Map, Value, json};
 
 use crate::call::Refused;
@@ -15,6 +16,8 @@ pub struct ApiError {
     message: String,
     param: Option<String>,
     retry_after: Option<u64>,
+    /// Whether a client library may send the same again, where the status alone would mislead it.
+    should_retry: Option<bool>,
     waypost: Box<Map<String, Value>>,
 }
 
@@ -27,6 +30,7 @@ impl ApiError {
             message: message.into(),
             param: None,
             retry_after: None,
+            should_retry: None,
             waypost: Box::default(),
         }
     }
@@ -36,7 +40,34 @@ impl ApiError {
         let kind = error.kind();
         let mut api = Self::new(status_of(kind), kind.as_str(), sentence(error));
         api.retry_after = error.retry_after().map(|wait| wait.as_secs().max(1));
+        // The gateway has tried every model it may; a client library that tries again at once only multiplies the calls.
+        api.should_retry = Some(api.retry_after.is_some());
         api
+    }
+
+    /// The same request may be sent again.
+    #[must_use]
+    pub fn worth_retrying(mut self) -> Self {
+        self.should_retry = Some(true);
+        self
+    }
+
+    /// Names the request it belongs to, and says that nothing was attempted where nothing is said of attempts.
+    #[must_use]
+    pub fn of_request(mut self, id: &RequestId) -> Self {
+        self.waypost.insert("request_id".to_owned(), json!(id));
+        self.waypost.entry("attempts").or_insert_with(|| json!([]));
+        self
+    }
+
+    /// Writes it into a response, whose headers stay.
+    pub fn finish(self, response: Response) -> Response {
+        let (mut head, _) = response.into_parts();
+        let body = json!({ "error": self.object(), "waypost": *self.waypost });
+        head.headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.headers.remove(header::CONTENT_LENGTH);
+        Response::from_parts(head, Body::from(body.to_string()))
     }
 
     /// Adds what the gateway knows of the call.
@@ -112,24 +143,21 @@ impl From<Refused> for ApiError {
     }
 }
 
+/// The status and the headers; the body is written once the request's name is known.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = json!({ "error": self.object() });
-        if !self.waypost.is_empty() {
-            body["waypost"] = Value::Object(*self.waypost);
-        }
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let mut response = (status, axum::Json(body)).into_response();
+        let mut response = StatusCode::from_u16(self.status)
+            .unwrap_or(StatusCode::BAD_GATEWAY)
+            .into_response();
+        let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        } else if self.status >= 500 {
-            // The gateway has tried every model it may; a client library that tries again only multiplies the calls.
-            response
-                .headers_mut()
-                .insert("x-should-retry", HeaderValue::from_static("false"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(retry) = self.should_retry {
+            let word = if retry { "true" } else { "false" };
+            headers.insert("x-should-retry", HeaderValue::from_static(word));
+        }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -7,8 +7,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::commands::model_json;
 use crate::config::AUTO;
+use crate::report;
 
 /// The gateway's own names first (`waypost/auto`, aliases), then the catalogue.
 pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
@@ -21,7 +21,7 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
             .map(|(alias, target)| own(alias, Some(target))),
     );
     data.extend(app.catalogue.records().iter().map(|record| {
-        let mut model = model_json(record);
+        let mut model = report::model(record);
         model["object"] = json!("model");
         model["created"] = json!(record.created.unwrap_or(0));
         model["owned_by"] = json!(record.id.author().unwrap_or("unknown"));

@@ -1,27 +1,26 @@
 //! The HTTP side: routes, who may call them, and the server under them.
 
+mod access;
 mod chat;
 mod error;
 mod health;
 mod lists;
 mod routing;
 mod server;
+mod stream;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, Uri, header};
+use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use sha2::{Digest, Sha256};
 
-pub(crate) use self::chat::{explanation as call_explanation, record as call_record};
 pub use self::error::ApiError;
-pub(crate) use self::health::{aggregate_json, report_json};
 pub use self::server::{ServeError, Server};
-use crate::app::App;
+use crate::app::{App, mint_request_id};
 use crate::report;
 
 /// All routes.
@@ -35,7 +34,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/reports/costs", get(reserved))
         .route("/v1/experiments", get(reserved))
         .route("/v1/experiments/{name}", get(reserved))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), authenticate));
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            access::authenticate,
+        ));
     Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -46,45 +48,24 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(v1)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), mark_mode))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), mark))
         .with_state(app)
 }
 
-/// Every answer says whether it was simulated.
-async fn mark_mode(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Every answer says whether it was simulated, and every request has a name that its answer and its errors carry.
+async fn mark(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let id = match mint_request_id() {
+        Ok(id) => id,
+        Err(error) => return ApiError::new(500, "internal", error.to_string()).into_response(),
+    };
+    request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
-    report::set(response.headers_mut(), "x-waypost-mode", app.mode().as_str());
-    response
-}
-
-/// Lets a caller in who presents the gateway's key. Without one the gateway listens only on this machine.
-async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(key) = &app.settings.admin_key else {
-        return next.run(request).await;
-    };
-    let presented = request
-        .headers()
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .collect::<Vec<_>>();
-    let token = match presented.as_slice() {
-        [one] => one.to_str().ok().and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        }),
-        _ => None,
-    };
-    // Digests of equal length are compared, so that the time taken tells nothing of the key.
-    let admitted = token.is_some_and(|token| Sha256::digest(token) == Sha256::digest(key.expose()));
-    if admitted {
-        return next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        response = error.of_request(&id).finish(response);
     }
-    ApiError::new(
-        401,
-        "invalid_api_key",
-        "the API key is missing or wrong; send the value of WAYPOST_ADMIN_KEY as Bearer token",
-    )
-    .into_response()
+    report::set(response.headers_mut(), "x-waypost-mode", app.mode().as_str());
+    report::set(response.headers_mut(), "x-waypost-request-id", id.as_str());
+    response
 }
 
 async fn reserved(method: Method, uri: Uri) -> ApiError {

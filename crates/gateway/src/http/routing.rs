@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 
+use rust_decimal::Decimal;
+
 use super::ApiError;
 use crate::app::App;
 use crate::call::{Refused, RouteOptions, no_model_qualifies, route_request};
@@ -34,7 +36,14 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
             "max_cost_usd" => options.max_cost_usd = number(&name, &value)?,
             "prompt_tokens" => options.prompt_tokens = number(&name, &value)?,
             "completion_tokens" => options.completion_tokens = number(&name, &value)?,
-            "allow_free" => options.allow_free = matches!(&*value, "true" | "1"),
+            "allow_free" => {
+                options.allow_free = value.parse().map_err(|_| {
+                    Refused::invalid(
+                        "allow_free",
+                        format!("`allow_free` must be true or false, not '{value}'"),
+                    )
+                })?;
+            }
             "context" => context = number(&name, &value)?,
             "max_price" => max_price = number(&name, &value)?,
             "explain" => {}
@@ -53,7 +62,24 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
             "`task` is missing; it is reasoning, coding or agentic",
         ));
     }
-    let mut route = route_request(app, &options, None, None)?;
+    let amounts: [Option<Decimal>; 2] = [max_price, options.max_cost_usd];
+    if amounts
+        .into_iter()
+        .flatten()
+        .any(|amount| amount.is_sign_negative())
+    {
+        return Err(Refused::invalid(
+            "max_price",
+            "`max_price` and `max_cost_usd` must not be negative",
+        ));
+    }
+    let mut route = route_request(app, &options, None, None).map_err(|refused| {
+        // The same options stand in the query without the name of the object they have in a body.
+        let param = refused
+            .param
+            .map(|param| param.trim_start_matches("waypost.").to_owned());
+        Refused { param, ..refused }
+    })?;
     route.context = context;
     route.max_price = max_price;
     let plan = app.snapshot.plan(&route);

@@ -21,6 +21,12 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections beyond this wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
 
+/// How long a client has to take the last piece of an answer that is cut off.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// How long settlements may take to be written at the end.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
 /// How long to wait when the machine has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,8 +83,9 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` is cancelled. Then: no new connection, `/health/ready` answers 503, running answers go on for
-    /// the drain time, then end with an error event, and the ledger has every settlement.
+    /// Serves until `stop` is cancelled. Then no new connection is taken, `/health/ready` answers 503 on the open ones,
+    /// running answers go on for the drain time and then end with an error event, and every settlement is written, as far
+    /// as the ledger takes it within five seconds.
     pub async fn run(self, stop: CancellationToken) {
         let Self { app, listener, .. } = self;
         let service = TowerToHyperService::new(super::router(Arc::clone(&app)));
@@ -118,8 +125,8 @@ impl Server {
                 drop(slot);
             });
         }
-        drop(listener);
         app.drain();
+        drop(listener);
         drain(&app, graceful).await;
     }
 }
@@ -127,15 +134,21 @@ impl Server {
 async fn drain(app: &App, graceful: GracefulShutdown) {
     let finished = graceful.shutdown();
     tokio::pin!(finished);
-    tokio::select! {
-        () = &mut finished => return,
-        () = app.clock.sleep(Duration::from_secs(app.settings.limits.drain_seconds)) => {}
-        () = app.kill.cancelled() => {}
-    }
+    let in_time = tokio::select! {
+        () = &mut finished => true,
+        () = app.clock.sleep(Duration::from_secs(app.settings.limits.drain_seconds)) => false,
+        () = app.kill.cancelled() => false,
+    };
     app.kill.cancel();
-    // Streams end with an error event now; a client that does not read it is not waited for.
+    if !in_time {
+        // Streams end with an error event now; a client that does not read it is not waited for.
+        tokio::select! {
+            () = finished => {}
+            () = app.clock.sleep(LAST_WORD) => {}
+        }
+    }
     tokio::select! {
-        () = finished => {}
-        () = app.clock.sleep(Duration::from_secs(1)) => {}
+        () = app.tasks.finished() => {}
+        () = app.clock.sleep(LAST_WRITES) => tracing::error!("some settlements could not be written in time"),
     }
 }

@@ -113,9 +113,11 @@ impl Gateway {
         rows.unwrap().map(Result::unwrap).collect()
     }
 
-    pub async fn stop(self) {
+    /// Stops it; the folder with the ledger is left.
+    pub async fn stop(self) -> TempDir {
         self.stop.cancel();
         self.task.await.unwrap();
+        self.dir
     }
 }
 
@@ -152,4 +154,13 @@ pub fn pico(amount: &Value) -> i64 {
         .to_string()
         .parse()
         .unwrap()
+}
+
+/// How many attempts of a ledger were never settled.
+pub fn unsettled(dir: &TempDir) -> i64 {
+    let db = rusqlite::Connection::open(dir.path().join("data/waypost.db")).unwrap();
+    db.query_row("SELECT count(*) FROM attempts WHERE outcome IS NULL", [], |row| {
+        row.get(0)
+    })
+    .unwrap()
 }
