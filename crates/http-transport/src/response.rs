@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use integration_core::Delivery;
 
@@ -46,7 +47,11 @@ impl Response {
 
     /// Whether the body is declared to be an event stream.
     pub fn is_event_stream(&self) -> bool {
-        let kind = self.header("content-type").unwrap_or_default();
+        let kind = self
+            .headers()
+            .get(&CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
         kind.trim_start()
             .get(..17)
             .is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"))

@@ -106,10 +106,8 @@ impl Pair {
         let body = wire::chat_body(&request, false).unwrap();
         let config = Config::new(Secret::new("sk-or-v1-bench").unwrap()).with_base_url(&base);
         Self {
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap(),
+            // The runtime that servers use, with a thread for each processor.
+            runtime: Runtime::new().unwrap(),
             client: OpenRouterClient::new(config).unwrap(),
             cx: CallContext::new(RequestId::new("r").unwrap()),
             request,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -136,9 +136,9 @@ impl OpenRouterClient {
         Ok(Self {
             inner: Arc::new(Inner {
                 transport: Transport::new(transport, Arc::clone(&clock)).map_err(named)?,
-                clock,
                 has_key: config.key.is_some(),
-                errors: ErrorReader::new(SystemTime::UNIX_EPOCH).with_key(config.key),
+                errors: ErrorReader::with_clock(Arc::clone(&clock)).with_key(config.key),
+                clock,
                 timeouts: config.timeouts,
                 chat: base.join("chat/completions", None),
                 // Without this only models that write text are listed.
@@ -173,10 +173,6 @@ impl OpenRouterClient {
 }
 
 impl Inner {
-    fn errors(&self) -> ErrorReader {
-        self.errors.at(self.clock.wall())
-    }
-
     fn named(&self, error: impl Into<Error>) -> Error {
         error.into().with_provider(self.id.clone())
     }
@@ -204,7 +200,7 @@ impl Inner {
         let headers = response.headers().clone();
         // The status has told the essence; a body that breaks off must not hide it.
         let body = response.bytes().await.unwrap_or_default();
-        Err(self.named(self.errors().read_http(status.as_u16(), &headers, &body)))
+        Err(self.named(self.errors.read_http(status.as_u16(), &headers, &body)))
     }
 
     async fn send_chat(&self, cx: &CallContext, request: &ChatRequest, stream: bool) -> Result<Response> {
@@ -221,7 +217,7 @@ impl Inner {
 
     async fn read_whole(&self, response: Response, generation: Option<GenerationId>) -> Result<ChatResponse> {
         match response.bytes().await {
-            Ok(body) => read_chat(&body, generation, &self.errors()),
+            Ok(body) => read_chat(&body, generation, &self.errors),
             Err(error) => Err(match generation {
                 Some(id) => Error::from(error).with_generation(id),
                 None => error.into(),
@@ -230,13 +226,14 @@ impl Inner {
     }
 
     fn live(&self, response: Response, generation: Option<GenerationId>, model: ModelId) -> LiveStream {
-        let assembler = ChatAssembler::new(generation, self.errors());
+        let assembler = ChatAssembler::new(generation, self.errors.clone());
         LiveStream::new(response.events(), assembler, self.id.clone(), model)
     }
 }
 
 fn generation(response: &Response) -> Option<GenerationId> {
-    GenerationId::new(response.header("x-generation-id")?).ok()
+    const NAME: HeaderName = HeaderName::from_static("x-generation-id");
+    GenerationId::new(response.headers().get(&NAME)?.to_str().ok()?).ok()
 }
 
 /// Adds the caller's headers to ours.

@@ -417,7 +417,8 @@ fn how_long_to_wait() {
     let free = error("429", "Rate limit exceeded: free-models-per-day", "{}");
     let plain = error("503", "m", "{}");
     let with = |metadata: String| error("429", "m", &metadata);
-    let table: Vec<(u16, Vec<(&'static str, String)>, String, Option<u64>)> = vec![
+    type Case = (u16, Vec<(&'static str, String)>, String, Option<u64>);
+    let table: Vec<Case> = vec![
         (
             429,
             vec![("x-ratelimit-reset", in_ms(43_200))],

@@ -418,6 +418,40 @@ async fn keep_alives_alone_are_no_answer() {
 }
 
 #[tokio::test]
+async fn a_beginning_without_content_is_no_answer_either() {
+    let address = serve(|mut socket, _| async move {
+        let role = r#"data: {"id":"gen-b","choices":[{"delta":{"role":"assistant","content":""}}]}"#;
+        let _ = socket.write_all(format!("{SSE}{role}\n\n").as_bytes()).await;
+        while socket.write_all(b": OPENROUTER PROCESSING\n\n").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let clock = ManualClock::new();
+    let mut stream = client(address, &clock)
+        .chat_stream(&cx(), &request())
+        .await
+        .unwrap();
+    assert!(matches!(stream.next().await, Some(Ok(StreamEvent::Start(_)))));
+    let task = tokio::spawn(async move { stream.next().await.unwrap().unwrap_err() });
+    // Far longer than the first content may take, and in steps far shorter than a pause may be.
+    for _ in 0..20_000 {
+        if task.is_finished() {
+            break;
+        }
+        tokio::task::yield_now().await;
+        clock.advance(Duration::from_millis(50));
+    }
+    assert!(task.is_finished());
+    let error = task.await.unwrap();
+    assert_eq!(
+        (error.code(), error.delivery()),
+        (Some("first_content"), Delivery::Partial)
+    );
+    assert_eq!(error.generation().unwrap().as_str(), "gen-h");
+}
+
+#[tokio::test]
 async fn dropping_a_stream_or_a_call_closes_the_connection() {
     let (address, mut told) = hangs_after(format!("{SSE}{CHUNK}\n\n")).await;
     let clock = ManualClock::new();
@@ -524,6 +558,39 @@ async fn models_and_key() {
         (HealthStatus::Healthy, true, "openrouter")
     );
     assert!(!format!("{report:?}").contains("CAN"));
+}
+
+#[tokio::test]
+async fn a_list_of_models_that_is_none() {
+    for body in ["<html>", "{}", ""] {
+        let address = says(http("200 OK", "", body)).await;
+        let client = client(address, &ManualClock::new());
+        for error in [
+            client.models().await.unwrap_err(),
+            client.key().await.unwrap_err(),
+        ] {
+            assert_eq!(
+                (error.kind(), error.delivery()),
+                (ErrorKind::Protocol, Delivery::Answered),
+                "{body}"
+            );
+            assert_eq!(error.provider().unwrap().as_str(), "openrouter");
+        }
+    }
+    let not_text = serve(|mut socket, _| async move {
+        let _ = socket
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n\xff")
+            .await;
+    })
+    .await;
+    assert_eq!(
+        client(not_text, &ManualClock::new())
+            .models()
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Protocol
+    );
 }
 
 #[tokio::test]

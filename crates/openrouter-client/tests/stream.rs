@@ -360,6 +360,47 @@ fn fields_nobody_names_are_kept() {
 }
 
 #[test]
+fn odd_types_do_not_cost_the_answer() {
+    let odd = json!({"id": 7, "model": {"name": "a"}, "provider": ["P"], "created": "then", "choices": [{
+        "index": "0",
+        "delta": {"content": 7, "reasoning": -1, "refusal": true, "reasoning_details": null, "tool_calls": [
+            {"index": "x", "id": 5, "type": 1.5, "function": {"name": 1.5, "arguments": ["a"]}}]},
+        "finish_reason": {"a": 1}, "native_finish_reason": false}]});
+    let answer = complete(&[&odd.to_string(), &finish("stop", "esc\naped \u{e9}"), DONE]);
+    assert_eq!(
+        (answer.id, answer.model, answer.upstream, answer.created),
+        (None, None, None, None)
+    );
+    let choice = &answer.choices[0];
+    let message = &choice.message;
+    assert_eq!(
+        (message.reasoning.as_deref(), message.refusal.as_deref()),
+        (Some("-1"), Some("true"))
+    );
+    let call = &message.tool_calls[0];
+    let call = (
+        call.id.as_str(),
+        call.function.name.as_str(),
+        call.function.arguments.as_str(),
+    );
+    assert_eq!(call, ("5", "1.5", "[\"a\"]"));
+    assert_eq!(choice.finish_reason, Some(FinishReason::Stop));
+    assert_eq!(choice.native_finish_reason.as_deref(), Some("esc\naped \u{e9}"));
+    // Names written with escapes are the same names; a float is a time as well; words are no numbers.
+    let escaped = r#"{"\u0069d":"g","model":true,"provider":1.5,"created":7.9,"choices":[{"delta":{"c\u006fntent":"x"},"finish_reason":-7,"native_finish_reason":7}]}"#;
+    let answer = complete(&[escaped, DONE]);
+    assert_eq!(
+        (
+            answer.id.as_ref().unwrap().as_str(),
+            answer.text().as_str(),
+            answer.created
+        ),
+        ("g", "x", Some(7))
+    );
+    assert_eq!((answer.model, answer.upstream), (None, None));
+}
+
+#[test]
 fn nonsense_is_a_protocol_error() {
     for line in [
         "{",

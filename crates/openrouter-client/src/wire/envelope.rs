@@ -19,7 +19,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) model: Option<Cow<'a, str>>,
     pub(crate) provider: Option<Cow<'a, str>>,
     pub(crate) created: Option<i64>,
-    pub(crate) choices: Option<Vec<Choice>>,
+    pub(crate) choices: Vec<Choice<'a>>,
     /// As text: amounts in it must not pass through a float.
     pub(crate) usage: Option<&'a RawValue>,
     pub(crate) error: Option<&'a RawValue>,
@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'de> {
                 "model" => out.model = map.next_value::<Word<'de>>()?.0,
                 "provider" => out.provider = map.next_value::<Word<'de>>()?.0,
                 "created" => out.created = whole_seconds(&map.next_value()?),
-                "choices" => out.choices = map.next_value()?,
+                "choices" => out.choices = map.next_value::<Choices<'de>>()?.0,
                 "usage" => out.usage = map.next_value()?,
                 "error" => out.error = map.next_value()?,
                 "object" => drop(map.next_value::<IgnoredAny>()?),
@@ -115,9 +115,10 @@ impl<'de> Deserialize<'de> for Name<'de> {
 }
 
 /// A short string, borrowed where it can be. What is no string, or empty, is absent.
+#[derive(Debug, Default)]
 struct Word<'a>(Option<Cow<'a, str>>);
 
-impl<'de> Deserialize<'de> for Word<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_any(Borrowing)
@@ -256,24 +257,53 @@ impl<'de> Visitor<'de> for TextOr {
     }
 }
 
+/// The list of answers: nearly always one, so room is made for one. What is no list is an error, `null` is none.
+struct Choices<'a>(Vec<Choice<'a>>);
+
+impl<'de> Deserialize<'de> for Choices<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Choices<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of choices")
+            }
+
+            fn visit_unit<E>(self) -> Result<Choices<'de>, E> {
+                Ok(Choices(Vec::new()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices<'de>, A::Error> {
+                let mut choices = Vec::with_capacity(1);
+                while let Some(choice) = seq.next_element()? {
+                    choices.push(choice);
+                }
+                Ok(Choices(choices))
+            }
+        }
+        deserializer.deserialize_any(List)
+    }
+}
+
 /// One of the answers, or a piece of one.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Choice {
+pub(crate) struct Choice<'a> {
     #[serde(default)]
     index: Value,
     #[serde(default, alias = "message")]
     delta: Option<Fields>,
-    #[serde(default)]
-    finish_reason: Loose,
-    #[serde(default)]
-    native_finish_reason: Loose,
+    #[serde(default, borrow)]
+    finish_reason: Word<'a>,
+    #[serde(default, borrow)]
+    native_finish_reason: Word<'a>,
     #[serde(default)]
     logprobs: Option<Value>,
-    #[serde(default)]
-    pub(crate) error: Option<Box<RawValue>>,
+    #[serde(default, borrow)]
+    pub(crate) error: Option<&'a RawValue>,
 }
 
-impl Choice {
+impl<'a> Choice<'a> {
     /// Its number; 0 where none is given.
     pub(crate) fn index(&self) -> u32 {
         self.index
@@ -291,11 +321,9 @@ impl Choice {
     }
 
     /// Why it ended, in the common words and in the upstream's own.
-    pub(crate) fn take_finish(&mut self) -> (Option<String>, Option<String>) {
-        (
-            std::mem::take(&mut self.finish_reason).said(),
-            std::mem::take(&mut self.native_finish_reason).said(),
-        )
+    pub(crate) fn take_finish(&mut self) -> (Option<Cow<'a, str>>, Option<String>) {
+        let native = self.native_finish_reason.0.take().map(Cow::into_owned);
+        (self.finish_reason.0.take(), native)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http_transport::HeaderMap;
 use http_transport::date::{MAX_RETRY_AFTER, retry_after, rfc3339, until};
-use integration_core::{Delivery, Error, ErrorKind, GenerationId, RetryClass, Secret, UpstreamName};
+use integration_core::{Clock, Delivery, Error, ErrorKind, GenerationId, RetryClass, Secret, UpstreamName};
 use serde_json::{Map, Value};
 
 /// Where an error object was found.
@@ -26,8 +26,14 @@ pub enum ErrorSite {
 /// The key never appears in what is read, even if a server sends it back; nor does the input that a moderation quotes.
 #[derive(Debug, Clone)]
 pub struct ErrorReader {
-    now: SystemTime,
+    time: TimeOfDay,
     key: Option<Arc<Secret>>,
+}
+
+#[derive(Debug, Clone)]
+enum TimeOfDay {
+    At(SystemTime),
+    Of(Arc<dyn Clock>),
 }
 
 /// What can be read off one error.
@@ -56,7 +62,10 @@ impl Facts<'_> {
 impl ErrorReader {
     /// A reader at a time of day, which dates in errors are relative to.
     pub fn new(now: SystemTime) -> Self {
-        Self { now, key: None }
+        Self {
+            time: TimeOfDay::At(now),
+            key: None,
+        }
     }
 
     /// Sets the key, to be blotted out wherever it appears.
@@ -66,12 +75,18 @@ impl ErrorReader {
         self
     }
 
-    /// The same reader at another time of day.
-    #[must_use]
-    pub fn at(&self, now: SystemTime) -> Self {
+    /// A reader that asks a clock, and only when an error holds a date.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self {
-            now,
-            key: self.key.clone(),
+            time: TimeOfDay::Of(clock),
+            key: None,
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        match &self.time {
+            TimeOfDay::At(now) => *now,
+            TimeOfDay::Of(clock) => clock.wall(),
         }
     }
 
@@ -156,7 +171,7 @@ impl ErrorReader {
         } else {
             error
         };
-        match header("retry-after").and_then(|value| retry_after(value, self.now)) {
+        match header("retry-after").and_then(|value| retry_after(value, self.now())) {
             Some(wait) => error.with_retry_after(wait),
             None => error,
         }
@@ -272,15 +287,15 @@ impl ErrorReader {
             } else {
                 Duration::from_millis(number)
             };
-            Some(until(SystemTime::UNIX_EPOCH.checked_add(since)?, self.now))
+            Some(until(SystemTime::UNIX_EPOCH.checked_add(since)?, self.now()))
         };
         header("retry-after")
-            .and_then(|value| retry_after(value, self.now))
-            .or_else(|| retry_after(&copied("retry-after")?, self.now))
+            .and_then(|value| retry_after(value, self.now()))
+            .or_else(|| retry_after(&copied("retry-after")?, self.now()))
             .or_else(|| seconds(facts.metadata.get("retry_after_seconds")))
             .or_else(|| seconds(availability?.get("retry_after")))
             .or_else(|| (kind == ErrorKind::RateLimited).then(reset).flatten())
-            .or_else(|| Some(until(rfc3339(facts.text("resets_at")?)?, self.now)))
+            .or_else(|| Some(until(rfc3339(facts.text("resets_at")?)?, self.now())))
     }
 }
 

@@ -48,10 +48,10 @@ pub fn read_chat(
     }
     let (model, created) = (envelope.model.map(Cow::into_owned), envelope.created);
     let extra = envelope.extra;
-    let mut choices = Vec::new();
-    for mut wire in envelope.choices.unwrap_or_default() {
+    let mut choices = Vec::with_capacity(envelope.choices.len());
+    for mut wire in envelope.choices {
         let (reason, native) = wire.take_finish();
-        if let Some(error) = &wire.error {
+        if let Some(error) = wire.error {
             return Err(told(errors.read_value(error.get(), ErrorSite::Partial)));
         }
         if reason.as_deref() == Some("error") {

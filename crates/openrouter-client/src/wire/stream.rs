@@ -193,11 +193,11 @@ impl ChatAssembler {
                 .as_deref()
                 .and_then(|name| UpstreamName::new(name).ok());
         }
-        let mut choices = envelope.choices.take().unwrap_or_default();
+        let mut choices = std::mem::take(&mut envelope.choices);
         let error = envelope.error.map(|raw| raw.get()).or_else(|| {
             choices
                 .iter()
-                .find_map(|choice| choice.error.as_deref())
+                .find_map(|choice| choice.error)
                 .map(|raw| raw.get())
         });
         if let Some(error) = error {
@@ -241,7 +241,7 @@ impl ChatAssembler {
         self.out.push_back(event);
     }
 
-    fn read_choice(&mut self, wire: &mut Choice) {
+    fn read_choice(&mut self, wire: &mut Choice<'_>) {
         if self.over {
             return;
         }
