@@ -18,7 +18,7 @@ use crate::tasks::Tasks;
 use crate::upstream::{Mode, Upstreams};
 
 /// How much memory request bodies may take together: half a gibibyte.
-const BODY_KILOBYTES: u32 = 512 * 1024;
+pub(crate) const BODY_KILOBYTES: u32 = 512 * 1024;
 
 /// Every part of a running gateway.
 #[derive(Debug)]
@@ -125,11 +125,6 @@ impl App {
     /// The instant by which prices are read.
     pub fn utc_now(&self) -> UtcTime {
         UtcTime::from(self.clock.wall())
-    }
-
-    /// How many kilobytes of request bodies may be held at once.
-    pub(crate) fn body_kilobytes(&self) -> u32 {
-        BODY_KILOBYTES
     }
 
     /// Whether the gateway has been told to stop.

@@ -221,19 +221,19 @@ async fn an_intent_nobody_waits_for_is_settled_as_never_sent() {
 }
 
 #[tokio::test]
-async fn a_caller_who_reads_nothing_is_settled_when_the_gateway_stops() {
+async fn a_call_that_hangs_is_settled_when_the_gateway_stops() {
     let config = "[simulator]\ninstant = true\n[limits]\ndrain_seconds = 0\n";
     let gateway = Gateway::with(config, []).await;
-    let unread = gateway
+    let hanging = gateway
         .post(AUTO_STREAM)
         .header("x-simulator-fault", "hang")
         .send();
-    let unread = tokio::spawn(unread);
+    let hanging = tokio::spawn(hanging);
     while gateway.ledger().is_empty() {
         tokio::task::yield_now().await;
     }
     let dir = gateway.stop().await;
-    drop(unread);
+    drop(hanging);
     assert_eq!(unsettled(&dir), 0);
 }
 

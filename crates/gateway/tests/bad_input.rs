@@ -274,12 +274,7 @@ async fn an_unreachable_upstream_and_a_wrong_key() {
     let upstream = openrouter_simulator::Simulator::start(openrouter_simulator::SimulatorConfig::new(1))
         .await
         .unwrap();
-    let url = upstream.base_url();
-    let env = [
-        ("OPENROUTER_API_KEY", "sk-or-v1-invalid"),
-        ("OPENROUTER_BASE_URL", url.as_str()),
-    ];
-    let gateway = Gateway::with("", env).await;
+    let gateway = Gateway::behind("sk-or-v1-invalid", &upstream.base_url()).await;
     let response = gateway.post(hello).send().await.unwrap();
     assert_eq!(response.status(), 401);
     let text = response.text().await.unwrap();
@@ -301,12 +296,7 @@ async fn a_simulator_at_the_base_url_is_never_shown_as_live() {
     let upstream = openrouter_simulator::Simulator::start(openrouter_simulator::SimulatorConfig::new(1))
         .await
         .unwrap();
-    let url = upstream.base_url();
-    let env = [
-        ("OPENROUTER_API_KEY", "sk-or-v1-good"),
-        ("OPENROUTER_BASE_URL", url.as_str()),
-    ];
-    let gateway = Gateway::with("", env).await;
+    let gateway = Gateway::behind("sk-or-v1-good", &upstream.base_url()).await;
     let (status, health) = gateway.get("/health/integrations/openrouter").await;
     assert_eq!((status, health["mode"].as_str()), (200, Some("simulated")));
     gateway.stop().await;

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::ApiError;
 use super::stream::Pump;
-use crate::app::App;
+use crate::app::{App, BODY_KILOBYTES};
 use crate::call::{Body, Prepared, prepare};
 use crate::chunk::{ChunkWriter, completion};
 use crate::ledger::{CallRecord, LedgerGate};
@@ -207,7 +207,7 @@ async fn read_body(app: &App, body: HttpBody) -> Result<Body, ApiError> {
         .map_or(cap, |upper| usize::try_from(upper).unwrap_or(cap).min(cap));
     let kilobytes = u32::try_from(most.div_ceil(1024))
         .unwrap_or(u32::MAX)
-        .min(app.body_kilobytes());
+        .min(BODY_KILOBYTES);
     let read = async {
         let _held = app.bodies.acquire_many(kilobytes).await;
         let bytes: Bytes = axum::body::to_bytes(body, cap).await.map_err(|error| {

@@ -26,6 +26,15 @@ pub struct Gateway {
 pub const INSTANT: &str = "[simulator]\ninstant = true\n";
 
 impl Gateway {
+    /// With a key, in front of something that speaks like OpenRouter.
+    pub async fn behind(key: &str, base_url: &str) -> Self {
+        Self::with(
+            "",
+            [("OPENROUTER_API_KEY", key), ("OPENROUTER_BASE_URL", base_url)],
+        )
+        .await
+    }
+
     pub async fn start() -> Self {
         Self::with(INSTANT, []).await
     }
