@@ -14,6 +14,8 @@ pub struct ChunkWriter {
     began: bool,
     finish: Option<Value>,
     usage: Option<Box<Usage>>,
+    /// Fields of the answer as a whole that nobody here names; they go with the last chunk.
+    extra: Map<String, Value>,
 }
 
 impl ChunkWriter {
@@ -26,6 +28,7 @@ impl ChunkWriter {
             began: false,
             finish: None,
             usage: None,
+            extra: Map::new(),
         }
     }
 
@@ -93,6 +96,14 @@ impl ChunkWriter {
                 self.finish = Some(Value::Object(self.chunk(finished)));
                 held.into_iter().collect()
             }
+            StreamEvent::Start(start) => {
+                self.extra.extend(start.extra);
+                Vec::new()
+            }
+            StreamEvent::AnswerExtra { fields } => {
+                self.extra.extend(fields);
+                Vec::new()
+            }
             StreamEvent::Usage(usage) => {
                 self.usage = Some(usage);
                 Vec::new()
@@ -109,6 +120,9 @@ impl ChunkWriter {
         };
         if let Some(usage) = self.usage.take() {
             chunk.insert("usage".to_owned(), json!(usage));
+        }
+        for (name, value) in std::mem::take(&mut self.extra) {
+            chunk.entry(name).or_insert(value);
         }
         chunk.insert("waypost".to_owned(), waypost);
         Value::Object(chunk)

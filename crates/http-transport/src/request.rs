@@ -31,9 +31,9 @@ pub struct Request {
 
 impl Request {
     /// A request without a body.
-    pub fn get(endpoint: Endpoint) -> Self {
+    pub fn new(method: Method, endpoint: Endpoint) -> Self {
         Self {
-            method: Method::GET,
+            method,
             endpoint,
             headers: HeaderMap::new(),
             body: None,
@@ -41,13 +41,21 @@ impl Request {
         }
     }
 
-    /// A request with a body. Its `Content-Type` is a header like any other.
+    /// A `GET` without a body.
+    pub fn get(endpoint: Endpoint) -> Self {
+        Self::new(Method::GET, endpoint)
+    }
+
+    /// A `POST` with a body.
     pub fn post(endpoint: Endpoint, body: impl Into<Bytes>) -> Self {
-        Self {
-            method: Method::POST,
-            body: Some(body.into()),
-            ..Self::get(endpoint)
-        }
+        Self::new(Method::POST, endpoint).with_body(body)
+    }
+
+    /// Sets the body. Its `Content-Type` is a header like any other.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
+        self
     }
 
     /// Sets a header, in place of an earlier one of that name.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::text::printable;
-use crate::{GenerationId, ModelId, ProviderId, UpstreamName, Usage};
+use crate::{GenerationId, ModelId, ProviderId, RateLimitFacts, UpstreamName, Usage};
 
 /// The result of a call to an integration.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -182,6 +182,7 @@ struct Inner {
     upstream: Option<UpstreamName>,
     generation: Option<GenerationId>,
     usage: Option<Box<Usage>>,
+    rate_limits: Option<Box<RateLimitFacts>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -271,6 +272,11 @@ impl Error {
         self.0.usage.as_deref()
     }
 
+    /// What the refusal told about the provider's rate limits.
+    pub fn rate_limits(&self) -> Option<&RateLimitFacts> {
+        self.0.rate_limits.as_deref()
+    }
+
     /// Sets what the caller may do.
     #[must_use]
     pub fn with_retry_class(mut self, class: RetryClass) -> Self {
@@ -338,6 +344,13 @@ impl Error {
     #[must_use]
     pub fn with_usage(mut self, usage: Usage) -> Self {
         self.0.usage = Some(Box::new(usage));
+        self
+    }
+
+    /// Sets what the refusal told about the provider's rate limits.
+    #[must_use]
+    pub fn with_rate_limits(mut self, facts: RateLimitFacts) -> Self {
+        self.0.rate_limits = Some(Box::new(facts));
         self
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod health;
 mod id;
 mod open_enum;
+mod rate_limit;
 mod secret;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -23,5 +24,6 @@ pub use embedding::{Embedding, EmbeddingRequest, EmbeddingResponse};
 pub use error::{Delivery, Error, ErrorKind, Result, RetryClass};
 pub use health::{HealthAggregate, HealthReport, HealthStatus};
 pub use id::{GenerationId, InvalidId, ModelId, ProviderId, RequestId, UpstreamName};
+pub use rate_limit::{RateLimitFacts, RatePeriod, RateWindow};
 pub use secret::{InvalidSecret, Secret};
 pub use usage::{ReportedCost, ServerToolUse, Usage, UsageError};

@@ -117,6 +117,9 @@ pub struct Usage {
     pub reported: ReportedCost,
     /// Tools the provider ran.
     pub server_tools: ServerToolUse,
+    /// Whether the whole answer came from the provider's cache of answers: nothing was generated, and nothing is billed.
+    /// Told by the answer's head, so it is not part of the `usage` object.
+    pub answer_from_cache: bool,
     /// Fields this crate does not name, as the JSON values they came as. Those of a group are kept under the group's
     /// name in chat completions, such as `completion_tokens_details`.
     pub extra: Map<String, Value>,
@@ -179,6 +182,7 @@ impl Usage {
                 tool_calls_executed: tools.count(&["tool_calls_executed"])?,
                 web_search_requests: tools.count(&["web_search_requests"])?,
             },
+            answer_from_cache: false,
             extra: fields.rest(),
         };
         for (name, group) in [

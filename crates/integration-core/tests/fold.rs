@@ -236,6 +236,25 @@ fn the_events_of_an_answer_follow_the_grammar() {
 }
 
 #[test]
+fn fields_of_the_answer_may_come_late() {
+    let late = |value: Value| match value {
+        Value::Object(fields) => StreamEvent::AnswerExtra { fields },
+        _ => unreachable!(),
+    };
+    let mut fold = ChatFold::new();
+    let mut begun = StreamStart::default();
+    begun.extra.insert("tier".to_owned(), json!("default"));
+    fold.push(StreamEvent::Start(begun)).unwrap();
+    fold.push(late(json!({ "route": { "attempt": 1 }, "tier": "flex" }))).unwrap();
+    fold.push(StreamEvent::End).unwrap();
+    let whole = fold.finish().unwrap();
+    assert_eq!(
+        Value::Object(whole.extra),
+        json!({ "tier": "flex", "route": { "attempt": 1 } })
+    );
+}
+
+#[test]
 fn a_call_without_further_fields_needs_no_extra_event() {
     let mut message = Message::empty(Role::Assistant);
     message.tool_calls = vec![ToolCall::new("c1", "f", "{}")];

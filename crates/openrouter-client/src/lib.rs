@@ -5,6 +5,7 @@ mod config;
 mod health;
 mod key;
 mod models;
+mod send;
 mod stream;
 pub mod wire;
 

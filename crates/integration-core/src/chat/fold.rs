@@ -78,6 +78,7 @@ impl ChatFold {
                 model: start.model,
                 upstream: start.upstream,
                 created: start.created,
+                rate_limits: start.rate_limits,
                 extra: start.extra,
                 ..ChatResponse::new(Vec::new())
             });
@@ -138,6 +139,7 @@ impl ChatFold {
                 }
             }
             StreamEvent::Extra { choice, fields } => merge_extra(choice_mut(response, choice), fields),
+            StreamEvent::AnswerExtra { fields } => response.extra.extend(fields),
             StreamEvent::Finish {
                 choice,
                 reason,

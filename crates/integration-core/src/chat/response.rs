@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Message;
 use crate::open_enum::open_enum;
-use crate::{GenerationId, UpstreamName, Usage};
+use crate::{GenerationId, RateLimitFacts, UpstreamName, Usage};
 
 open_enum! {
     /// Why an answer ended, in the common words. The provider's own word is kept beside it.
@@ -70,6 +70,8 @@ pub struct ChatResponse {
     pub choices: Vec<Choice>,
     /// What it used; `None` if the provider did not say.
     pub usage: Option<Usage>,
+    /// What the head of the answer told about the provider's rate limits.
+    pub rate_limits: Option<Box<RateLimitFacts>>,
     /// Fields this crate does not name (`system_fingerprint`, `service_tier`, …), kept as they came.
     pub extra: Map<String, Value>,
 }
@@ -84,6 +86,7 @@ impl ChatResponse {
             created: None,
             choices,
             usage: None,
+            rate_limits: None,
             extra: Map::new(),
         }
     }

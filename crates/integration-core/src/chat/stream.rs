@@ -7,7 +7,7 @@ use futures_core::Stream;
 use serde_json::{Map, Value};
 
 use super::{ChatResponse, Content, FinishReason};
-use crate::{GenerationId, Result, UpstreamName, Usage};
+use crate::{GenerationId, RateLimitFacts, Result, UpstreamName, Usage};
 
 /// The pieces of an answer.
 ///
@@ -15,7 +15,7 @@ use crate::{GenerationId, Result, UpstreamName, Usage};
 /// answer := Start delta* End            complete
 ///         | Start delta* Err(error)     failed; what came before it is partial
 ///         | Err(error)                  failed before anything came
-/// delta  := Content | Reasoning | ReasoningDetails | Refusal | ToolCall | Extra | Finish | Usage
+/// delta  := Content | Reasoning | ReasoningDetails | Refusal | ToolCall | Extra | AnswerExtra | Finish | Usage
 /// ```
 ///
 /// `Finish` comes at most once a choice, `Usage` at most once, either before or after the last `Finish`. Nothing follows
@@ -34,6 +34,8 @@ pub struct StreamStart {
     pub upstream: Option<UpstreamName>,
     /// When the answer was begun, in seconds since the Unix epoch.
     pub created: Option<i64>,
+    /// What the head of the answer told about the provider's rate limits.
+    pub rate_limits: Option<Box<RateLimitFacts>>,
     /// Fields of the first piece this crate does not name, kept as they came.
     pub extra: Map<String, Value>,
 }
@@ -94,6 +96,12 @@ pub enum StreamEvent {
         /// As they came.
         fields: Map<String, Value>,
     },
+    /// Fields of the answer as a whole that this crate does not name and that came after its beginning (who tried it on
+    /// the way, for instance). In the fold each replaces an earlier one of its name.
+    AnswerExtra {
+        /// As they came.
+        fields: Map<String, Value>,
+    },
     /// An answer is done.
     Finish {
         /// Which answer.
@@ -120,7 +128,9 @@ impl StreamEvent {
             Self::ReasoningDetails { details, .. } => !details.is_empty(),
             Self::Extra { fields, .. } => !fields.is_empty(),
             Self::ToolCall { .. } => true,
-            Self::Start(_) | Self::Finish { .. } | Self::Usage(_) | Self::End => false,
+            Self::Start(_) | Self::AnswerExtra { .. } | Self::Finish { .. } | Self::Usage(_) | Self::End => {
+                false
+            }
         }
     }
 }
@@ -136,6 +146,7 @@ impl ChatResponse {
             model: self.model,
             upstream: self.upstream,
             created: self.created,
+            rate_limits: self.rate_limits,
             extra: self.extra,
         })];
         for choice in self.choices {
