@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use integration_core::chat::StreamStart;
 use integration_core::testing::{InMemoryClient, Scripted};
-use integration_core::{ChatClient, Clock, Delivery, Error, ErrorKind, ManualClock, RetryClass, Usage};
+use integration_core::{
+    ChatClient, Clock, Delivery, Error, ErrorKind, ManualClock, RateLimitFacts, RateWindow, RetryClass,
+    StreamEvent, Usage,
+};
 use routing::{
     Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, Call, Executor, ExecutorConfig, OpenGate,
     Streamed,
@@ -120,9 +124,69 @@ async fn a_refusal_ends_the_call_even_in_the_middle() {
     assert_eq!(exhausted.to_string(), "no answer after 1 attempt");
     assert_eq!(
         gate.log.lock().unwrap().admitted[0],
-        Attempt::new(call_id(), 1, targets[0].clone(), false)
+        Attempt::new(call_id(), 1, targets[0].clone(), false).with_last(false)
     );
     gate.assert_settled();
+}
+
+#[tokio::test]
+async fn a_target_at_its_limit_is_passed_over_and_costs_no_attempt() {
+    let clock = ManualClock::new();
+    let client = Player::new([Play::Events(answer("from b")), fails(ErrorKind::Upstream)]);
+    let gate = Recorder {
+        at_limit: Some("a/1"),
+        ..Recorder::default()
+    };
+    let (targets, request) = (targets(&["a/1", "b/2", "a/1", "a/1"]), request());
+    let call = || Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    // One attempt is allowed, and it is the one that is made.
+    let executor = executor(&client, &clock, ExecutorConfig::new(1, Duration::from_secs(9)));
+    let answer = executor.chat(call()).await.unwrap();
+    assert_eq!(answer.response.text(), "from b");
+    let kinds: Vec<_> = answer
+        .attempts
+        .iter()
+        .map(|attempt| (attempt.number, attempt.error.as_ref().map(Error::kind)))
+        .collect();
+    assert_eq!(kinds, [(1, Some(ErrorKind::RateLimited)), (2, None)]);
+    assert_eq!(client.models(), ["b/2"]);
+    assert_eq!(gate.log.lock().unwrap().admitted.len(), 1);
+
+    // With nobody left, what ended the call is the last thing that happened.
+    let exhausted = executor.stream(call()).await.unwrap_err();
+    assert_eq!(exhausted.error.kind(), ErrorKind::Upstream);
+    gate.assert_settled();
+    let only = [targets[0].clone()];
+    let call = Call::new(call_id(), &only, &request).with_gate(Arc::new(gate.clone()));
+    let exhausted = executor.chat(call).await.unwrap_err();
+    assert_eq!(exhausted.error.kind(), ErrorKind::RateLimited);
+    assert_eq!(client.models(), ["b/2", "b/2"]);
+}
+
+#[tokio::test]
+async fn what_an_attempt_told_of_limits_reaches_the_gate() {
+    let clock = ManualClock::new();
+    let facts = RateLimitFacts::default().with_requests(RateWindow::new().with_limit(20).with_remaining(0));
+    let refusal = Error::new(ErrorKind::RateLimited, "slow down")
+        .with_retry_after(Duration::from_secs(7))
+        .with_rate_limits(facts.clone());
+    let mut told = StreamStart::default();
+    told.rate_limits = Some(Box::new(facts.clone()));
+    let begun = vec![StreamEvent::Start(told), text("hi"), finish(), StreamEvent::End];
+    let client = Player::new([Play::Fail(refusal), Play::Events(begun)]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    executor(&client, &clock, config()).chat(call).await.unwrap();
+    let outcomes = gate.outcomes();
+    let AttemptResult::Failed(failure) = &outcomes[0].result else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(
+        (failure.retry_after, failure.rate_limits.as_ref()),
+        (Some(Duration::from_secs(7)), Some(&facts))
+    );
+    assert_eq!(outcomes[1].rate_limits.as_ref(), Some(&facts));
 }
 
 #[tokio::test]

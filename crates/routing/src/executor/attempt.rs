@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use integration_core::chat::FinishReason;
 use integration_core::{
-    ChatResponse, Clock, Delivery, Error, ErrorKind, GenerationId, RequestId, RetryClass, StreamEvent,
-    UpstreamName, Usage,
+    ChatResponse, Clock, Delivery, Error, ErrorKind, GenerationId, RateLimitFacts, RequestId, RetryClass,
+    StreamEvent, UpstreamName, Usage,
 };
 
 use super::stream::shows;
@@ -26,17 +26,27 @@ pub struct Attempt {
     pub target: Target,
     /// Whether the answer is wanted piece by piece.
     pub stream: bool,
+    /// Whether the call names no target after this one, so that waiting a little is better than refusing.
+    pub last: bool,
 }
 
 impl Attempt {
-    /// An attempt, for tests of gates.
+    /// An attempt at the last target of a call, for tests of gates.
     pub fn new(request: RequestId, number: u16, target: Target, stream: bool) -> Self {
         Self {
             request,
             number,
             target,
             stream,
+            last: true,
         }
+    }
+
+    /// Sets whether it is at the last target.
+    #[must_use]
+    pub fn with_last(mut self, last: bool) -> Self {
+        self.last = last;
+        self
     }
 }
 
@@ -49,8 +59,9 @@ pub trait AttemptGate: Debug + Send + Sync {
     /// and nobody settles: whatever was reserved on the way must be released by the future's own drop.
     ///
     /// # Errors
-    /// Any error ends the whole call with this error: what forbids one attempt (a budget, a ledger that is down) forbids the
-    /// next one too.
+    /// An error of class [`RetryClass::Never`] ends the whole call: what forbids one attempt (a budget, a ledger that is
+    /// down) forbids the next one too. Any other error (a rate limit of this target) passes the call on to the next target;
+    /// nothing was sent, so it does not count as one of the attempts a call may make.
     async fn admit(&self, attempt: &Attempt) -> integration_core::Result<Box<dyn Admission>>;
 }
 
@@ -116,6 +127,10 @@ pub struct AttemptFailure {
     pub status: Option<u16>,
     /// The provider's own word for what happened.
     pub code: Option<String>,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+    /// What the refusal told about the provider's rate limits.
+    pub rate_limits: Option<RateLimitFacts>,
 }
 
 impl From<&Error> for AttemptFailure {
@@ -127,6 +142,8 @@ impl From<&Error> for AttemptFailure {
             delivery: error.delivery(),
             status: error.status(),
             code: error.code().map(str::to_owned),
+            retry_after: error.retry_after(),
+            rate_limits: error.rate_limits().cloned(),
         }
     }
 }
@@ -147,6 +164,8 @@ pub struct AttemptOutcome {
     pub upstream: Option<UpstreamName>,
     /// Why the first of the answers ended.
     pub finish_reason: Option<FinishReason>,
+    /// What the head of the answer told about the provider's rate limits.
+    pub rate_limits: Option<RateLimitFacts>,
     /// From sending to the first piece a reader would see. Only streams know it.
     pub first_content: Option<Duration>,
     /// From sending to the end.
@@ -163,6 +182,7 @@ impl AttemptOutcome {
             served_model: None,
             upstream: None,
             finish_reason: None,
+            rate_limits: None,
             first_content: None,
             duration,
         }
@@ -205,6 +225,7 @@ impl Settler {
                 outcome.generation.clone_from(&start.id);
                 outcome.served_model.clone_from(&start.model);
                 outcome.upstream.clone_from(&start.upstream);
+                outcome.rate_limits = start.rate_limits.as_deref().cloned();
             }
             StreamEvent::Finish { reason, .. } if outcome.finish_reason.is_none() => {
                 outcome.finish_reason = Some(reason.clone());
@@ -222,6 +243,7 @@ impl Settler {
         outcome.served_model.clone_from(&response.model);
         outcome.upstream.clone_from(&response.upstream);
         outcome.usage.clone_from(&response.usage);
+        outcome.rate_limits = response.rate_limits.as_deref().cloned();
         outcome.finish_reason = response
             .choices
             .first()

@@ -128,11 +128,11 @@ impl fmt::Debug for Call<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AttemptReport {
-    /// Its number, from 1.
+    /// Its number, from 1. One that the gate refused has a number too, and no admission.
     pub number: u16,
-    /// Who was asked.
+    /// Who was asked, or was to be.
     pub target: Target,
-    /// Why it failed; `None` for the one that answers.
+    /// Why it failed, or was not made; `None` for the one that answers.
     pub error: Option<Error>,
 }
 
@@ -186,7 +186,8 @@ pub struct Exhausted {
 /// - An error of class [`RetryClass::Never`] ends the call: it would fail the same way everywhere. Every other error passes
 ///   the call on to the next target. No target is asked twice unless it is listed twice.
 /// - One deadline and one count of attempts hold for the whole call, streaming included.
-/// - Before an attempt is sent, the call's [`AttemptGate`] must admit it. Each admission is settled exactly once, also when
+/// - Before an attempt is sent, the call's [`AttemptGate`] must admit it; one that is refused for its target's sake is passed
+///   over. Each admission is settled exactly once, also when
 ///   the caller drops the future or the stream.
 /// - It needs no particular runtime: it waits on the [`Clock`] it is given.
 ///
@@ -206,6 +207,8 @@ enum Ended {
     CallAndAttempt(Error),
     /// The call is over before the attempt was sent.
     Call(Error),
+    /// The gate refused this target: the next one is tried, and the attempt does not count.
+    Refused(Error),
 }
 
 /// A call that is answered.
@@ -292,7 +295,12 @@ impl Executor {
         let mut request = Cow::Borrowed(call.request);
         let mut ended = Error::new(ErrorKind::NoRoute, "the call names no model to ask")
             .with_retry_class(RetryClass::Never);
-        for (number, target) in (1..=self.config.max_attempts.max(1)).zip(call.targets) {
+        let mut left = self.config.max_attempts.max(1);
+        for (number, (at, target)) in (1u16..).zip(call.targets.iter().enumerate()) {
+            if left == 0 {
+                break;
+            }
+            left -= 1;
             if deadline.has_passed(&*self.clock) {
                 ended = deadline.error("the call", ended.delivery());
                 break;
@@ -300,9 +308,14 @@ impl Executor {
             if request.model != target.model {
                 request.to_mut().model = target.model.clone();
             }
-            let answered = self
-                .attempt::<A>(&call, number, target, &request, &mut deadline)
-                .await;
+            let attempt = Attempt {
+                request: call.id.clone(),
+                number,
+                target: target.clone(),
+                stream: A::STREAM,
+                last: at + 1 == call.targets.len(),
+            };
+            let answered = self.attempt::<A>(&call, attempt, &request, &mut deadline).await;
             let (error, stop) = match answered {
                 Ok((answered, settler)) => {
                     attempts.push(AttemptReport {
@@ -320,6 +333,10 @@ impl Executor {
                 }
                 Err(Ended::Call(error)) => return Err(Exhausted { error, attempts }),
                 Err(Ended::CallAndAttempt(error)) => (error, true),
+                Err(Ended::Refused(error)) => {
+                    left += 1;
+                    (error, false)
+                }
                 Err(Ended::Attempt(error)) => {
                     let stop = error.retry_class() == RetryClass::Never;
                     (error, stop)
@@ -344,11 +361,11 @@ impl Executor {
     async fn attempt<A: Ask>(
         &self,
         call: &Call<'_>,
-        number: u16,
-        target: &Target,
+        attempt: Attempt,
         request: &ChatRequest,
         deadline: &mut Deadline,
     ) -> Result<(A::Answer, Settler), Ended> {
+        let target = &attempt.target;
         let Some(client) = self.clients.get(&target.provider) else {
             let message = format!("there is no client for the provider {}", target.provider);
             let error = Error::new(ErrorKind::Unsupported, message);
@@ -358,15 +375,12 @@ impl Executor {
                     .with_model(target.model.clone()),
             ));
         };
-        let attempt = Attempt {
-            request: call.id.clone(),
-            number,
-            target: target.clone(),
-            stream: A::STREAM,
-        };
         let admission = match race(deadline, None, call.gate.admit(&attempt)).await {
             Ok(Ok(admission)) => admission,
-            Ok(Err(refusal)) => return Err(Ended::Call(refusal)),
+            Ok(Err(refusal)) if refusal.retry_class() == RetryClass::Never => {
+                return Err(Ended::Call(refusal));
+            }
+            Ok(Err(refusal)) => return Err(Ended::Refused(refusal)),
             Err(_) => return Err(Ended::Call(deadline.error("the call", Delivery::NotSent))),
         };
         let mut settler = Settler::new(admission, Arc::clone(&self.clock));
@@ -375,7 +389,7 @@ impl Executor {
             .attempt_timeout
             .map(|limit| Deadline::after(limit, &*self.clock));
         let mut cx = CallContext::new(call.id.clone())
-            .with_attempt(number)
+            .with_attempt(attempt.number)
             .with_headers(call.headers.clone());
         // A stream lives on after its attempt is committed to, so only the call's deadline is the client's business then.
         let own_end = own.as_ref().filter(|_| !A::STREAM).and_then(|own| own.at);
@@ -506,6 +520,9 @@ fn duplicate(error: &Error) -> Error {
     }
     if let Some(usage) = error.usage() {
         copy = copy.with_usage(usage.clone());
+    }
+    if let Some(facts) = error.rate_limits() {
+        copy = copy.with_rate_limits(facts.clone());
     }
     copy
 }

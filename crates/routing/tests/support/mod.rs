@@ -20,7 +20,7 @@ use integration_core::chat::{ChatRequest, FinishReason, Message, StreamStart};
 use integration_core::{
     CallContext, Capability, CapabilitySet, ChatClient, ChatStream, Clock, Error, ErrorKind, GenerationId,
     HealthReport, HealthStatus, IntegrationClient, ManualClock, ModelId, ProviderId, RequestId, Result,
-    StreamEvent, Usage,
+    RetryClass, StreamEvent, Usage,
 };
 use routing::{
     Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, Executor, ExecutorConfig, Target,
@@ -239,6 +239,8 @@ pub struct Log {
 pub struct Recorder {
     pub log: Arc<Mutex<Log>>,
     pub refuse_from: Option<u16>,
+    /// A model at its rate limit.
+    pub at_limit: Option<&'static str>,
     pub hangs: bool,
     pub pauses: bool,
 }
@@ -281,7 +283,12 @@ impl AttemptGate for Recorder {
         }
         pause(self.pauses).await;
         if self.refuse_from.is_some_and(|from| attempt.number >= from) {
-            return Err(Error::new(ErrorKind::Billing, "the budget is spent"));
+            return Err(
+                Error::new(ErrorKind::Billing, "the budget is spent").with_retry_class(RetryClass::Never)
+            );
+        }
+        if self.at_limit == Some(attempt.target.model.as_str()) {
+            return Err(Error::new(ErrorKind::RateLimited, "no more calls this minute"));
         }
         self.log.lock().unwrap().admitted.push(attempt.clone());
         Ok(Box::new(Recorded {
