@@ -16,8 +16,9 @@ const PROVIDER: &str = "openrouter";
 /// `models-YYYY-MM-DD.json`.
 ///
 /// # Errors
-/// If the file cannot be read, is not the whole list, or not every model of it came through. Nothing is written then.
-pub(crate) fn run(from: &Path, captured: Option<&str>) -> anyhow::Result<()> {
+/// If the file cannot be read, is not the whole list, not every model of it came through, or, unless `anyway`, it is not
+/// believable as the list after the one that is shipped. Nothing is written then.
+pub(crate) fn run(from: &Path, captured: Option<&str>, anyway: bool) -> anyhow::Result<()> {
     let captured = match captured {
         Some(date) => date,
         None => date_in_name(from)?,
@@ -30,6 +31,13 @@ pub(crate) fn run(from: &Path, captured: Option<&str>) -> anyhow::Result<()> {
     print_report(&mut out, &catalogue, &report)?;
     if report.models_in != report.models_out {
         bail!("not every model came through, so nothing was written; see the report above");
+    }
+    let shipped = Catalogue::bundled().context("the list that is shipped cannot be read")?;
+    match catalogue.check_successor(&shipped) {
+        Err(problem) if !anyway => {
+            bail!("{problem}; nothing was written. If it is right all the same, repeat with --anyway")
+        }
+        _ => {}
     }
     let file = write(&catalogue)?;
     writeln!(out, "wrote {} ({})", file.display(), catalogue.id())?;
@@ -150,9 +158,25 @@ mod tests {
             r#"{"data":[{"id":"a/b","canonical_slug":"a/b","architecture":{},"pricing":{}},{"id":""}]}"#,
         )
         .unwrap();
-        let error = run(&from, None).unwrap_err().to_string();
+        let error = run(&from, None, false).unwrap_err().to_string();
         fs::remove_dir_all(&folder).unwrap();
         assert!(error.contains("nothing was written"), "{error}");
         assert!(!crate_folder().join("data/openrouter-2026-01-01.json").exists());
+    }
+
+    #[test]
+    fn input_91_a_list_that_lost_half_of_its_models_is_not_written() {
+        let folder = std::env::temp_dir().join(format!("xtask-catalogue-shrunk-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let from = folder.join("models-2031-01-01.json");
+        let entry = r#"{"id":"a/b","canonical_slug":"a/b","architecture":{},"pricing":{}}"#;
+        fs::write(&from, format!(r#"{{"data":[{entry}]}}"#)).unwrap();
+        let error = run(&from, None, false).unwrap_err().to_string();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(
+            error.contains("it has 1 models") && error.contains("--anyway"),
+            "{error}"
+        );
+        assert!(!crate_folder().join("data/openrouter-2031-01-01.json").exists());
     }
 }

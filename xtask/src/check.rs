@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use crate::process;
 use crate::tools;
 use crate::workspace::Workspace;
-use crate::{consume, docs, env_keys, layering, tidy};
+use crate::{consume, docs, env_keys, layering, provider, tidy};
 
 /// Which checks to make.
 #[derive(Debug, Default, clap::Args)]
@@ -30,9 +30,9 @@ pub(crate) enum Step {
     Fmt,
     /// Manifests, READMEs, tests and benches of each member; length of files; no private paths
     Tidy,
-    /// The variables in the code and in .env.example are the same
+    /// The variables in the code and in .env.example are the same; a provider's own are in its README
     EnvKeys,
-    /// The generated parts of the documentation are up to date
+    /// The generated parts of the documentation are up to date, and every required trap, fault and input has a test
     Generated,
     /// Only the allowed arrows between members; no test helpers in what is shipped
     Layering,
@@ -42,6 +42,8 @@ pub(crate) enum Step {
     Docs,
     /// Each crate builds by itself: default features, none, each one
     Alone,
+    /// A crate made by `new-provider` builds and passes, in the workspace and outside, by the guide
+    Provider,
     /// Licences, sources and banned packages
     Deny,
 }
@@ -95,7 +97,7 @@ impl Step {
             Self::Fmt => process::run(cargo().args(["fmt", "--all", "--", "--check", "-l"])),
             Self::Tidy => none_of(&tidy::check(workspace)?),
             Self::EnvKeys => none_of(&env_keys::check(workspace)?),
-            Self::Generated => docs::run(workspace.root(), true),
+            Self::Generated => docs::run(workspace, &docs::Options { check: true }),
             Self::Layering => none_of(&layering::check(workspace)?),
             Self::Clippy => {
                 let targets = ["clippy", "--quiet", "--workspace", "--all-targets"];
@@ -125,6 +127,11 @@ impl Step {
                     }
                 }
                 none_of(&problems)
+            }
+            Self::Provider => {
+                // Both are tried, even if the first fails.
+                let here = provider::in_the_workspace(workspace);
+                provider::outside(workspace).and(here)
             }
             Self::Deny => {
                 tools::need_cargo_tool(workspace.root(), "deny")?;

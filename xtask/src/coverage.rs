@@ -14,7 +14,7 @@ use crate::test;
 use crate::tools;
 use crate::workspace::{self, Workspace};
 
-/// Every crate in `crates/` covers more than this share of its lines, in per cent.
+/// Every crate in `crates/`, and the template of new ones, covers more than this share of its lines, in per cent.
 const FLOOR: f64 = 85.0;
 
 #[derive(Debug, Deserialize)]
@@ -91,7 +91,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
         .collect();
     let lines = by_member(&export, &folders);
     let held: Vec<String> = workspace
-        .crates()
+        .crates_and_template()
         .into_iter()
         .map(|package| package.name.to_string())
         .collect();

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context;
 
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// Variables that only tests and `cargo xtask` know; they are no setting of the product.
 pub(crate) const FOR_TESTS: &[&str] = &["WAYPOST_SHARED", "WAYPOST_SKIPPED", "WAYPOST_REQUIRE_SHARED"];
@@ -31,19 +32,88 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     let listed = listed(&fs::read_to_string(&path).context("cannot read .env.example")?);
     let mut read = BTreeMap::new();
     let mut told = BTreeMap::new();
-    for file in workspace.files()? {
+    let files = workspace.files()?;
+    let mut problems = Vec::new();
+    for package in workspace.crates_and_template() {
+        let Some(prefix) = prefix_of_client(&package.name) else {
+            continue;
+        };
+        let folder = workspace::folder(package);
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+        let read = read_by_client(&folder.join("src"), &prefix)?;
+        problems.extend(compare_client(
+            &package.name,
+            &read,
+            &words(&readme, |word| has_prefix(word, &prefix)),
+        ));
+    }
+    for file in files {
         let name = workspace.relative(&file);
         let source = name.starts_with("crates/") && name.ends_with(".rs");
         if source || name.ends_with(".md") {
             let text = fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
-            let found = if source { literals(&text) } else { words(&text) };
+            let found = if source {
+                literals(&text, is_ours)
+            } else {
+                words(&text, is_ours)
+            };
             let place = if source { &mut read } else { &mut told };
             for variable in found {
                 place.entry(variable).or_insert_with(|| name.clone());
             }
         }
     }
-    Ok(compare(&listed, &read, &told))
+    problems.extend(compare(&listed, &read, &told));
+    Ok(problems)
+}
+
+/// What the variables of a provider's client begin with: `acme-cloud-client` has `ACME_CLOUD_`. `None` for other members, and for
+/// a provider whose variables are the project's own and so in `.env.example`.
+fn prefix_of_client(member: &str) -> Option<String> {
+    let name = member.strip_suffix("-client")?;
+    let prefix = format!("{}_", name.replace('-', "_").to_ascii_uppercase());
+    (!is_ours(&format!("{prefix}API_KEY"))).then_some(prefix)
+}
+
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix)
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_name_byte))
+}
+
+/// The variables in the code of a client.
+fn read_by_client(source: &Path, prefix: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for file in workspace::files_below(source)? {
+        if file.extension().is_some_and(|ending| ending == "rs") {
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            found.extend(literals(&text, |word| has_prefix(word, prefix)));
+        }
+    }
+    Ok(found)
+}
+
+/// The variables of every provider's client, so that tests can be kept from them. What cannot be read has none.
+pub(crate) fn of_clients(root: &Path) -> BTreeSet<String> {
+    let folders = fs::read_dir(root.join("crates")).into_iter().flatten().flatten();
+    folders
+        .filter_map(|folder| {
+            let prefix = prefix_of_client(folder.file_name().to_str()?)?;
+            read_by_client(&folder.path().join("src"), &prefix).ok()
+        })
+        .flatten()
+        .collect()
+}
+
+/// A client's variables are told in its own README: a new provider changes no central file.
+fn compare_client(member: &str, read: &BTreeSet<String>, told: &BTreeSet<String>) -> Vec<String> {
+    let untold = read
+        .difference(told)
+        .map(|variable| format!("{member} reads {variable}, which its README.md does not tell"));
+    let unread = told.difference(read).map(|variable| {
+        format!("the README.md of {member} tells of {variable}, which its code does not read")
+    });
+    untold.chain(unread).collect()
 }
 
 /// The entries of an example file, with whether they are reserved.
@@ -87,18 +157,18 @@ fn compare(
 }
 
 /// The variables that appear as a whole string literal.
-fn literals(source: &str) -> BTreeSet<String> {
+fn literals(source: &str, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
     source
         .split('"')
-        .filter(|piece| is_ours(piece))
+        .filter(|piece| wanted(piece))
         .map(str::to_owned)
         .collect()
 }
 
 /// The variables that appear as a word of a text.
-fn words(text: &str) -> BTreeSet<String> {
+fn words(text: &str, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
     text.split(|c: char| !(c.is_ascii() && is_name_byte(c as u8)))
-        .filter(|word| is_ours(word))
+        .filter(|word| wanted(word))
         .map(str::to_owned)
         .collect()
 }
@@ -135,11 +205,11 @@ mod tests {
         let code =
             "let key = lookup(\"OPENROUTER_API_KEY\"); // OPENROUTER_OTHER\nconst A: &str = \"WAYPOST_\";";
         assert_eq!(
-            literals(code).into_iter().collect::<Vec<_>>(),
+            literals(code, is_ours).into_iter().collect::<Vec<_>>(),
             ["OPENROUTER_API_KEY"]
         );
         assert_eq!(
-            words("set `OPENROUTER_API_KEY`, or RUST_LOG=debug.")
+            words("set `OPENROUTER_API_KEY`, or RUST_LOG=debug.", is_ours)
                 .into_iter()
                 .collect::<Vec<_>>(),
             ["OPENROUTER_API_KEY", "RUST_LOG"]
@@ -154,6 +224,40 @@ mod tests {
         assert_eq!(listed.get("DATABASE_URL"), Some(&true));
         assert_eq!(listed.get("RUST_LOG"), Some(&false));
         assert_eq!(listed.len(), 3);
+    }
+
+    #[test]
+    fn a_clients_own_variables_are_in_its_readme() {
+        assert_eq!(
+            prefix_of_client("acme-cloud-client").as_deref(),
+            Some("ACME_CLOUD_")
+        );
+        assert_eq!(
+            prefix_of_client("openrouter-client"),
+            None,
+            "they are in .env.example"
+        );
+        assert_eq!(prefix_of_client("costing"), None);
+        let set = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let read = literals(
+            "lookup(\"ACME_API_KEY\"), \"ACME_API_KEY is not set\", \"ACME_\", \"ACMES_KEY\"",
+            |word| has_prefix(word, "ACME_"),
+        );
+        assert_eq!(read, set(&["ACME_API_KEY"]));
+        assert!(compare_client("acme-client", &read, &set(&["ACME_API_KEY"])).is_empty());
+        let problems = compare_client("acme-client", &read, &set(&["ACME_KEY"]));
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("ACME_API_KEY, which its README.md does not tell"));
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates/provider-client/src");
+        assert_eq!(
+            read_by_client(&template, "ACME_").unwrap(),
+            set(&["ACME_API_KEY", "ACME_BASE_URL"])
+        );
     }
 
     #[test]

@@ -12,10 +12,15 @@ mod consume;
 mod coverage;
 mod docs;
 mod env_keys;
+mod fuzz;
+mod guide;
 mod instructions;
 mod layering;
+mod new_provider;
 mod process;
+mod provider;
 mod readme;
+mod reliability;
 mod summary;
 mod table;
 mod test;
@@ -53,9 +58,16 @@ enum Task {
         /// The day of capture, as YYYY-MM-DD; read from the file's name if not given
         #[arg(long, value_name = "DATE")]
         captured: Option<String>,
+        /// Take the list although it is older than the one that is shipped, or half of it is gone
+        #[arg(long)]
+        anyway: bool,
     },
     /// Writes the generated parts of the documentation anew
-    Docs,
+    Docs(docs::Options),
+    /// Makes the crate of a new provider from the template
+    NewProvider(new_provider::Options),
+    /// The fuzz targets under cargo-fuzz; skipped without a nightly compiler
+    Fuzz(fuzz::Options),
     /// All benches, then one summary
     Bench(bench::Options),
 }
@@ -72,11 +84,17 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> anyhow::Result<()> {
     match task {
-        Task::Catalogue { from, captured } => catalogue::run(&from, captured.as_deref()),
+        Task::Catalogue {
+            from,
+            captured,
+            anyway,
+        } => catalogue::run(&from, captured.as_deref(), anyway),
         Task::Test(options) => test::run(&Workspace::load()?, &options),
         Task::Check(options) => check::run(&Workspace::load()?, &options),
         Task::Coverage => coverage::run(&Workspace::load()?),
-        Task::Docs => docs::run(Workspace::load()?.root(), false),
+        Task::Docs(options) => docs::run(&Workspace::load()?, &options),
+        Task::NewProvider(options) => new_provider::run(&Workspace::load()?, &options),
+        Task::Fuzz(options) => fuzz::run(&Workspace::load()?, &options),
         Task::Bench(options) => bench::run(&Workspace::load()?, &options),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -118,9 +118,10 @@ fn commands(root: &Path, options: &Options) -> Vec<(Runner, Command)> {
 
 /// Tests see no key, address or data folder of the developer's own, so that none of them can reach a paid service.
 pub(crate) fn set_environment(command: &mut Command, root: &Path, skipped: &Path, options: &Options) {
+    let of_clients = env_keys::of_clients(root);
     for (name, _) in std::env::vars_os() {
         if let Some(name) = name.to_str()
-            && env_keys::is_ours(name)
+            && (env_keys::is_ours(name) || of_clients.contains(name))
             && !env_keys::FOR_TESTS.contains(&name)
             && name != "RUST_LOG"
         {
@@ -128,10 +129,7 @@ pub(crate) fn set_environment(command: &mut Command, root: &Path, skipped: &Path
         }
     }
     command.env("WAYPOST_SKIPPED", skipped);
-    let beside = root.join("../shared");
-    if process::env("WAYPOST_SHARED").is_none()
-        && let Ok(shared) = beside.canonicalize()
-    {
+    if let Some(shared) = shared_folder(root) {
         command.env("WAYPOST_SHARED", shared);
     }
     if options.require_shared {
@@ -139,6 +137,14 @@ pub(crate) fn set_environment(command: &mut Command, root: &Path, skipped: &Path
     }
     if options.long {
         command.env("PROPTEST_CASES", LONG_CASES);
+    }
+}
+
+/// Where recorded data is: the folder that `WAYPOST_SHARED` names, else `shared` beside the repository, if it is there.
+pub(crate) fn shared_folder(root: &Path) -> Option<PathBuf> {
+    match process::env("WAYPOST_SHARED") {
+        Some(named) => Some(PathBuf::from(named)),
+        None => root.join("../shared").canonicalize().ok(),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
                 .map(|problem| format!("{name} {problem}")),
         );
     }
-    for package in workspace.crates() {
+    for package in workspace.crates_and_template() {
         let name = &package.name;
         problems.extend(
             folder_problems(package)?

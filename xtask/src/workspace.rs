@@ -59,26 +59,46 @@ impl Workspace {
     /// Every file of the work tree that is read by people or compilers: no build output, no version control, no data,
     /// no `.env` of the developer's own.
     pub(crate) fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
-        const LEFT_OUT: &[&str] = &["target", ".git", "waypost-data", ".env"];
-        let mut files = Vec::new();
-        let mut folders = vec![self.root().to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-                let entry = entry?;
-                if LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
-                    continue;
-                }
-                let kind = entry.file_type()?;
-                if kind.is_dir() {
-                    folders.push(entry.path());
-                } else if kind.is_file() {
-                    files.push(entry.path());
-                }
+        files_below(self.root())
+    }
+
+    /// The members in `crates/` and the template they are made from: held to the same rules.
+    pub(crate) fn crates_and_template(&self) -> Vec<&Package> {
+        let folders = ["crates", "templates"].map(|folder| self.root().join(folder));
+        self.members()
+            .into_iter()
+            .filter(|member| {
+                let manifest = member.manifest_path.as_std_path();
+                folders.iter().any(|folder| manifest.starts_with(folder))
+            })
+            .collect()
+    }
+}
+
+/// Every file below a folder that is read by people or compilers.
+///
+/// # Errors
+/// If a folder cannot be listed.
+pub(crate) fn files_below(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    const LEFT_OUT: &[&str] = &["target", ".git", "waypost-data", ".env"];
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let entry = entry?;
+            if LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
             }
         }
-        files.sort();
-        Ok(files)
     }
+    files.sort();
+    Ok(files)
 }
 
 /// The folder of a member.

@@ -65,7 +65,8 @@ impl Default for Markup {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CostStatus {
-    /// Confirmed afterwards by the provider's own record.
+    /// Confirmed afterwards by the provider's own record, or certain without it: an answer from the provider's cache costs
+    /// nothing.
     Exact,
     /// Stated by the provider in the answer.
     Reported,

@@ -26,10 +26,14 @@ pub struct PricedCall {
 ///
 /// | usage | stated cost | price | status |
 /// | --- | --- | --- | --- |
+/// | of an answer from the provider's cache | none, or zero | | `exact`, and zero |
 /// | none, or without token counts that can be used | no | | `pending` |
 /// | any | yes | | `reported` |
 /// | with token counts | no | for all that was used | `computed` |
 /// | with token counts | no | not for all, or decided per request | `unpriced` |
+///
+/// An answer from the cache has no computed cost: what it would have cost is no figure to compare with. Where a cost is stated
+/// for it in spite of that, it counts.
 ///
 /// `at` is the time of the request, which chooses among prices that change with the time of day. The cost is rounded once, to
 /// whole pico-dollars; an amount beyond what [`Pico`] holds is `unpriced`.
@@ -47,6 +51,19 @@ pub fn price_call(
         };
     };
     let reported = usage.reported.total();
+    if usage.answer_from_cache && reported.is_none_or(|cost| cost.is_zero()) {
+        return PricedCall {
+            charge: Charge {
+                cost: Some(Pico::ZERO),
+                markup: Some(Pico::ZERO),
+                charge: Some(Pico::ZERO),
+                markup_bps: markup.bps(),
+                status: CostStatus::Exact,
+            },
+            reported,
+            computed: None,
+        };
+    }
     let quantities = Quantities::from_usage(usage);
     let computed = match (&quantities, sheet) {
         (Ok(quantities), Some(sheet)) => sheet.cost(quantities, at).ok(),

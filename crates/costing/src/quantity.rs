@@ -147,7 +147,9 @@ impl Quantities {
     /// - Which of the audio or image tokens were cached is not reported. They are taken to be among the uncached ones first, so
     ///   that the cost is never understated.
     /// - Parts of the completion are cut to the completion: some upstreams report a few more reasoning tokens than there are
-    ///   tokens.
+    ///   tokens. Reasoning is a part of it and is never added on top; of a provider that counts it beside the completion, the
+    ///   client makes it one.
+    /// - Where prompt and completion are reported, a total that is not their sum says nothing.
     ///
     /// # Errors
     /// [`QuantityError::NotReported`] without prompt or completion tokens; [`QuantityError::Inconsistent`] if the tokens read

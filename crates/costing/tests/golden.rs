@@ -29,7 +29,7 @@ fn total(sheet: &PriceSheet, usage: &Usage) -> Decimal {
 }
 
 #[test]
-fn cached_tokens_are_paid_once() {
+fn trap_19_cached_tokens_are_paid_once() {
     let sheet = sheet(r#"{"prompt":"0.0000005","completion":"0.000003","input_cache_read":"0.00000005"}"#);
     let usage = usage(
         r#"{"prompt_tokens":20212,"completion_tokens":931,"total_tokens":21143,"prompt_tokens_details":{"cached_tokens":16298}}"#,
@@ -70,7 +70,7 @@ fn the_uncached_part_is_what_is_left() {
 }
 
 #[test]
-fn a_stated_cost_is_not_added_to_its_repetition() {
+fn trap_18_a_stated_cost_is_not_added_to_its_repetition() {
     let same = usage(
         r#"{"prompt_tokens":1,"completion_tokens":1,"cost":0.000001979964,"is_byok":false,"cost_details":{"upstream_inference_cost":0.000001979964}}"#,
     );
@@ -81,7 +81,7 @@ fn a_stated_cost_is_not_added_to_its_repetition() {
 }
 
 #[test]
-fn under_a_key_of_our_own_both_parts_count() {
+fn trap_18_under_a_key_of_our_own_both_parts_count() {
     for (is_byok, expected) in [("true", "19.95"), ("false", "0.95")] {
         let text =
             format!(r#"{{"cost":0.95,"is_byok":{is_byok},"cost_details":{{"upstream_inference_cost":19}}}}"#);
@@ -92,7 +92,7 @@ fn under_a_key_of_our_own_both_parts_count() {
 }
 
 #[test]
-fn a_tier_begins_after_its_threshold_and_covers_the_whole_request() {
+fn trap_28_a_tier_begins_after_its_threshold_and_covers_the_whole_request() {
     let sheet = sheet(
         r#"{"prompt":"0.000001","completion":"0.00001","input_cache_read":"0.0000001",
             "overrides":[{"min_prompt_tokens":200000,"prompt":"0.000002","completion":"0.000015","input_cache_read":"0.0000002"}]}"#,
@@ -119,7 +119,7 @@ fn rounding_happens_once_and_after_the_sum() {
 }
 
 #[test]
-fn counts_that_overlap_are_billed_as_the_upstream_bills_them() {
+fn input_82_counts_that_overlap_are_billed_as_the_upstream_bills_them() {
     let sheet = sheet(
         r#"{"prompt":"0.0000003","completion":"0.0000025","input_cache_read":"0.00000003","input_cache_write":"0.0000000833333333333333"}"#,
     );
@@ -222,7 +222,7 @@ fn image_tokens_of_an_answer_have_their_own_price() {
 }
 
 #[test]
-fn a_price_per_image_cannot_price_tokens() {
+fn trap_28_a_price_per_image_cannot_price_tokens() {
     let sheet =
         sheet(r#"{"prompt":"0.00000015","completion":"0.0000006","image":"0.000217","image_output":"0.04"}"#);
     assert_eq!(sheet.problems().len(), 2);
@@ -352,7 +352,7 @@ fn amounts_beyond_all_reason_are_unpriced() {
 }
 
 #[test]
-fn windows_include_their_start_and_exclude_their_end() {
+fn trap_28_windows_include_their_start_and_exclude_their_end() {
     let sheet = sheet(
         r#"{"prompt":"0.1","completion":"0","overrides":[{"utc_start":2230,"utc_end":100,"prompt":"0.2"},
             {"utc_start":100,"utc_end":400,"prompt":"0.3"},{"utc_days":["saturday"],"utc_start":2300,"prompt":"0.4"}]}"#,

@@ -1,13 +1,16 @@
 //! The composition root: every part of the gateway, put together once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use costing::{LedgerStore, PriceBook, UtcTime};
 use http_transport::SystemClock;
-use integration_core::{Clock, RequestId};
+use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
+use rate_limits::RateLimiter;
 use routing::{Executor, ExecutorConfig, Snapshot};
 use store_sqlite::{OpenError, SqliteStore};
 use tokio::sync::Semaphore;
@@ -35,6 +38,8 @@ pub struct App {
     pub executor: Executor,
     /// The ledger.
     pub store: Arc<dyn LedgerStore>,
+    /// The rate limits of each provider's models.
+    pub limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The providers.
@@ -101,7 +106,13 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline());
+        let limiter = |id: &ProviderId| {
+            let limiter = RateLimiter::new(settings.rate_limits.clone(), Arc::clone(&clock))
+                .with_max_wait(Duration::from_secs(settings.limits.wait_seconds));
+            (id.clone(), limiter)
+        };
         Ok(Self {
+            limiters: Arc::new(upstreams.ids().map(limiter).collect()),
             snapshot: Snapshot::new(&catalogue, &prices),
             executor: Executor::new(upstreams.clients(), Arc::clone(&clock), config),
             catalogue,

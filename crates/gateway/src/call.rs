@@ -2,6 +2,7 @@
 
 use integration_core::{Capability, CapabilitySet, ChatRequest, ModelId};
 use model_catalogue::is_routing_variant;
+use rate_limits::TokenEstimate;
 use routing::{Plan, RouteRequest, Strategy, Target, Task};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -271,6 +272,8 @@ pub struct Prepared {
     pub task: Option<Task>,
     /// How the model was chosen, where the gateway chose.
     pub plan: Option<Plan>,
+    /// How many tokens the call is taken to need.
+    pub estimate: TokenEstimate,
 }
 
 impl Prepared {
@@ -410,7 +413,13 @@ pub fn prepare(app: &App, body: &Body) -> Result<Prepared, Refused> {
         }
     }
     let task = (automatic || options.task.is_some()).then_some(route.task);
-    Ok(Prepared { targets, task, plan })
+    let completion = body.request.completion_limit().unwrap_or(route.completion_tokens);
+    Ok(Prepared {
+        targets,
+        task,
+        plan,
+        estimate: TokenEstimate::new(route.prompt_tokens, completion),
+    })
 }
 
 /// The chain configured for a name, or else for the model that the name stands for.
@@ -423,33 +432,15 @@ fn configured_chain<'a>(app: &'a App, named: &str) -> &'a [String] {
 /// A named model, held against the request.
 fn fit(app: &App, route: &RouteRequest, name: &str) -> Result<Target, Refused> {
     let (listed, target) = resolve(app, name)?;
-    let refuse = |code, why: &str| Refused {
-        code,
-        ..Refused::invalid("model", format!("'{name}' cannot serve this request: {why}"))
-    };
-    if let Some(refusal) = app.snapshot.check_explicit(&listed, route) {
-        return Err(refuse(refusal.reason.as_str(), &refusal.detail));
-    }
-    let Some(threshold) = route.min_quality else {
-        return Ok(target);
-    };
-    let benchmarks = app
-        .snapshot
-        .get(&listed)
-        .map(|deployment| deployment.benchmarks());
-    match benchmarks.and_then(|benchmarks| route.task.quality(benchmarks)) {
-        Some(quality) if quality >= threshold => Ok(target),
-        Some(quality) => {
-            let why = format!(
-                "it scores {quality} for {}, below {threshold}",
-                route.task.as_str()
-            );
-            Err(refuse("quality_below_threshold", &why))
+    match app.snapshot.check_explicit(&listed, route) {
+        None => Ok(target),
+        Some(refusal) => {
+            let message = format!("'{name}' cannot serve this request: it {}", refusal.detail);
+            Err(Refused {
+                code: refusal.reason.as_str(),
+                ..Refused::invalid("model", message)
+            })
         }
-        None => Err(refuse(
-            "quality_unknown",
-            &format!("its quality for {} is not known", route.task.as_str()),
-        )),
     }
 }
 

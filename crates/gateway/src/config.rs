@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use costing::Markup;
 use integration_core::Secret;
 use model_catalogue::Catalogue;
+use rate_limits::{Account, LimitRules, Limits, Pattern, openrouter_free_tier};
 use routing::Task;
 use serde::Deserialize;
 
@@ -39,6 +40,9 @@ pub struct ConfigFile {
     pub routing: RoutingConfig,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// Rate limits of models, `[[rate_limit]]`. The first entry that matches a model counts, those for one model or one variant
+    /// before OpenRouter's own limits of free variants, the others after them. Without one, only what the provider tells counts.
+    pub rate_limit: Vec<RateLimitConfig>,
     /// The simulated upstream that is used until there is a key.
     pub simulator: SimulatorSettings,
 }
@@ -63,6 +67,25 @@ impl Default for RoutingConfig {
     }
 }
 
+/// The rate limits of the models a pattern matches. What is absent is not limited.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RateLimitConfig {
+    /// Which models: `author/model`, `author/*`, `*:variant` or `*`.
+    pub model: String,
+    /// A name under which all these models are counted together; without it each is counted by itself.
+    pub shared: Option<String>,
+    /// The most requests begun in any 60 seconds.
+    pub requests_per_minute: Option<u32>,
+    /// The most tokens in any 60 seconds, prompt and completion together.
+    pub tokens_per_minute: Option<u64>,
+    /// The most requests in one UTC day.
+    pub requests_per_day: Option<u32>,
+    /// The most calls under way at once.
+    pub concurrency: Option<u32>,
+}
+
 /// Bounds on one call and on the server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -74,6 +97,8 @@ pub struct LimitsConfig {
     pub max_attempts: u16,
     /// How long one call may take in all, in seconds.
     pub call_seconds: u64,
+    /// How long a call waits for room in the rate limits of its last model, in seconds. At the models before it nobody waits.
+    pub wait_seconds: u64,
     /// How long running answers may go on once the gateway is told to stop, in seconds.
     pub drain_seconds: u64,
 }
@@ -84,6 +109,7 @@ impl Default for LimitsConfig {
             max_body_bytes: 32 * 1024 * 1024,
             max_attempts: 4,
             call_seconds: 600,
+            wait_seconds: 10,
             drain_seconds: 30,
         }
     }
@@ -152,6 +178,8 @@ pub struct Settings {
     pub min_quality: f64,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// Rate limits of models.
+    pub rate_limits: LimitRules,
     /// The simulated upstream.
     pub simulator: SimulatorSettings,
     /// Whether the simulator was asked for, key or no key.
@@ -225,6 +253,7 @@ impl Settings {
                 .parse()
                 .context("routing.task of the configuration is unknown")?,
             min_quality,
+            rate_limits: rate_limits(&file.rate_limit)?,
             limits: file.limits,
             simulator: file.simulator,
             simulate: overrides.simulate,
@@ -278,6 +307,39 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// The rules of the configuration, and after them what OpenRouter says of its free variants.
+fn rate_limits(entries: &[RateLimitConfig]) -> anyhow::Result<LimitRules> {
+    // A rule for one model or one variant says more than what is built in for free variants; one for all models says less.
+    let (mut closer, mut wider) = (LimitRules::new(), LimitRules::new());
+    for entry in entries {
+        let pattern: Pattern = entry
+            .model
+            .parse()
+            .context("a `model` of the configuration's [[rate_limit]] cannot be used")?;
+        let mut limits = Limits::none();
+        limits.requests_per_minute = entry.requests_per_minute;
+        limits.tokens_per_minute = entry.tokens_per_minute;
+        limits.requests_per_day = entry.requests_per_day;
+        limits.concurrency = entry.concurrency;
+        if limits.is_none() {
+            bail!(
+                "the configuration's [[rate_limit]] for '{}' limits nothing; set requests_per_minute, tokens_per_minute, \
+                 requests_per_day or concurrency",
+                entry.model
+            );
+        }
+        let rules = match pattern {
+            Pattern::Exact(_) | Pattern::Variant(_) => &mut closer,
+            _ => &mut wider,
+        };
+        *rules = match &entry.shared {
+            Some(name) => std::mem::take(rules).with_shared(pattern, name, limits),
+            None => std::mem::take(rules).with(pattern, limits),
+        };
+    }
+    Ok(closer.then(openrouter_free_tier(Account::Unknown)).then(wider))
 }
 
 impl ConfigFile {

@@ -1,5 +1,6 @@
 //! Each attempt of a call in the ledger: an intent before anything leaves the machine, a settlement on every way out.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +9,12 @@ use costing::{
     AttemptIntent, AttemptSettlement, Charge, CostStatus, LedgerError, LedgerStore, Markup, Outcome, Pico,
     PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
 };
-use integration_core::{Clock, Delivery, Error, ErrorKind, RequestId};
+use integration_core::{Clock, Delivery, Error, ErrorKind, ProviderId, RequestId};
 use model_catalogue::Catalogue;
-use routing::{Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, Target};
+use rate_limits::{RateLimiter, TokenEstimate};
+use routing::{
+    Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, LimitGate, PassedOver, Target,
+};
 use tokio::task::JoinHandle;
 
 use crate::app::App;
@@ -32,14 +36,21 @@ pub struct CallRecord {
     catalogue: Arc<Catalogue>,
     prices: Arc<PriceBook>,
     store: Arc<dyn LedgerStore>,
+    limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
+    estimate: TokenEstimate,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     settled: Mutex<Settled>,
 }
 
+/// How many of the models that were not asked an answer names.
+const MAX_PASSED_OVER: usize = 10;
+
 #[derive(Debug, Default)]
 struct Settled {
     attempts: Vec<SettledAttempt>,
+    /// Models that were not asked, and why.
+    passed_over: Vec<(Target, String)>,
     writes: Vec<JoinHandle<()>>,
 }
 
@@ -71,10 +82,18 @@ impl CallRecord {
             catalogue: Arc::clone(&app.catalogue),
             prices: Arc::clone(&app.prices),
             store: Arc::clone(&app.store),
+            limiters: Arc::clone(&app.limiters),
+            estimate: prepared.estimate,
             clock: Arc::clone(&app.clock),
             tasks: app.tasks.clone(),
             settled: Mutex::default(),
         }
+    }
+
+    /// What each attempt of the call must pass: the rate limits of its model, then the ledger.
+    pub fn gate(self: &Arc<Self>) -> Arc<dyn AttemptGate> {
+        let ledger = Arc::new(LedgerGate(Arc::clone(self)));
+        Arc::new(LimitGate::new(Arc::clone(&self.limiters), self.estimate, ledger))
     }
 
     /// The call's name.
@@ -101,6 +120,20 @@ impl CallRecord {
         self.lock().attempts.clone()
     }
 
+    /// Notes the models that were not asked. Of a long list the first ones say what there is to say.
+    pub fn passed_over(&self, passed_over: &[PassedOver]) {
+        self.lock().passed_over = passed_over
+            .iter()
+            .take(MAX_PASSED_OVER)
+            .map(|passed| (passed.target.clone(), passed.error.message().to_owned()))
+            .collect();
+    }
+
+    /// The models that were not asked, and why, in order.
+    pub fn not_asked(&self) -> Vec<(Target, String)> {
+        self.lock().passed_over.clone()
+    }
+
     /// What the call costs in all: the sum of what is known, under the least certain status of its attempts.
     pub fn total(&self) -> Charge {
         let charges: Vec<Charge> = self
@@ -114,13 +147,10 @@ impl CallRecord {
 
     /// The prices of the model that served, or of the one asked for where the answer names none that is known.
     fn sheet(&self, target: &Target, served: Option<&str>) -> Option<&PriceSheet> {
-        let asked = self.catalogue.resolve(target.model.as_str());
-        let served = served.and_then(|name| self.catalogue.resolve(name));
-        let model = match (asked, served) {
-            // The same model under its dated name: the variant that was asked for keeps its own price.
-            (Some(asked), Some(served)) if asked.canonical_slug == served.canonical_slug => asked,
-            (_, Some(served)) => served,
-            (asked, None) => asked?,
+        let asked = target.model.as_str();
+        let model = match served {
+            Some(name) => self.catalogue.resolve_served([asked], name)?,
+            None => self.catalogue.resolve(asked)?,
         };
         self.prices.sheet(&model.id)
     }
@@ -178,7 +208,7 @@ fn charge_of(cost: Option<Pico>, markup: Markup, status: CostStatus) -> Charge {
 
 /// Admits an attempt once its intent is durable.
 #[derive(Debug, Clone)]
-pub struct LedgerGate(pub Arc<CallRecord>);
+struct LedgerGate(Arc<CallRecord>);
 
 #[async_trait]
 impl AttemptGate for LedgerGate {

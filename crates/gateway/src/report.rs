@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use costing::Charge;
 use integration_core::{HealthAggregate, HealthReport};
 use model_catalogue::{Catalogue, ModelRecord};
-use routing::{AttemptResult, Task};
+use routing::{AttemptResult, Target, Task};
 use serde_json::{Map, Value, json};
 
 use crate::ledger::{CallRecord, SettledAttempt};
@@ -70,6 +70,11 @@ pub fn waypost(record: &CallRecord, mode: Mode, snapshot: &str, plan: Option<&Va
     );
     object.insert("price_snapshot".to_owned(), json!(snapshot));
     object.insert("attempts".to_owned(), attempts.iter().map(attempt_json).collect());
+    let not_asked = record.not_asked();
+    if !not_asked.is_empty() {
+        let why = |(target, reason): &(Target, String)| json!({ "model": target.model, "reason": reason });
+        object.insert("passed_over".to_owned(), not_asked.iter().map(why).collect());
+    }
     if let Some(plan) = plan {
         object.insert("plan".to_owned(), plan.clone());
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use http_transport::retry::RetryPolicy;
 use integration_core::{ChatClient, Clock, HealthAggregate, HealthReport, ProviderId, Secret};
 use openrouter_client::OpenRouterClient;
 use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
@@ -167,6 +168,8 @@ async fn open(
         name.as_deref().unwrap_or_default(),
         site.as_deref().unwrap_or_default(),
     );
+    // The executor decides what is tried again, of whom, and under one budget; a client that repeats by itself would multiply it.
+    config = config.with_retry(RetryPolicy::None);
     let client = OpenRouterClient::with_clock(config, Arc::clone(clock))?;
     Ok((mode, client, simulator))
 }

@@ -245,15 +245,16 @@ async fn a_body_over_the_cap_a_compressed_one_and_other_types() {
     gateway.stop().await;
 }
 
+const HELLO: &str = r#"{"model":"waypost/auto","messages":[{"role":"user","content":"Hello"}]}"#;
+
 #[tokio::test]
-async fn an_unreachable_upstream_and_a_wrong_key() {
-    let hello = r#"{"model":"waypost/auto","messages":[{"role":"user","content":"Hello"}]}"#;
+async fn f01_an_upstream_that_refuses_connections_is_a_502_after_every_fallback() {
     let env = [
         ("OPENROUTER_API_KEY", "sk-or-v1-x"),
         ("OPENROUTER_BASE_URL", "http://127.0.0.1:9/api/v1"),
     ];
     let gateway = Gateway::with("", env).await;
-    let response = gateway.post(hello).send().await.unwrap();
+    let response = gateway.post(HELLO).send().await.unwrap();
     assert_eq!(response.status(), 502);
     assert_eq!(response.headers()["x-waypost-mode"], "live");
     let text = response.text().await.unwrap();
@@ -263,19 +264,22 @@ async fn an_unreachable_upstream_and_a_wrong_key() {
     );
     let (status, health) = gateway.get("/health/integrations/openrouter").await;
     assert_eq!((status, health["status"].as_str()), (503, Some("unhealthy")));
+    let rows = gateway.ledger();
+    assert_eq!(rows.len(), 4, "the first choice and three fallbacks");
     assert!(
-        gateway
-            .ledger()
-            .iter()
+        rows.iter()
             .all(|row| row.error_kind.as_deref() == Some("transport") && row.simulated == 0)
     );
     gateway.stop().await;
+}
 
+#[tokio::test]
+async fn a_wrong_key_is_wrong_for_every_model() {
     let upstream = openrouter_simulator::Simulator::start(openrouter_simulator::SimulatorConfig::new(1))
         .await
         .unwrap();
     let gateway = Gateway::behind("sk-or-v1-invalid", &upstream.base_url()).await;
-    let response = gateway.post(hello).send().await.unwrap();
+    let response = gateway.post(HELLO).send().await.unwrap();
     assert_eq!(response.status(), 401);
     let text = response.text().await.unwrap();
     assert!(text.contains("OPENROUTER_API_KEY"), "{text}");

@@ -1,9 +1,11 @@
 //! What a transport is set up with.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sse::SseLimits;
+use crate::{Resolve, SystemResolver};
 
 /// How long each phase of a call may take. All of them are measured by the transport's clock; the caller's own deadline
 /// comes on top.
@@ -115,6 +117,10 @@ pub struct TransportConfig {
     pub(crate) limits: Limits,
     pub(crate) user_agent: String,
     pub(crate) proxy: Option<String>,
+    pub(crate) root_certificates: Vec<Vec<u8>>,
+    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) stale_addresses: Duration,
+    pub(crate) keep_alive: Duration,
 }
 
 impl Default for TransportConfig {
@@ -124,6 +130,10 @@ impl Default for TransportConfig {
             limits: Limits::default(),
             user_agent: concat!("waypost/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxy: None,
+            root_certificates: Vec::new(),
+            resolver: Arc::new(SystemResolver),
+            stale_addresses: Duration::from_secs(3600),
+            keep_alive: Duration::from_secs(50),
         }
     }
 }
@@ -157,6 +167,39 @@ impl TransportConfig {
         self
     }
 
+    /// Trusts a certificate authority beside the system's own: that of a company whose network opens encrypted connections,
+    /// or of a server with a certificate of its own making. `pem`: one or more certificates in PEM form. Certificates are
+    /// always checked; there is no way to switch that off.
+    #[must_use]
+    pub fn with_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Sets who turns host names into addresses. [`SystemResolver`] unless set.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// Sets how old the last good addresses of a host may be that are used while its name cannot be resolved, or takes longer
+    /// than 1.8 s. 1 hour unless set; zero uses none.
+    #[must_use]
+    pub fn with_stale_addresses(mut self, age: Duration) -> Self {
+        self.stale_addresses = age;
+        self
+    }
+
+    /// Sets how long a connection without a request is kept for the next one, in real time. 50 s unless set: a little less
+    /// than after which common load balancers close it themselves (60 s), as a request that meets its connection's end on
+    /// the way may or may not have been processed. Zero keeps none.
+    #[must_use]
+    pub fn with_keep_alive(mut self, idle: Duration) -> Self {
+        self.keep_alive = idle;
+        self
+    }
+
     /// The deadlines.
     pub fn timeouts(&self) -> Timeouts {
         self.timeouts
@@ -170,6 +213,10 @@ impl fmt::Debug for TransportConfig {
             .field("limits", &self.limits)
             .field("user_agent", &self.user_agent)
             .field("proxy", &self.proxy.as_ref().map(|_| "[configured]"))
+            .field("root_certificates", &self.root_certificates.len())
+            .field("resolver", &self.resolver)
+            .field("stale_addresses", &self.stale_addresses)
+            .field("keep_alive", &self.keep_alive)
             .finish()
     }
 }

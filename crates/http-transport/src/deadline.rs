@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use integration_core::{BoxFuture, Clock, Delivery};
@@ -20,74 +20,95 @@ pub(crate) struct Deadlines {
     caller: Option<Instant>,
     head: bool,
     content: bool,
+    /// The nearest deadline but that of a pause: it moves only when the head or the content arrives.
+    fixed: Option<(Instant, Phase)>,
     /// Since when we have been waiting for the network. The time the reader takes for itself is not the server's.
     waiting_since: Option<Instant>,
-    timer: Option<(Instant, BoxFuture<'static, ()>)>,
+    timer: Option<Timer>,
+    /// Pieces in a row that were there without waiting.
+    unwaited: u8,
 }
+
+struct Timer {
+    due: Instant,
+    sleep: BoxFuture<'static, ()>,
+    /// Whom it wakes.
+    waker: Waker,
+}
+
+/// A timer that is further away than this and knows whom to wake need not be asked.
+const FAR: Duration = Duration::from_secs(1);
+
+/// Reading the clock is a good part of what a piece costs. Whoever waits reads it; so only a server that leaves no time to wait
+/// has to be looked at for its own sake, and that not at each piece.
+const LOOK_EVERY: u8 = 8;
 
 impl Deadlines {
     pub(crate) fn start(clock: Arc<dyn Clock>, timeouts: Timeouts, caller: Option<Instant>) -> Self {
         let started = clock.now();
-        Self {
+        let mut deadlines = Self {
             clock,
             timeouts,
             started,
             caller,
             head: false,
             content: false,
+            fixed: None,
             waiting_since: None,
             timer: None,
-        }
+            unwaited: 0,
+        };
+        deadlines.fixed = deadlines.nearest_fixed(false);
+        deadlines
+    }
+
+    /// Whether the caller had given up before the call began.
+    pub(crate) fn over_at_start(&self) -> bool {
+        self.caller.is_some_and(|deadline| self.started >= deadline)
     }
 
     pub(crate) fn head_arrived(&mut self) {
         self.head = true;
+        self.fixed = self.nearest_fixed(false);
     }
 
     pub(crate) fn content_arrived(&mut self) {
-        self.content = true;
+        if !self.content {
+            self.content = true;
+            self.fixed = self.nearest_fixed(false);
+        }
     }
 
     pub(crate) fn bytes_arrived(&mut self) {
         self.waiting_since = None;
     }
 
-    fn after(&self, limit: Duration) -> Option<Instant> {
+    /// The deadlines that hold now but that of a pause, nearest first. `patient`: content may just have arrived and not been
+    /// looked at, so its deadline is left out.
+    fn nearest_fixed(&self, patient: bool) -> Option<(Instant, Phase)> {
         // A limit that no clock can reach is none.
-        self.started.checked_add(limit)
-    }
-
-    /// The deadlines that hold now, nearest first.
-    fn nearest(&self, patient: bool) -> Option<(Instant, Phase)> {
-        let phases = [
+        let after = |limit: Duration| self.started.checked_add(limit);
+        let Timeouts {
+            total,
+            first_byte,
+            first_content,
+            ..
+        } = self.timeouts;
+        let head = if self.head { None } else { after(first_byte) };
+        let content = if self.content || patient {
+            None
+        } else {
+            after(first_content)
+        };
+        [
             (self.caller, Phase::Caller),
-            (
-                self.timeouts.total.and_then(|limit| self.after(limit)),
-                Phase::Total,
-            ),
-            (
-                (!self.head)
-                    .then(|| self.after(self.timeouts.first_byte))
-                    .flatten(),
-                Phase::FirstByte,
-            ),
-            (
-                (!self.content && !patient)
-                    .then(|| self.after(self.timeouts.first_content))
-                    .flatten(),
-                Phase::FirstContent,
-            ),
-            (
-                self.waiting_since
-                    .filter(|_| self.head)
-                    .and_then(|since| since.checked_add(self.timeouts.idle)),
-                Phase::Idle,
-            ),
-        ];
-        phases
-            .into_iter()
-            .filter_map(|(at, phase)| Some((at?, phase)))
-            .min_by_key(|(at, _)| *at)
+            (total.and_then(after), Phase::Total),
+            (head, Phase::FirstByte),
+            (content, Phase::FirstContent),
+        ]
+        .into_iter()
+        .filter_map(|(at, phase)| Some((at?, phase)))
+        .min_by_key(|(at, _)| *at)
     }
 
     fn expired(&self, phase: Phase) -> TransportError {
@@ -99,32 +120,59 @@ impl Deadlines {
         TransportError::Deadline { phase, delivery }
     }
 
-    /// Looks without waiting. `patient`: content may just have arrived and not been looked at, so its deadline is left out.
-    pub(crate) fn check(&self, patient: bool) -> Result<(), TransportError> {
-        match self.nearest(patient) {
-            Some((at, phase)) if self.clock.now() >= at => Err(self.expired(phase)),
+    /// Looks without waiting, when bytes have arrived. `patient`: they may hold content. It may look a few pieces late.
+    pub(crate) fn check(&mut self, patient: bool) -> Result<(), TransportError> {
+        self.unwaited = self.unwaited.saturating_add(1);
+        let Some((at, _)) = self.fixed.filter(|_| self.unwaited >= LOOK_EVERY) else {
+            return Ok(());
+        };
+        self.unwaited = 0;
+        let now = self.clock.now();
+        if now < at {
+            return Ok(());
+        }
+        match self.nearest_fixed(patient) {
+            Some((at, phase)) if now >= at => Err(self.expired(phase)),
             _ => Ok(()),
         }
     }
 
     /// Ready once a deadline has passed. Call it only while the network has nothing.
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<TransportError> {
+        self.unwaited = 0;
         loop {
             let now = self.clock.now();
-            if self.head && self.waiting_since.is_none() {
-                self.waiting_since = Some(now);
-            }
-            let Some((at, phase)) = self.nearest(false) else {
-                return Poll::Pending;
+            let pause = if self.head {
+                let since = *self.waiting_since.get_or_insert(now);
+                since.checked_add(self.timeouts.idle)
+            } else {
+                None
+            };
+            let (at, phase) = match (self.fixed, pause) {
+                (Some(fixed), Some(pause)) if pause >= fixed.0 => fixed,
+                (_, Some(pause)) => (pause, Phase::Idle),
+                (Some(fixed), None) => fixed,
+                (None, None) => return Poll::Pending,
             };
             if now >= at {
                 return Poll::Ready(self.expired(phase));
             }
             let timer = match self.timer.take() {
-                Some((due, timer)) if due <= at => self.timer.insert((due, timer)),
-                _ => self.timer.insert((at, self.clock.sleep(at - now))),
+                Some(timer) if timer.due <= at => {
+                    let timer = self.timer.insert(timer);
+                    if timer.due > now + FAR && timer.waker.will_wake(cx.waker()) {
+                        return Poll::Pending;
+                    }
+                    timer.waker.clone_from(cx.waker());
+                    timer
+                }
+                _ => self.timer.insert(Timer {
+                    due: at,
+                    sleep: self.clock.sleep(at - now),
+                    waker: cx.waker().clone(),
+                }),
             };
-            match timer.1.as_mut().poll(cx) {
+            match timer.sleep.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => self.timer = None,
             }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use integration_core::{Delivery, Error, ErrorKind};
+use integration_core::{Delivery, Error, ErrorKind, RetryClass};
 
 use crate::sse::SseError;
 
@@ -73,6 +73,27 @@ pub enum TransportError {
         /// The whole chain.
         source: Source,
     },
+    /// The host's name could not be turned into an address; nothing was sent.
+    #[error("cannot find the address of {host}: {reason}")]
+    Dns {
+        /// Whose address.
+        host: String,
+        /// The resolver's own words.
+        reason: String,
+        /// The whole chain.
+        source: Source,
+    },
+    /// The server could not prove who it is, or speaks no acceptable encryption; nothing was sent. Trying again would end the
+    /// same way, and nothing is ever sent unencrypted instead.
+    #[error("no secure connection to {host}: {reason}")]
+    Tls {
+        /// Where to.
+        host: String,
+        /// What is wrong with its certificate or its protocol.
+        reason: String,
+        /// The whole chain.
+        source: Source,
+    },
     /// A deadline passed; the connection is closed.
     #[error("{phase}")]
     Deadline {
@@ -81,7 +102,8 @@ pub enum TransportError {
         /// How far the call had come.
         delivery: Delivery,
     },
-    /// The connection broke after the request had been sent, in part at least.
+    /// The connection broke. With [`Delivery::NotSent`] the server has told, or it is known otherwise, that it did not process
+    /// the request; else the request had been sent, in part at least.
     #[error("the connection broke: {reason}")]
     Broken {
         /// The innermost cause.
@@ -112,7 +134,9 @@ impl TransportError {
     /// Whether the request left, and so whether it may have been billed.
     pub fn delivery(&self) -> Delivery {
         match self {
-            Self::Config { .. } | Self::Connect { .. } => Delivery::NotSent,
+            Self::Config { .. } | Self::Connect { .. } | Self::Dns { .. } | Self::Tls { .. } => {
+                Delivery::NotSent
+            }
             Self::Deadline { delivery, .. } | Self::Broken { delivery, .. } => *delivery,
             Self::TooLarge { .. } | Self::Sse(_) => Delivery::Partial,
         }
@@ -120,13 +144,16 @@ impl TransportError {
 }
 
 /// An answer that breaks off is [`ErrorKind::Truncated`]; a connection that breaks before the answer is
-/// [`ErrorKind::Transport`]; an answer over a cap is [`ErrorKind::Protocol`].
+/// [`ErrorKind::Transport`]; an answer over a cap is [`ErrorKind::Protocol`]. A server that cannot prove who it is will not
+/// be able to a moment later: such an error is of [`RetryClass::OtherDeployment`].
 impl From<TransportError> for Error {
     fn from(error: TransportError) -> Self {
         let delivery = error.delivery();
         let kind = match &error {
             TransportError::Config { .. } => ErrorKind::Config,
-            TransportError::Connect { .. } => ErrorKind::Transport,
+            TransportError::Connect { .. } | TransportError::Dns { .. } | TransportError::Tls { .. } => {
+                ErrorKind::Transport
+            }
             TransportError::Deadline { .. } => ErrorKind::Timeout,
             TransportError::Broken {
                 delivery: Delivery::Partial,
@@ -137,11 +164,17 @@ impl From<TransportError> for Error {
         };
         let code = match &error {
             TransportError::Deadline { phase, .. } => Some(phase.as_str()),
+            TransportError::Dns { .. } => Some("dns"),
+            TransportError::Tls { .. } => Some("tls"),
             _ => None,
         };
-        let out = Error::new(kind, error.to_string())
+        let refused = matches!(error, TransportError::Tls { .. });
+        let mut out = Error::new(kind, error.to_string())
             .with_delivery(delivery)
             .with_source(error);
+        if refused {
+            out = out.with_retry_class(RetryClass::OtherDeployment);
+        }
         match code {
             Some(code) => out.with_code(code),
             None => out,
@@ -149,11 +182,21 @@ impl From<TransportError> for Error {
     }
 }
 
+/// An error and its causes, outermost first. An I/O error passes over the error it wraps when asked for its source; this
+/// does not.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |cause| {
+        let cause: &'a (dyn StdError + 'static) = *cause;
+        match cause.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        }
+    })
+}
+
 /// The innermost cause of an error as text: the only part of a chain of wrappers that says something.
 pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }

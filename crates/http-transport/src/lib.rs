@@ -8,7 +8,9 @@ mod deadline;
 mod endpoint;
 mod error;
 mod request;
+mod resolve;
 mod response;
+pub mod retry;
 pub mod sse;
 mod transport;
 
@@ -17,6 +19,7 @@ pub use config::{Limits, Timeouts, TransportConfig};
 pub use endpoint::Endpoint;
 pub use error::{Phase, TransportError};
 pub use request::{Request, bearer};
+pub use resolve::{Resolve, ResolveError, SystemResolver};
 pub use response::{BodyBuffer, EventStream, Response};
 pub use transport::Transport;
 

@@ -45,16 +45,47 @@ impl Response {
         self.headers().get(name)?.to_str().ok()
     }
 
+    /// What the body is declared to be, such as `application/json`, without parameters and as the server wrote it: compare
+    /// without regard to case. `None` if it is not declared.
+    pub fn media_type(&self) -> Option<&str> {
+        let declared = self.headers().get(&CONTENT_TYPE)?.to_str().ok()?;
+        let declared = declared.split(';').next().unwrap_or_default().trim();
+        (!declared.is_empty()).then_some(declared)
+    }
+
     /// Whether the body is declared to be an event stream.
     pub fn is_event_stream(&self) -> bool {
-        let kind = self
-            .headers()
-            .get(&CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .unwrap_or_default();
-        kind.trim_start()
-            .get(..17)
+        self.media_type()
             .is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"))
+    }
+
+    /// Whether the body is declared to be a web page: the answer of a network's login page or a firewall, not of a provider.
+    pub fn is_web_page(&self) -> bool {
+        self.media_type().is_some_and(|kind| {
+            kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
+        })
+    }
+
+    /// Reads the first `limit` bytes of the body, or all of it where it is shorter. For an answer that is not what was asked
+    /// for, of which nothing but the beginning is worth reading.
+    ///
+    /// # Errors
+    /// [`TransportError::Deadline`], [`TransportError::Broken`].
+    pub async fn beginning(mut self, limit: usize) -> Result<Bytes, TransportError> {
+        let mut buffer = BodyBuffer::new(usize::MAX);
+        while buffer.len() < limit {
+            let Some(piece) = poll_fn(|cx| self.body.poll_piece(cx)).await else {
+                break;
+            };
+            let mut piece = piece?;
+            piece.truncate(limit - buffer.len());
+            buffer.push(piece)?;
+            if buffer.has_content() {
+                self.body.deadlines.content_arrived();
+            }
+            self.body.deadlines.check(false)?;
+        }
+        Ok(buffer.finish())
     }
 
     /// Reads the whole body. White space at its beginning keeps the connection alive but is no content.
@@ -205,6 +236,11 @@ impl EventStream {
     /// At the end of the stream: the event it broke off in. The standard discards it, so use it for book-keeping only.
     pub fn take_unterminated(&mut self) -> Option<SseEvent> {
         self.unterminated.take()
+    }
+
+    /// At the end of a stream without any event: what came instead ([`SseDecoder::stray`]).
+    pub fn stray(&self) -> Option<&[u8]> {
+        self.decoder.stray()
     }
 
     /// Tells that the reader needs nothing more. If the body has ended as well, its connection can be used again;

@@ -136,13 +136,35 @@ struct Begun {
     invalid: bool,
 }
 
+/// Adds to a buffer that may hold `limit` bytes at the most.
+///
+/// Each growth copies, and holds the old bytes beside the new. So a short buffer is doubled, and a long one, which is rare,
+/// goes to the limit or a sixteenth of it, and so on: the most that is held is the limit and a sixteenth. What a buffer has not
+/// been filled with costs addresses but no memory.
+fn append(buffer: &mut BytesMut, piece: &[u8], limit: usize) {
+    const SHORT: usize = 64 << 10;
+    let needed = buffer.len().saturating_add(piece.len());
+    if needed > buffer.capacity() {
+        let room = if needed <= SHORT {
+            (needed * 2).min(SHORT)
+        } else {
+            let mut room = limit.max(needed);
+            while room / 16 >= needed {
+                room /= 16;
+            }
+            room
+        };
+        // Not `reserve`, which may take twice as much.
+        let mut grown = BytesMut::with_capacity(room);
+        grown.extend_from_slice(buffer);
+        *buffer = grown;
+    }
+    buffer.extend_from_slice(piece);
+}
+
 impl Begun {
-    fn extend(&mut self, piece: &[u8]) {
-        if self.bytes.capacity() - self.bytes.len() < piece.len() {
-            // Twice what is there at least, more than the buffer's own growth: each growth copies.
-            self.bytes.reserve(piece.len().max(self.bytes.len() * 2));
-        }
-        self.bytes.extend_from_slice(piece);
+    fn extend(&mut self, piece: &[u8], limit: usize) {
+        append(&mut self.bytes, piece, limit);
         if !self.invalid {
             match std::str::from_utf8(&self.bytes[self.checked..]) {
                 Ok(_) => self.checked = self.bytes.len(),
@@ -163,6 +185,9 @@ impl Begun {
         }
     }
 }
+
+/// The most kept of what is no event stream.
+const MAX_STRAY: usize = 64 << 10;
 
 const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
@@ -195,6 +220,10 @@ pub struct SseDecoder {
     taken: u64,
     /// More bytes came than the stream may have; those up to the limit are still decoded.
     overflow: bool,
+    /// Whether an event has come.
+    spoken: bool,
+    /// Lines in place of events that look like another kind of document.
+    stray: Vec<u8>,
     failed: Option<SseError>,
 }
 
@@ -207,8 +236,12 @@ impl SseDecoder {
         }
     }
 
-    /// Takes the next bytes. Take all events out before feeding more; otherwise the rest is copied together.
+    /// Takes the next bytes. Take all events out before feeding more; otherwise the rest is copied together. A decoder that has
+    /// failed takes nothing more.
     pub fn feed(&mut self, mut piece: Bytes) {
+        if self.failed.is_some() {
+            return;
+        }
         let room = self.limits.total - self.taken.min(self.limits.total);
         if piece.len() as u64 > room {
             piece.truncate(room as usize);
@@ -234,7 +267,13 @@ impl SseDecoder {
             return Err(error);
         }
         let outcome = self.advance();
-        self.failed = outcome.as_ref().err().copied();
+        if let Err(error) = outcome {
+            self.failed = Some(error);
+            // Nobody will ask for these again.
+            self.unread = Bytes::new();
+            self.line = Begun::default();
+            self.data = Data::None;
+        }
         outcome
     }
 
@@ -249,7 +288,7 @@ impl SseDecoder {
             }
             let Some(end) = memchr2(b'\n', b'\r', &self.unread) else {
                 self.check_line(self.unread.len())?;
-                self.line.extend(&self.unread);
+                self.line.extend(&self.unread, self.limits.line);
                 self.unread = Bytes::new();
                 break;
             };
@@ -262,13 +301,16 @@ impl SseDecoder {
                 }
                 continue;
             }
+            if let Some(event) = self.whole_event(end)? {
+                return Ok(Some(event));
+            }
             let line = if self.line.bytes.is_empty() {
                 Line {
                     bytes: self.unread.split_to(end),
                     checked: false,
                 }
             } else {
-                self.line.extend(&self.unread[..end]);
+                self.line.extend(&self.unread[..end], self.limits.line);
                 self.unread.advance(end);
                 self.line.take()
             };
@@ -283,6 +325,30 @@ impl SseDecoder {
         Ok(None)
     }
 
+    /// The usual event, taken in one step: a single line of data and an empty line, all there. `end`: where its first line
+    /// ends.
+    fn whole_event(&mut self, end: usize) -> Result<Option<SseEvent>, SseError> {
+        let alone = self.line.bytes.is_empty() && matches!(self.data, Data::None) && self.name.is_none();
+        if !alone || self.unread.get(end..end + 2) != Some(b"\n\n") || !self.unread.starts_with(b"data:") {
+            return Ok(None);
+        }
+        let start = if self.unread[5] == b' ' { 6 } else { 5 };
+        let limit = self.limits.event;
+        if end - start > limit {
+            return Err(SseError::EventTooLarge { limit });
+        }
+        let mut bytes = self.unread.split_to(end);
+        self.unread.advance(2);
+        bytes.advance(start);
+        Ok(Some(self.event(
+            None,
+            Line {
+                bytes,
+                checked: false,
+            },
+        )))
+    }
+
     /// Drops one byte order mark at the very start, even if it comes byte by byte.
     fn skip_bom(&mut self) {
         while self.bom < 3 && !self.unread.is_empty() {
@@ -291,7 +357,7 @@ impl SseDecoder {
                 self.unread.advance(1);
                 self.bom += 1;
             } else {
-                self.line.extend(&BOM[..matched]);
+                self.line.extend(&BOM[..matched], self.limits.line);
                 self.bom = 3;
             }
         }
@@ -332,9 +398,26 @@ impl SseDecoder {
                 }
             }
             // A comment (an empty name) or a field of somebody else's.
-            _ => {}
+            _ => self.keep_stray(&line.bytes),
         }
         Ok(())
+    }
+
+    /// Keeps the beginning of what is no event stream, whatever its head says.
+    fn keep_stray(&mut self, line: &[u8]) {
+        let begins = matches!(line.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'));
+        if self.spoken || (self.stray.is_empty() && !begins) {
+            return;
+        }
+        let room = MAX_STRAY.saturating_sub(self.stray.len() + 1).min(line.len());
+        self.stray.extend_from_slice(&line[..room]);
+        self.stray.push(b'\n');
+    }
+
+    /// What came in place of events, if no event came and it begins as JSON or a web page does: some servers call an error an
+    /// event stream. At most 64 KiB of it.
+    pub fn stray(&self) -> Option<&[u8]> {
+        (!self.spoken && !self.stray.is_empty()).then_some(&self.stray)
     }
 
     fn push_data(&mut self, value: Line) -> Result<(), SseError> {
@@ -350,15 +433,15 @@ impl SseDecoder {
         self.data = match std::mem::take(&mut self.data) {
             Data::None => Data::One(value),
             Data::One(first) => {
-                let mut lines = BytesMut::with_capacity((first.bytes.len() + value.bytes.len() + 1) * 2);
-                lines.extend_from_slice(&first.bytes);
-                lines.extend_from_slice(b"\n");
-                lines.extend_from_slice(&value.bytes);
+                let mut lines = BytesMut::new();
+                append(&mut lines, &first.bytes, limit);
+                append(&mut lines, b"\n", limit);
+                append(&mut lines, &value.bytes, limit);
                 Data::Many(lines)
             }
             Data::Many(mut lines) => {
-                lines.extend_from_slice(b"\n");
-                lines.extend_from_slice(&value.bytes);
+                append(&mut lines, b"\n", limit);
+                append(&mut lines, &value.bytes, limit);
                 Data::Many(lines)
             }
         };
@@ -375,16 +458,21 @@ impl SseDecoder {
                 checked: false,
             },
         };
+        Some(self.event(name, data))
+    }
+
+    fn event(&mut self, name: Option<Box<str>>, data: Line) -> SseEvent {
         let data = if data.checked || std::str::from_utf8(&data.bytes).is_ok() {
             data.bytes
         } else {
             Bytes::from(String::from_utf8_lossy(&data.bytes).into_owned())
         };
-        Some(SseEvent {
+        self.spoken = true;
+        SseEvent {
             name,
             data,
             id: self.id.clone(),
-        })
+        }
     }
 
     /// Ends the stream. Gives the event that had begun and was not finished by an empty line: the standard discards it, so

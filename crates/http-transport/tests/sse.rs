@@ -1,48 +1,11 @@
 //! The decoder against the standard, an oracle and the laws it must keep.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
+mod common;
 
-use bytes::Bytes;
-use http_transport::sse::{SseDecoder, SseError, SseEvent, SseLimits};
+use common::sse::{Plain, decode, decode_with};
+use http_transport::sse::{SseDecoder, SseError, SseLimits};
 use proptest::prelude::*;
-
-type Plain = (String, String, Option<String>);
-
-fn plain(event: &SseEvent) -> Plain {
-    assert_eq!(event.data(), event.text().as_bytes());
-    (
-        event.name().to_owned(),
-        event.text().to_owned(),
-        event.last_event_id().map(str::to_owned),
-    )
-}
-
-/// Events, what was left unfinished, and the limit that was broken.
-fn decode_with(limits: SseLimits, pieces: &[&[u8]]) -> (Vec<Plain>, Option<Plain>, Option<SseError>) {
-    let mut decoder = SseDecoder::new(limits);
-    let mut events = Vec::new();
-    for piece in pieces {
-        decoder.feed(Bytes::copy_from_slice(piece));
-        loop {
-            match decoder.next_event() {
-                Ok(Some(event)) => events.push(plain(&event)),
-                Ok(None) => break,
-                Err(error) => {
-                    assert_eq!(decoder.next_event(), Err(error), "a failed decoder stays failed");
-                    assert_eq!(decoder.finish(), None);
-                    return (events, None, Some(error));
-                }
-            }
-        }
-    }
-    let rest = decoder.finish().as_ref().map(plain);
-    (events, rest, None)
-}
-
-fn decode(pieces: &[&[u8]]) -> Vec<Plain> {
-    decode_with(SseLimits::default(), pieces).0
-}
 
 fn texts(input: &str) -> Vec<String> {
     decode(&[input.as_bytes()])
@@ -123,21 +86,6 @@ fn fields_and_line_ends() {
         texts("Data: case\nother: 1\ndata : space\n:c\n\n"),
         Vec::<String>::new()
     );
-    assert_eq!(
-        decode(&[b"id: a\0b\ndata: x\n\n"]),
-        [("message".into(), "x".into(), None)]
-    );
-}
-
-#[test]
-fn split_marks_lines_and_letters() {
-    let whole = "\u{feff}data: gr\u{fc}\u{df}e \u{1f980}\r\n\r\ndata: b\r\n\r\n".as_bytes();
-    let bytes: Vec<&[u8]> = whole.chunks(1).collect();
-    assert_eq!(decode(&bytes), decode(&[whole]));
-    assert_eq!(texts("\u{feff}data: gr\u{fc}\u{df}e\r\n\r\n"), ["grüße"]);
-    // What looks like a mark and is none belongs to the first line.
-    assert_eq!(decode(&[b"\xEF", b"\xBB", b"data: x\n\ndata: y\n\n"]).len(), 1);
-    assert_eq!(decode(&[b"data: \xff\n\n"])[0].1, "\u{fffd}");
 }
 
 #[test]
@@ -155,15 +103,6 @@ fn an_unfinished_event_is_kept_apart() {
 }
 
 #[test]
-fn retry_and_bytes() {
-    let mut decoder = SseDecoder::default();
-    decoder.feed("retry: 250\nretry: x\nretry: -1\nretry: 99999999999999999999999\n\n".into());
-    assert_eq!(decoder.next_event(), Ok(None));
-    assert_eq!(decoder.retry(), Some(Duration::from_millis(250)));
-    assert_eq!(decoder.bytes_taken(), 62);
-}
-
-#[test]
 fn feeding_without_taking_loses_nothing() {
     let mut decoder = SseDecoder::default();
     decoder.feed("data: 1\n\nda".into());
@@ -176,7 +115,7 @@ fn feeding_without_taking_loses_nothing() {
 }
 
 #[test]
-fn limits_have_names() {
+fn f23_limits_have_names() {
     let limits = SseLimits::default().with_line(10).with_event(12).with_total(60);
     let run = |input: &[u8]| decode_with(limits, &[input]).2;
     assert_eq!(run(b"data: 1234\n\n"), None);
@@ -245,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn cuts_make_no_difference(bytes in streams(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20)) {
+    fn f24_cuts_make_no_difference(bytes in streams(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20)) {
         let limits = SseLimits::default();
         prop_assert_eq!(decode_with(limits, &cut(&bytes, &cuts)), decode_with(limits, &[&bytes]));
     }

@@ -145,37 +145,37 @@ impl Usage {
     /// # Errors
     /// [`UsageError`] if the text is no JSON object (`null` is none), or a count or amount is not one; it names the field.
     pub fn from_json(text: &str) -> Result<Self, UsageError> {
-        let mut fields: Fields<'_> = serde_json::from_str(text).map_err(UsageError::NotAnObject)?;
-        let mut prompt_details = fields.object(&PROMPT_DETAILS);
-        let mut completion_details = fields.object(&COMPLETION_DETAILS);
-        let mut cost_details = fields.object(&COST_DETAILS);
-        let mut tools = fields.object(&SERVER_TOOLS);
+        let mut top = Object::read(text, &TOP).map_err(UsageError::NotAnObject)?;
+        let prompt = top.group(&PROMPT_DETAILS, &PROMPT);
+        let completion = top.group(&COMPLETION_DETAILS, &COMPLETION);
+        let cost = top.group(&COST_DETAILS, &COST);
+        let tools = top.group(&SERVER_TOOLS, &TOOLS);
         let mut usage = Self {
-            prompt_tokens: fields.count(&["prompt_tokens", "input_tokens"])?,
-            completion_tokens: fields.count(&["completion_tokens", "output_tokens"])?,
-            total_tokens: fields.count(&["total_tokens"])?,
-            cached_tokens: prompt_details.count(&["cached_tokens"])?,
-            cache_write_tokens: prompt_details.count(&["cache_write_tokens"])?,
-            cache_write_1h_tokens: prompt_details.count(&["cache_write_1h_tokens"])?,
-            prompt_audio_tokens: prompt_details.count(&["audio_tokens"])?,
-            prompt_image_tokens: prompt_details.count(&["image_tokens"])?,
-            prompt_video_tokens: prompt_details.count(&["video_tokens"])?,
-            reasoning_tokens: completion_details.count(&["reasoning_tokens"])?,
-            completion_audio_tokens: completion_details.count(&["audio_tokens"])?,
-            completion_image_tokens: completion_details.count(&["image_tokens"])?,
+            prompt_tokens: top.count(&["prompt_tokens", "input_tokens"])?,
+            completion_tokens: top.count(&["completion_tokens", "output_tokens"])?,
+            total_tokens: top.count(&["total_tokens"])?,
+            cached_tokens: prompt.count(&["cached_tokens"])?,
+            cache_write_tokens: prompt.count(&["cache_write_tokens"])?,
+            cache_write_1h_tokens: prompt.count(&["cache_write_1h_tokens"])?,
+            prompt_audio_tokens: prompt.count(&["audio_tokens"])?,
+            prompt_image_tokens: prompt.count(&["image_tokens"])?,
+            prompt_video_tokens: prompt.count(&["video_tokens"])?,
+            reasoning_tokens: completion.count(&["reasoning_tokens"])?,
+            completion_audio_tokens: completion.count(&["audio_tokens"])?,
+            completion_image_tokens: completion.count(&["image_tokens"])?,
             reported: ReportedCost {
-                cost: fields.amount(&["cost"])?,
-                is_byok: fields
-                    .take(&["is_byok"])
+                cost: top.amount(&["cost"])?,
+                is_byok: top
+                    .first(&["is_byok"])
                     .and_then(|(_, raw)| serde_json::from_str(raw.get()).ok()),
-                upstream_cost: cost_details.amount(&["upstream_inference_cost"])?,
-                upstream_prompt_cost: cost_details
+                upstream_cost: cost.amount(&["upstream_inference_cost"])?,
+                upstream_prompt_cost: cost
                     .amount(&["upstream_inference_prompt_cost", "upstream_inference_input_cost"])?,
-                upstream_completion_cost: cost_details.amount(&[
+                upstream_completion_cost: cost.amount(&[
                     "upstream_inference_completions_cost",
                     "upstream_inference_output_cost",
                 ])?,
-                server_tool_cost: cost_details.amount(&["server_tool_cost"])?,
+                server_tool_cost: cost.amount(&["server_tool_cost"])?,
             },
             server_tools: ServerToolUse {
                 tool_calls_requested: tools.count(&["tool_calls_requested"])?,
@@ -183,15 +183,15 @@ impl Usage {
                 web_search_requests: tools.count(&["web_search_requests"])?,
             },
             answer_from_cache: false,
-            extra: fields.rest(),
+            extra: rest(top.rest),
         };
-        for (name, group) in [
-            (PROMPT_DETAILS[0], prompt_details),
-            (COMPLETION_DETAILS[0], completion_details),
-            (COST_DETAILS[0], cost_details),
-            (SERVER_TOOLS[0], tools),
+        for (name, fields) in [
+            (PROMPT_DETAILS[0], prompt.rest),
+            (COMPLETION_DETAILS[0], completion.rest),
+            (COST_DETAILS[0], cost.rest),
+            (SERVER_TOOLS[0], tools.rest),
         ] {
-            let rest = group.rest();
+            let rest = rest(fields);
             if !rest.is_empty() {
                 usage.extra.insert(name.to_owned(), Value::Object(rest));
             }
@@ -206,83 +206,135 @@ const COMPLETION_DETAILS: [&str; 2] = ["completion_tokens_details", "output_toke
 const COST_DETAILS: [&str; 1] = ["cost_details"];
 const SERVER_TOOLS: [&str; 2] = ["server_tool_use_details", "server_tool_use"];
 
+/// The names this crate knows, by where they stand.
+const TOP: [&str; 14] = [
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cost",
+    "is_byok",
+    PROMPT_DETAILS[0],
+    COMPLETION_DETAILS[0],
+    COST_DETAILS[0],
+    SERVER_TOOLS[0],
+    SERVER_TOOLS[1],
+    "input_tokens",
+    "output_tokens",
+    PROMPT_DETAILS[1],
+    COMPLETION_DETAILS[1],
+];
+const PROMPT: [&str; 6] = [
+    "cached_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_tokens",
+    "image_tokens",
+    "video_tokens",
+];
+const COMPLETION: [&str; 3] = ["reasoning_tokens", "audio_tokens", "image_tokens"];
+const COST: [&str; 6] = [
+    "upstream_inference_cost",
+    "upstream_inference_prompt_cost",
+    "upstream_inference_completions_cost",
+    "upstream_inference_input_cost",
+    "upstream_inference_output_cost",
+    "server_tool_cost",
+];
+const TOOLS: [&str; 3] = [
+    "tool_calls_requested",
+    "tool_calls_executed",
+    "web_search_requests",
+];
+
 /// A field's name, borrowed from the text: on its own a `Cow` would copy it.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The fields of one object that have not been taken, in the order they came. There are ten or so, and most are asked for
-/// once: a list is faster than a map then, and every answer's usage is read.
-#[derive(Default)]
-struct Fields<'a>(Vec<(Name<'a>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(12);
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
+/// The fields of one object, read in one pass: those with a known name by its place among the names, the others in the order
+/// they came. Of a field given twice the last one counts. Every answer's usage is read.
+struct Object<'a, const N: usize> {
+    names: &'static [&'static str; N],
+    known: [Option<&'a RawValue>; N],
+    rest: Vec<(Name<'a>, &'a RawValue)>,
 }
 
-impl<'a> Fields<'a> {
-    /// Takes the first of several names that is present and not null. Of a field given twice the last one counts.
-    fn take(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a RawValue)> {
-        let mut found = None;
-        for name in names {
-            let Some(at) = self.0.iter().rposition(|(known, _)| known.0 == *name) else {
-                continue;
-            };
-            let (_, raw) = self.0.remove(at);
-            self.0.retain(|(known, _)| known.0 != *name);
-            if raw.get() != "null" && found.is_none() {
-                found = Some((*name, raw));
-            }
+impl<'a, const N: usize> Object<'a, N> {
+    fn empty(names: &'static [&'static str; N]) -> Self {
+        Self {
+            names,
+            known: [None; N],
+            rest: Vec::new(),
         }
-        found
     }
 
-    /// Takes a group. One that is no object reports nothing and stays among the fields without a name.
-    fn object(&mut self, names: &[&'static str]) -> Fields<'a> {
-        let Some((name, raw)) = self.take(names) else {
-            return Fields::default();
-        };
-        serde_json::from_str(raw.get()).unwrap_or_else(|_| {
-            self.0.push((Name(Cow::Borrowed(name)), raw));
-            Fields::default()
+    fn read(text: &'a str, names: &'static [&'static str; N]) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let object = deserializer.deserialize_map(Self::empty(names))?;
+        deserializer.end()?;
+        Ok(object)
+    }
+
+    /// The first of several names that is present and not null.
+    fn first(&self, names: &[&'static str]) -> Option<(&'static str, &'a RawValue)> {
+        names.iter().find_map(|name| {
+            let at = self.names.iter().position(|known| known == name)?;
+            let raw = self.known[at].filter(|raw| raw.get() != "null")?;
+            Some((*name, raw))
         })
     }
 
-    fn count(&mut self, names: &[&'static str]) -> Result<Option<u64>, UsageError> {
-        self.take(names)
-            .map(|(field, raw)| serde_json::from_str(raw.get()).map_err(|_| UsageError::Count { field }))
+    /// Reads a group. One that is no object reports nothing and stays among the fields without a name.
+    fn group<const M: usize>(
+        &mut self,
+        group: &[&'static str],
+        names: &'static [&'static str; M],
+    ) -> Object<'a, M> {
+        let Some((name, raw)) = self.first(group) else {
+            return Object::empty(names);
+        };
+        Object::read(raw.get(), names).unwrap_or_else(|_| {
+            self.rest.push((Name(Cow::Borrowed(name)), raw));
+            Object::empty(names)
+        })
+    }
+
+    fn count(&self, names: &[&'static str]) -> Result<Option<u64>, UsageError> {
+        self.first(names)
+            .map(|(field, raw)| raw.get().parse().map_err(|_| UsageError::Count { field }))
             .transpose()
     }
 
-    fn amount(&mut self, names: &[&'static str]) -> Result<Option<Decimal>, UsageError> {
-        self.take(names)
+    fn amount(&self, names: &[&'static str]) -> Result<Option<Decimal>, UsageError> {
+        self.first(names)
             .map(|(field, raw)| exact_decimal(raw.get()).ok_or(UsageError::Amount { field }))
             .transpose()
     }
+}
 
-    fn rest(self) -> Map<String, Value> {
-        self.0
-            .into_iter()
-            .filter_map(|(name, raw)| Some((name.0.into_owned(), serde_json::from_str(raw.get()).ok()?)))
-            .collect()
+impl<'de, const N: usize> Visitor<'de> for Object<'de, N> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            let raw = map.next_value()?;
+            match self.names.iter().position(|known| **known == *name.0) {
+                Some(at) => self.known[at] = Some(raw),
+                None => self.rest.push((name, raw)),
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn rest(fields: Vec<(Name<'_>, &RawValue)>) -> Map<String, Value> {
+    fields
+        .into_iter()
+        .filter_map(|(name, raw)| Some((name.0.into_owned(), serde_json::from_str(raw.get()).ok()?)))
+        .collect()
 }
 
 /// A JSON number from 0 up as a decimal, without loss; `None` if it is not one or does not fit 28 digits.

@@ -245,7 +245,8 @@ fn fields_of_the_answer_may_come_late() {
     let mut begun = StreamStart::default();
     begun.extra.insert("tier".to_owned(), json!("default"));
     fold.push(StreamEvent::Start(begun)).unwrap();
-    fold.push(late(json!({ "route": { "attempt": 1 }, "tier": "flex" }))).unwrap();
+    fold.push(late(json!({ "route": { "attempt": 1 }, "tier": "flex" })))
+        .unwrap();
     fold.push(StreamEvent::End).unwrap();
     let whole = fold.finish().unwrap();
     assert_eq!(

@@ -10,6 +10,9 @@ use crate::file;
 use crate::price::is_hhmm;
 use crate::record::ModelRecord;
 
+/// The most models a catalogue takes: two hundred times those of the largest list of today.
+const MAX_MODELS: usize = 100_000;
+
 /// Whoever can say what models there are: a catalogue, or the answer of a provider's list.
 pub trait ModelSource {
     /// Every model it knows of, each id once.
@@ -34,8 +37,8 @@ impl Catalogue {
     /// Makes a catalogue of records, in any order. `captured` is the day (UTC) on which the provider gave them, `YYYY-MM-DD`.
     ///
     /// # Errors
-    /// [`CatalogueError`] if there is no record, two have the same id, `captured` is not a day, or a value cannot be: an
-    /// empty price, a time of day outside 0000 to 2400, a benchmark that is not finite, an expiration date that is not a day.
+    /// [`CatalogueError`] if there is no record or there are more than 100,000, two have the same id, `captured` is not a day, or a
+    /// value cannot be: an empty price, a time of day outside 0000 to 2400, a benchmark that is not finite, an expiration date that is not a day.
     pub fn new(
         captured: &str,
         provider: ProviderId,
@@ -48,6 +51,12 @@ impl Catalogue {
         }
         if records.is_empty() {
             return Err(CatalogueError::Empty);
+        }
+        if records.len() > MAX_MODELS {
+            return Err(CatalogueError::TooMany {
+                found: records.len(),
+                most: MAX_MODELS,
+            });
         }
         let mut seen = HashSet::with_capacity(records.len());
         for record in &records {
@@ -136,16 +145,102 @@ impl Catalogue {
             return Some(record);
         }
         let (base, variants) = split(name);
-        let mut kept = variants.filter(|variant| !is_routing_variant(variant));
-        let variant = kept.next();
-        if kept.next().is_some() {
-            return None;
-        }
+        let variant = catalogue_variant(variants)?;
         let record = match variant {
             None => self.get(base),
             Some(variant) => self.get(&format!("{base}:{variant}")),
         };
         record.or_else(|| self.by_slug(base, variant))
+    }
+
+    /// The model whose prices hold for an answer: what was asked decides wherever the answer's name leaves a choice.
+    ///
+    /// `requested` are the names that were sent, the fallbacks after the model; `served` is the name in the answer. That is
+    /// mostly not an id but the permanent name, which a model shares with its variants: by itself it would mean the paid model
+    /// where the free one was asked, or the usual one where the batch was. So the first requested model that the served
+    /// name can mean is meant: by its id, with or without its variant, by its permanent name, and for a name without an author
+    /// by the rest of either. Otherwise another model answered, a fallback of the account or the choice of a router, and its
+    /// name is taken as [`resolve`](Self::resolve) takes it.
+    ///
+    /// `None` where nobody can say: for a name that is not in the catalogue, and where the variant that was asked is not in it.
+    /// Then there is no price.
+    pub fn resolve_served<'r>(
+        &self,
+        requested: impl IntoIterator<Item = &'r str>,
+        served: &str,
+    ) -> Option<&ModelRecord> {
+        let (served_base, served_variants) = split(served);
+        let served_variant = catalogue_variant(served_variants)?;
+        for name in requested {
+            let (base, variants) = split(name);
+            let Some(variant) = catalogue_variant(variants) else {
+                continue;
+            };
+            let record = self.resolve(name);
+            // Where the variant that was asked is not listed, any other one tells the model's names.
+            let Some(known) = record
+                .or_else(|| self.resolve(base))
+                .or_else(|| self.any_variant(base))
+            else {
+                continue;
+            };
+            let own = split(known.id.as_str()).0;
+            let slug = known.canonical_slug.as_str();
+            let means = [own, base, slug].contains(&served_base)
+                || (!served_base.contains('/')
+                    && [own, slug]
+                        .into_iter()
+                        .any(|name| without_author(name) == served_base));
+            // A variant in the answer is the answer's word for what was served.
+            if means && served_variant.is_none_or(|served| variant == Some(served)) {
+                return record;
+            }
+        }
+        self.resolve(served)
+    }
+
+    /// Refuses this list as the next one after `older`, where so much is missing that it is more likely broken than true: it is
+    /// of another provider or was captured earlier, or half of the models, or of those with a price, are gone. A refusal says
+    /// nothing about the older list; keep that one.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Successor`], with the reason.
+    pub fn check_successor(&self, older: &Self) -> Result<(), CatalogueError> {
+        let refuse = |reason: String| Err(CatalogueError::Successor { reason });
+        if self.provider != older.provider {
+            return refuse(format!("it is of {}, not of {}", self.provider, older.provider));
+        }
+        // Days are written so that they sort as text.
+        if self.captured < older.captured {
+            return refuse(format!(
+                "it was captured on {}, before {}",
+                self.captured, older.captured
+            ));
+        }
+        let priced = |list: &Self| {
+            let with = list
+                .records
+                .iter()
+                .filter(|record| !record.prices.rates.is_empty());
+            with.count()
+        };
+        for (what, now, before) in [
+            ("models", self.records.len(), older.records.len()),
+            ("models with prices", priced(self), priced(older)),
+        ] {
+            if before > 0 && now <= before / 2 {
+                return refuse(format!("it has {now} {what}, where there were {before}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn any_variant(&self, base: &str) -> Option<&ModelRecord> {
+        let from = self.records.partition_point(|record| record.id.as_str() < base);
+        self.records[from..]
+            .iter()
+            .take_while(|record| record.id.as_str().starts_with(base))
+            .find(|record| split(record.id.as_str()).0 == base)
     }
 
     fn by_slug(&self, slug: &str, variant: Option<&str>) -> Option<&ModelRecord> {
@@ -185,6 +280,17 @@ fn split(name: &str) -> (&str, impl Iterator<Item = &str>) {
         .split_once(':')
         .map_or((name, None), |(base, rest)| (base, Some(rest)));
     (base, variants.into_iter().flat_map(|rest| rest.split(':')))
+}
+
+/// The one suffix that is part of a model's id. `None` if there are several, which no id has.
+fn catalogue_variant<'a>(variants: impl Iterator<Item = &'a str>) -> Option<Option<&'a str>> {
+    let mut kept = variants.filter(|variant| !is_routing_variant(variant));
+    let variant = kept.next();
+    kept.next().is_none().then_some(variant)
+}
+
+fn without_author(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_, rest)| rest)
 }
 
 fn slug_key(record: &ModelRecord) -> (&str, bool, &ModelId) {

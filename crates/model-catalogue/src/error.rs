@@ -35,6 +35,20 @@ pub enum CatalogueError {
     /// There is no model in it.
     #[error("the catalogue has no models")]
     Empty,
+    /// There are more models in it than any provider has.
+    #[error("the catalogue has {found} models, more than the {most} taken for real")]
+    TooMany {
+        /// Models in it.
+        found: usize,
+        /// The most that are taken.
+        most: usize,
+    },
+    /// It is not believable as the next list after another.
+    #[error("the list cannot follow the one before: {reason}")]
+    Successor {
+        /// What is not believable.
+        reason: String,
+    },
     /// Two models have the same id.
     #[error("the model '{id}' is in the catalogue twice")]
     Duplicate {

@@ -52,7 +52,7 @@ fn records_are_sorted_and_found_by_id() {
 }
 
 #[test]
-fn a_name_is_resolved_by_id_then_without_routing_suffix_then_by_slug() {
+fn trap_24_a_name_is_resolved_by_id_then_without_routing_suffix_then_by_slug() {
     for (name, id) in [
         ("b/large", "b/large"),
         ("b/large:free", "b/large:free"),
@@ -79,7 +79,7 @@ fn a_name_is_resolved_by_id_then_without_routing_suffix_then_by_slug() {
 }
 
 #[test]
-fn a_variant_that_is_absent_is_not_its_base_model() {
+fn trap_24_a_variant_that_is_absent_is_not_its_base_model() {
     for name in [
         "b/large:thinking",
         "b/large-2026:thinking",

@@ -11,12 +11,12 @@ use futures_core::Stream;
 use http_transport::{Response, SystemClock};
 use integration_core::{
     CallContext, Capability, CapabilitySet, ChatClient, ChatRequest, ChatResponse, ChatStream, Clock,
-    Delivery, Error, ErrorKind, GenerationId, HealthReport, IntegrationClient, ModelId, ProviderId, Result,
+    Delivery, Error, ErrorKind, HealthReport, IntegrationClient, ModelId, ProviderId, Result,
 };
 
-use crate::send::{Accept, Inner, Outgoing, generation};
+use crate::send::{Accept, Inner, Outgoing};
 use crate::stream::{LiveStream, Peeked};
-use crate::wire::{ChatAssembler, chat_body, read_chat};
+use crate::wire::{AnswerHead, ChatAssembler, chat_body, read_chat};
 use crate::{Config, KeyInfo, Models, health};
 
 /// How long `GET /key` may take in all: a health check that hangs is an answer too.
@@ -26,8 +26,8 @@ const MODELS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client for OpenRouter. Clones share connections and configuration; `Debug` shows no key.
 ///
-/// It does not retry: whoever calls knows the deadline and the alternatives. Dropping a future or a stream closes its
-/// connection.
+/// A call that fails in passing is made again by [`Config::with_retry`], within the caller's deadline; a stream only until its
+/// first event. All clones draw on one budget of retries. Dropping a future or a stream closes its connection.
 #[derive(Clone)]
 pub struct OpenRouterClient {
     pub(crate) inner: Arc<Inner>,
@@ -79,27 +79,58 @@ impl OpenRouterClient {
 
 /// What chat needs of the connection.
 impl Inner {
-    async fn send_chat(&self, cx: &CallContext, request: &ChatRequest, stream: bool) -> Result<Response> {
+    fn chat_call(&self, cx: &CallContext, request: &ChatRequest, stream: bool) -> Result<Outgoing> {
         let accept = if stream { Accept::EventStream } else { Accept::Json };
-        let outgoing = Outgoing::post(self.chat.clone(), chat_body(request, stream)?)
+        Ok(Outgoing::post(self.chat.clone(), chat_body(request, stream)?)
             .with_accept(accept)
-            .with_context(cx);
-        self.open(&outgoing).await
+            .with_context(cx))
     }
 
-    async fn read_whole(&self, response: Response, generation: Option<GenerationId>) -> Result<ChatResponse> {
+    async fn read_whole(&self, response: Response, head: AnswerHead) -> Result<ChatResponse> {
         match response.bytes().await {
-            Ok(body) => read_chat(&body, generation, &self.errors),
-            Err(error) => Err(match generation {
+            Ok(body) => read_chat(&body, head, &self.errors),
+            Err(error) => Err(match head.generation {
                 Some(id) => Error::from(error).with_generation(id),
                 None => error.into(),
             }),
         }
+        .map_err(|error| self.named(error))
     }
 
-    fn live(&self, response: Response, generation: Option<GenerationId>, model: ModelId) -> LiveStream {
-        let assembler = ChatAssembler::new(generation, self.errors.clone());
+    fn live(&self, response: Response, head: AnswerHead, model: ModelId) -> LiveStream {
+        let assembler = ChatAssembler::new(head, self.errors.clone());
         LiveStream::new(response.events(), assembler, self.id.clone(), model)
+    }
+
+    /// A stream whose first piece is there: what fails before it can be made again.
+    async fn begin(&self, response: Response, model: &ModelId) -> Result<ChatStream> {
+        let head = self.errors.read_head(response.headers());
+        if !response.is_event_stream() {
+            // An error under status 200, or an answer in one piece from a server that does not stream.
+            let whole = self.read_whole(response, head).await?;
+            return Ok(Box::pin(Pieces(whole.into_events().into_iter())));
+        }
+        let mut rest = self.live(response, head, model.clone());
+        match poll_fn(|cx| Pin::new(&mut rest).poll_next(cx)).await {
+            Some(Ok(first)) => Ok(Box::pin(Peeked {
+                first: Some(first),
+                rest,
+            })),
+            Some(Err(error)) => Err(error),
+            None => Err(self.named(
+                Error::new(ErrorKind::Truncated, "the answer ended before it began")
+                    .with_delivery(Delivery::MaybeSent),
+            )),
+        }
+    }
+
+    async fn finish(&self, response: Response, model: &ModelId) -> Result<ChatResponse> {
+        let head = self.errors.read_head(response.headers());
+        if response.is_event_stream() {
+            let stream = self.live(response, head, model.clone());
+            return integration_core::chat::fold_stream(Box::pin(stream)).await;
+        }
+        self.read_whole(response, head).await
     }
 }
 
@@ -111,9 +142,7 @@ impl IntegrationClient for OpenRouterClient {
 
     /// What OpenRouter offers through chat; which model offers what is the catalogue's to say.
     fn capabilities(&self) -> CapabilitySet {
-        Capability::all()
-            .filter(|capability| *capability != Capability::Embeddings)
-            .collect()
+        Capability::all().collect()
     }
 
     /// Asks `GET /key`, which is free.
@@ -135,39 +164,23 @@ impl IntegrationClient for OpenRouterClient {
 #[async_trait]
 impl ChatClient for OpenRouterClient {
     async fn chat_stream(&self, cx: &CallContext, request: &ChatRequest) -> Result<ChatStream> {
-        let inner = &*self.inner;
-        let named = |error: Error| inner.named(error).with_model(request.model.clone());
-        let response = inner.send_chat(cx, request, true).await.map_err(named)?;
-        let generation = generation(&response);
-        if !response.is_event_stream() {
-            // An error under status 200, or an answer in one piece from a server that does not stream.
-            let whole = inner.read_whole(response, generation).await.map_err(named)?;
-            return Ok(Box::pin(Pieces(whole.into_events().into_iter())));
-        }
-        let mut rest = inner.live(response, generation, request.model.clone());
-        match poll_fn(|cx| Pin::new(&mut rest).poll_next(cx)).await {
-            Some(Ok(first)) => Ok(Box::pin(Peeked {
-                first: Some(first),
-                rest,
-            })),
-            Some(Err(error)) => Err(error),
-            None => Err(named(
-                Error::new(ErrorKind::Truncated, "the answer ended before it began")
-                    .with_delivery(Delivery::MaybeSent),
-            )),
-        }
+        let (inner, model) = (&*self.inner, &request.model);
+        let named = |error: Error| inner.named(error).with_model(model.clone());
+        let call = inner.chat_call(cx, request, true).map_err(named)?;
+        inner
+            .attempt(&call, |response| inner.begin(response, model))
+            .await
+            .map_err(named)
     }
 
     async fn chat(&self, cx: &CallContext, request: &ChatRequest) -> Result<ChatResponse> {
-        let inner = &*self.inner;
-        let named = |error: Error| inner.named(error).with_model(request.model.clone());
-        let response = inner.send_chat(cx, request, false).await.map_err(named)?;
-        let generation = generation(&response);
-        if response.is_event_stream() {
-            let stream = inner.live(response, generation, request.model.clone());
-            return integration_core::chat::fold_stream(Box::pin(stream)).await;
-        }
-        inner.read_whole(response, generation).await.map_err(named)
+        let (inner, model) = (&*self.inner, &request.model);
+        let named = |error: Error| inner.named(error).with_model(model.clone());
+        let call = inner.chat_call(cx, request, false).map_err(named)?;
+        inner
+            .attempt(&call, |response| inner.finish(response, model))
+            .await
+            .map_err(named)
     }
 }
 

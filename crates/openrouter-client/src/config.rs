@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http_transport::retry::RetryPolicy;
 use http_transport::{Limits, Timeouts};
 use integration_core::{InvalidSecret, ProviderId, Secret};
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) proxy: Option<String>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) retry_seed: Option<u64>,
 }
 
 impl Config {
@@ -59,6 +62,8 @@ impl Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             proxy: None,
+            retry: RetryPolicy::standard(),
+            retry_seed: None,
         }
     }
 
@@ -149,6 +154,26 @@ impl Config {
         self
     }
 
+    /// Sets whether calls are made again after a failure, and how often; by [`RetryPolicy::standard`] unless set. The first
+    /// attempt of a call is never delayed, and an answer that may have been billed is not asked for a second time unless the
+    /// rules allow it; `GET` calls cost nothing and are.
+    ///
+    /// A caller with retries or fallback of its own sets [`RetryPolicy::None`]: two loops inside one another multiply.
+    #[must_use]
+    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Sets the seed of the random part of the waits between attempts, so that a run can be repeated. Unless set it is another
+    /// one in every process, from the randomness that also seeds the standard library's hash maps
+    /// ([`Retrier::new`](http_transport::retry::Retrier::new) is the place).
+    #[must_use]
+    pub fn with_retry_seed(mut self, seed: u64) -> Self {
+        self.retry_seed = Some(seed);
+        self
+    }
+
     /// The address.
     pub fn base_url(&self) -> &str {
         &self.base_url
@@ -178,6 +203,8 @@ impl fmt::Debug for Config {
             .field("timeouts", &self.timeouts)
             .field("limits", &self.limits)
             .field("proxy", &self.proxy.as_ref().map(|_| "[configured]"))
+            .field("retry", &self.retry)
+            .field("retry_seed", &self.retry_seed)
             .finish()
     }
 }

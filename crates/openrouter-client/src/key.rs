@@ -3,7 +3,9 @@
 use integration_core::{Delivery, Error, ErrorKind};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::wire::fields::{amount, null_as_default};
 
 /// What the key may do and what is left of it. Amounts are US dollars, to the last digit sent; they may be negative. What is
 /// not told is `None`. Holds no part of the key.
@@ -37,6 +39,17 @@ pub struct KeyInfo {
     /// Spent under keys of one's own at the upstreams.
     #[serde(deserialize_with = "amount")]
     pub byok_usage: Option<Decimal>,
+    /// Of that, this UTC day.
+    #[serde(deserialize_with = "amount")]
+    pub byok_usage_daily: Option<Decimal>,
+    /// Of that, this UTC week.
+    #[serde(deserialize_with = "amount")]
+    pub byok_usage_weekly: Option<Decimal>,
+    /// Of that, this UTC month.
+    #[serde(deserialize_with = "amount")]
+    pub byok_usage_monthly: Option<Decimal>,
+    /// Whether what is paid under keys of one's own counts towards the limit.
+    pub include_byok_in_limit: Option<bool>,
     /// Whether no credits were ever bought.
     pub is_free_tier: Option<bool>,
     /// Whether the key can only administer.
@@ -51,8 +64,22 @@ pub struct KeyInfo {
     #[serde(rename = "free_model_daily_requests")]
     pub free_daily: Option<FreeDaily>,
     /// The budgets that hold for the key.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "null_as_default")]
     pub budgets: Vec<KeyBudget>,
+    /// The one of them that will stop the key first.
+    pub effective_budget: Option<KeyBudget>,
+    /// Where data may be: `global`, `europe`, `us`.
+    #[serde(deserialize_with = "null_as_default")]
+    pub allowed_data_regions: Vec<String>,
+    /// Who made the key.
+    pub creator_user_id: Option<String>,
+    /// The organization it belongs to.
+    pub organization_id: Option<String>,
+    /// The workspace it belongs to.
+    pub workspace_id: Option<String>,
+    /// Fields this crate does not name. `rate_limit` among them says nothing any more.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// The day's calls of free models.
@@ -84,8 +111,15 @@ pub struct KeyBudget {
     /// What is left. At zero or below every call is refused.
     #[serde(deserialize_with = "amount")]
     pub remaining_usd: Option<Decimal>,
+    /// How often it starts anew: `daily`, `weekly`, `monthly`; `None` for never.
+    pub reset_interval: Option<String>,
     /// When it starts anew, as RFC 3339.
     pub resets_at: Option<String>,
+    /// Whether what is paid under keys of one's own counts towards it.
+    pub include_byok: Option<bool>,
+    /// Fields this crate does not name.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -112,21 +146,9 @@ impl KeyInfo {
     }
 }
 
-/// An amount by its digits, never through a float. One that is no number is not known.
-fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
-    let raw: Box<RawValue> = Deserialize::deserialize(deserializer)?;
-    let digits = raw.get().trim_matches('"');
-    let exact = Decimal::from_str_exact(digits).or_else(|_| Decimal::from_scientific(digits));
-    // More digits than a decimal holds: what a float of theirs leaves behind. The nearest one will do for a display.
-    Ok(exact.or_else(|_| digits.parse()).ok())
-}
-
-fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+/// A label, unless it quotes the key.
+pub(crate) fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.filter(|label| !label.contains("sk-")))
-}
-
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<KeyBudget>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

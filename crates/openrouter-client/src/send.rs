@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http_transport::retry::{Retrier, RetryPolicy};
 use http_transport::{
     Endpoint, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Timeouts, Transport,
     TransportConfig, TransportError, bearer, header,
 };
-use integration_core::{CallContext, Clock, Error, ErrorKind, GenerationId, ProviderId, Result};
+use integration_core::{CallContext, Clock, Error, ErrorKind, ProviderId, Result};
 
 use crate::Config;
-use crate::wire::ErrorReader;
+use crate::wire::{AnswerHead, ErrorReader};
 
 /// Headers that are this client's own, or the connection's. A caller's value for one of them is refused.
 const OWN_HEADERS: [&str; 12] = [
@@ -39,6 +40,10 @@ pub(crate) struct Inner {
     pub(crate) chat: Endpoint,
     transport: Transport,
     timeouts: Timeouts,
+    /// For calls that may be billed.
+    retrier: Retrier,
+    /// For calls that cost nothing however often they are made. Shares the budget of the other one.
+    free: Retrier,
     /// What goes with every request.
     headers: HeaderMap,
 }
@@ -65,10 +70,12 @@ pub(crate) struct Outgoing {
     method: Method,
     endpoint: Endpoint,
     body: Option<Bytes>,
+    content_type: HeaderValue,
     accept: Accept,
     headers: Vec<(String, String)>,
     deadline: Option<Instant>,
     total: Option<Duration>,
+    once: bool,
 }
 
 impl Outgoing {
@@ -78,10 +85,12 @@ impl Outgoing {
             method,
             endpoint,
             body: None,
+            content_type: HeaderValue::from_static("application/json"),
             accept: Accept::Json,
             headers: Vec::new(),
             deadline: None,
             total: None,
+            once: false,
         }
     }
 
@@ -96,6 +105,12 @@ impl Outgoing {
     /// Sets a body of JSON.
     pub(crate) fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(body.into());
+        self
+    }
+
+    /// Sets what the body is, where it is no JSON.
+    pub(crate) fn with_content_type(mut self, content_type: HeaderValue) -> Self {
+        self.content_type = content_type;
         self
     }
 
@@ -115,6 +130,17 @@ impl Outgoing {
     pub(crate) fn with_total(mut self, total: Duration) -> Self {
         self.total = Some(total);
         self
+    }
+
+    /// Never makes the call again: for what would be done twice, such as the making of a key.
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// Whether making it again costs and changes nothing, so that it may be made again even if it may have arrived.
+    fn repeatable(&self) -> bool {
+        self.method.is_safe()
     }
 }
 
@@ -165,7 +191,20 @@ impl Inner {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
+        let seed = config.retry_seed;
+        let seeded = |retrier: Retrier| match seed {
+            Some(seed) => retrier.with_seed(seed),
+            None => retrier,
+        };
+        let retrier = seeded(Retrier::new(config.retry));
+        let free = match config.retry {
+            RetryPolicy::Standard(rules) => RetryPolicy::Standard(rules.with_may_be_billed(true)),
+            other => other,
+        };
+        let free = seeded(Retrier::new(free)).with_budget(retrier.budget().clone());
         Ok(Self {
+            retrier,
+            free,
             transport: Transport::new(transport, Arc::clone(&clock)).map_err(named)?,
             has_key: config.key.is_some(),
             errors: ErrorReader::with_clock(Arc::clone(&clock)).with_key(config.key),
@@ -187,18 +226,54 @@ impl Inner {
         error.into().with_provider(self.id.clone())
     }
 
-    /// Sends once, and makes every status but success an error. The body is to be read by the caller.
-    pub(crate) async fn open(&self, outgoing: &Outgoing) -> Result<Response> {
+    /// Makes a call, again and again as the policy says. An attempt is everything from sending to what `read` makes of the
+    /// answer: an error inside a body, or at the beginning of a stream, is the attempt's failure like any other.
+    ///
+    /// `read` gets an answer whose status tells of success.
+    pub(crate) async fn attempt<T, F, A>(&self, outgoing: &Outgoing, read: F) -> Result<T>
+    where
+        F: Fn(Response) -> A,
+        A: Future<Output = Result<T>>,
+    {
+        if outgoing.once {
+            return read(self.send(outgoing, outgoing.total).await?).await;
+        }
+        let retrier = if outgoing.repeatable() {
+            &self.free
+        } else {
+            &self.retrier
+        };
+        // What a call may take in all holds for all its attempts together.
+        let ends = outgoing
+            .total
+            .and_then(|total| self.clock.now().checked_add(total));
+        let deadline = [outgoing.deadline, ends].into_iter().flatten().min();
+        retrier
+            .run(&*self.clock, deadline, |attempt| {
+                let read = &read;
+                async move {
+                    let left = match ends {
+                        Some(ends) if attempt > 1 => Some(ends.saturating_duration_since(self.clock.now())),
+                        _ => outgoing.total,
+                    };
+                    read(self.send(outgoing, left).await?).await
+                }
+            })
+            .await
+    }
+
+    /// Sends once, and makes every status but success an error.
+    async fn send(&self, outgoing: &Outgoing, total: Option<Duration>) -> Result<Response> {
         let mut headers = self.headers.clone();
         headers.insert(header::ACCEPT, outgoing.accept.value());
-        add_headers(&mut headers, &outgoing.headers)?;
+        add_headers(&mut headers, &outgoing.headers).map_err(|error| self.named(error))?;
         let mut request = Request::new(outgoing.method.clone(), outgoing.endpoint.clone());
         if let Some(body) = &outgoing.body {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(header::CONTENT_TYPE, outgoing.content_type.clone());
             request = request.with_body(body.clone());
         }
         request = request.with_headers(headers);
-        if let Some(total) = outgoing.total {
+        if let Some(total) = total {
             let total = self.timeouts.total.map_or(total, |limit| limit.min(total));
             request = request.with_timeouts(self.timeouts.with_total(total));
         }
@@ -217,17 +292,31 @@ impl Inner {
         Err(self.named(self.errors.read_http(status.as_u16(), &headers, &body)))
     }
 
-    /// Sends, and reads the whole body.
+    /// Makes a call and reads the whole body. A JSON body that holds an `error` in place of an answer is an error.
     pub(crate) async fn whole(&self, outgoing: &Outgoing) -> Result<Bytes> {
-        let response = self.open(outgoing).await?;
-        response.bytes().await.map_err(|error| self.named(error))
+        self.answer(outgoing).await.map(|(_, body)| body)
     }
-}
 
-/// The generation an answer's head names.
-pub(crate) fn generation(response: &Response) -> Option<GenerationId> {
-    const NAME: HeaderName = HeaderName::from_static("x-generation-id");
-    GenerationId::new(response.headers().get(&NAME)?.to_str().ok()?).ok()
+    /// As [`Inner::whole`], with what the head of the answer tells.
+    pub(crate) async fn answer(&self, outgoing: &Outgoing) -> Result<(AnswerHead, Bytes)> {
+        self.attempt(outgoing, |response| async move {
+            let head = self.errors.read_head(response.headers());
+            let is_json = response
+                .header("content-type")
+                .is_none_or(|kind| kind.contains("json"));
+            let named = |error: Error| match head.generation.clone() {
+                Some(id) => self.named(error.with_generation(id)),
+                None => self.named(error),
+            };
+            let body = response.bytes().await.map_err(|error| named(error.into()))?;
+            let body = self.errors.clean_body(body);
+            match self.errors.read_body(&body).filter(|_| is_json) {
+                Some(error) => Err(named(error)),
+                None => Ok((head, body)),
+            }
+        })
+        .await
+    }
 }
 
 /// Adds the caller's headers to ours.

@@ -55,13 +55,20 @@ impl Stream for LiveStream {
                 return Poll::Ready(None);
             }
             match ready!(Pin::new(&mut this.events).poll_next(cx)) {
-                Some(Ok(event)) => this.assembler.push(event.data()),
-                Some(Err(error)) => this.assembler.broken(error),
-                None => {
-                    let unterminated = this.events.take_unterminated();
-                    this.assembler
-                        .end(unterminated.as_ref().map(|event| event.data()));
+                Some(Ok(event)) => {
+                    if let Some(event) = this.assembler.more_text(event.data()) {
+                        this.events.content_arrived();
+                        return Poll::Ready(Some(Ok(event)));
+                    }
+                    this.assembler.push_any(event.data());
                 }
+                Some(Err(error)) => this.assembler.broken(error),
+                None => match (this.events.take_unterminated(), this.events.stray()) {
+                    (None, Some(document)) => this.assembler.whole(document),
+                    (unterminated, _) => this
+                        .assembler
+                        .end(unterminated.as_ref().map(|event| event.data())),
+                },
             }
             if this.assembler.has_content() {
                 this.events.content_arrived();

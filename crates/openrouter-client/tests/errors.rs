@@ -412,7 +412,7 @@ fn status_then_word_then_metadata() {
 }
 
 #[test]
-fn how_long_to_wait() {
+fn f05_how_long_to_wait() {
     let in_ms = |seconds: u64| ((NOW + seconds) * 1000).to_string();
     let free = error("429", "Rate limit exceeded: free-models-per-day", "{}");
     let plain = error("503", "m", "{}");

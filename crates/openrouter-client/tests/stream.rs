@@ -136,6 +136,17 @@ fn the_header_names_the_generation() {
 }
 
 #[test]
+fn what_was_fed_before_the_end_is_not_lost() {
+    let mut decoder = ChatStreamDecoder::new(None, errors());
+    decoder.feed(format!("data: {}\n\ndata: {USAGE}\n\n", delta(json!({"content": "x"}))).into());
+    decoder.finish();
+    let events: Vec<_> = std::iter::from_fn(|| decoder.next_event())
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!((events.len(), events.last()), (5, Some(&StreamEvent::End)));
+}
+
+#[test]
 fn empty_choices_and_the_last_usage() {
     let answer = complete(&[
         r#"{"choices":[],"debug":{"echo":1},"service_tier":"flex","usage":{"prompt_tokens":1}}"#,
@@ -610,6 +621,35 @@ proptest! {
         let again = decode_pieces(at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]));
         prop_assert_eq!(again.0, events);
         prop_assert_eq!(format!("{:?}", again.1), format!("{failure:?}"));
+    }
+
+    /// Pieces like the one before are read by a shorter way. White space that is another in every piece takes it away, and
+    /// must change nothing.
+    #[test]
+    fn the_shorter_way_gives_the_same(
+        texts in prop::collection::vec(("[a-zé\"\\\\\u{1}\u{7f} ]{0,6}", 0u32..2, prop::option::of("[ab]"), 0u8..12), 0..40)
+    ) {
+        let (mut short, mut long) = (String::new(), String::new());
+        for (n, (text, index, tier, kind)) in texts.into_iter().enumerate() {
+            let mut piece = json!({"id": "gen-1", "model": "m", "provider": "P", "choices": [
+                {"index": index, "delta": {"role": "assistant", "content": text}, "finish_reason": null, "logprobs": null}]});
+            if let Some(tier) = tier {
+                piece["service_tier"] = json!(tier);
+            }
+            match kind {
+                0 => piece["usage"] = json!({"prompt_tokens": n}),
+                1 => piece["choices"][0]["finish_reason"] = json!("stop"),
+                2 => piece["choices"][0]["delta"]["reasoning"] = json!("hm"),
+                3 => piece["choices"][0]["delta"]["content"] = json!(null),
+                _ => {}
+            }
+            let piece = piece.to_string();
+            short.push_str(&format!("data: {piece}\n\n"));
+            long.push_str(&format!("data: {{{}{}\n\n", " ".repeat(n + 1), &piece[1..]));
+        }
+        let (short, long) = (decode_pieces([short.as_bytes()]), decode_pieces([long.as_bytes()]));
+        prop_assert_eq!(short.0, long.0);
+        prop_assert_eq!(format!("{:?}", short.1), format!("{:?}", long.1));
     }
 
     #[test]

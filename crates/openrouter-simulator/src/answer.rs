@@ -1,8 +1,10 @@
 //! What a simulated model answers: text, reasoning, tool calls and why it stopped.
 
 use model_catalogue::ModelRecord;
+use serde_json::{Value, json};
 
 use crate::dice::Dice;
+use crate::fault::Fault;
 use crate::request::{Asked, Format, Tool, ToolChoice};
 use crate::scenario::AnswerShape;
 use crate::upstream::{Dialect, ReasoningStyle, dialect};
@@ -15,6 +17,10 @@ pub(crate) struct Answer {
     pub(crate) reasoning: Option<Reasoning>,
     pub(crate) content: String,
     pub(crate) calls: Vec<Call>,
+    /// What a model that refuses says instead.
+    pub(crate) refusal: Option<String>,
+    /// Where what it says was found.
+    pub(crate) annotations: Vec<Value>,
     pub(crate) finish: &'static str,
     pub(crate) native_finish: &'static str,
     /// Reasoning included.
@@ -77,6 +83,8 @@ pub(crate) fn compose(seed: u64, asked: &Asked, model: &ModelRecord, shape: Answ
         reasoning,
         content: String::new(),
         calls: Vec::new(),
+        refusal: None,
+        annotations: Vec::new(),
         finish: "stop",
         native_finish: dialect.stop,
         completion_tokens: 0,
@@ -106,6 +114,75 @@ pub(crate) fn compose(seed: u64, asked: &Asked, model: &ModelRecord, shape: Answ
 }
 
 impl Answer {
+    /// Takes the form in which some upstreams send an answer.
+    pub(crate) fn twist(&mut self, fault: Fault, model: &str, dice: &mut Dice) {
+        let dialect = dialect(model);
+        match fault {
+            Fault::Refusal => {
+                *self = Self {
+                    refusal: Some("I cannot help with that. This refusal is simulated.".to_owned()),
+                    finish: "stop",
+                    native_finish: dialect.stop,
+                    ..self.emptied()
+                };
+                self.completion_tokens = self.reasoning_tokens + words::tokens(51);
+            }
+            Fault::ContentFilter => {
+                let half = words::tokens(self.content.len()) / 2;
+                self.content = words::limit(&self.content, half).to_owned();
+                self.calls.clear();
+                self.completion_tokens = self.reasoning_tokens + words::tokens(self.content.len());
+                (self.finish, self.native_finish) = ("content_filter", "content_filter");
+            }
+            Fault::Blank => *self = self.emptied(),
+            Fault::ToolStop if !self.calls.is_empty() => self.finish = "stop",
+            Fault::ToolSameIndex => {
+                if let [only] = self.calls.as_slice() {
+                    let id = format!("{}{}", dialect.call_prefix, dice.alphanumeric(24));
+                    self.calls.push(Call { id, ..only.clone() });
+                }
+            }
+            Fault::ToolTruncated => {
+                if let Some(last) = self.calls.last_mut() {
+                    let end = last
+                        .arguments
+                        .char_indices()
+                        .nth(last.arguments.chars().count() / 2);
+                    last.arguments.truncate(end.map_or(0, |(at, _)| at.max(1)));
+                    self.native_finish = dialect.length;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The same without a word.
+    fn emptied(&self) -> Self {
+        Self {
+            reasoning: None,
+            content: String::new(),
+            calls: Vec::new(),
+            refusal: None,
+            annotations: Vec::new(),
+            completion_tokens: 0,
+            reasoning_tokens: 0,
+            ..self.clone()
+        }
+    }
+
+    /// Says where it was found on the web: nowhere, in truth.
+    pub(crate) fn cite(&mut self, dice: &mut Dice) {
+        let name = words::name(dice);
+        let end = self.content.chars().count();
+        self.annotations.push(json!({
+            "type": "url_citation",
+            "url_citation": {
+                "url": format!("https://example.com/{name}"), "title": format!("A simulated page of {name}"),
+                "content": words::sentence(dice), "start_index": 0, "end_index": end,
+            },
+        }));
+    }
+
     /// Writes text or JSON; `true` if the limit cut it.
     fn write(&mut self, asked: &Asked, model: &str, shape: AnswerShape, left: u64, dice: &mut Dice) -> bool {
         let mut text = match &asked.format {
@@ -241,7 +318,6 @@ fn reasoning(
 #[cfg(test)]
 mod tests {
     use model_catalogue::ReasoningSupport;
-    use serde_json::{Value, json};
 
     use super::*;
     use crate::request::read;

@@ -6,7 +6,6 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::answer::Answer;
 use crate::dice::Dice;
 
 /// Prompts from this size on are sometimes found in a cache, where the model has a price for that.
@@ -15,77 +14,136 @@ const CACHED_FROM: u64 = 1024;
 const CACHED: f64 = 0.4;
 /// Caches keep whole blocks of so many tokens.
 const CACHE_BLOCK: u64 = 128;
+/// What one search by the service's own engine costs, in US dollars, whoever serves the model.
+pub(crate) const SEARCH_FEE: Decimal = Decimal::from_parts(7, 0, 0, false, 3);
+
+/// What one call used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) prompt: u64,
+    /// Reasoning included.
+    pub(crate) completion: u64,
+    pub(crate) reasoning: u64,
+    /// Tokens of the prompt that were read from a cache.
+    pub(crate) cached: u64,
+    /// Tokens of the prompt that were written to a cache.
+    pub(crate) written: u64,
+    /// Whether they are kept for an hour instead of five minutes.
+    pub(crate) written_for_an_hour: bool,
+    /// Searches by the service's own engine.
+    pub(crate) searches: u64,
+    /// Searches by the upstream itself, which are on its list.
+    pub(crate) native_searches: u64,
+    /// Calls of the service's own tools, searches among them.
+    pub(crate) tool_calls: u64,
+}
+
+/// How a call is charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Terms {
+    /// From the credits.
+    #[default]
+    Credits,
+    /// By the upstream itself, to a key of the account's own; the service takes this share of the list price.
+    OwnKey { share: Decimal },
+}
 
 /// The counts of one call and their price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Bill {
     pub(crate) prompt: u64,
     pub(crate) completion: u64,
     pub(crate) reasoning: u64,
     pub(crate) cached: u64,
-    /// `None` where the catalogue has no price.
+    pub(crate) written: u64,
+    pub(crate) searches: u64,
+    pub(crate) tool_calls: u64,
+    pub(crate) byok: bool,
+    /// `None` where there is no price.
     pub(crate) amounts: Option<Amounts>,
 }
 
 /// US dollars, exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Amounts {
+    /// What the service charges.
     pub(crate) total: Decimal,
+    /// What the service's own tools cost; a part of the total.
+    tools: Decimal,
     prompt: Decimal,
     completion: Decimal,
+    /// What the upstream charges besides, for searches.
+    native: Decimal,
+}
+
+/// How much of a prompt somebody else's request has left in a cache: nothing for a short one, or where caches have no price.
+pub(crate) fn found_in_a_cache(prompt: u64, sheet: Option<&PriceSheet>, at: UtcTime, dice: &mut Dice) -> u64 {
+    let found = dice.chance(CACHED);
+    let share = dice.between(50, 90);
+    let has_price = sheet.is_some_and(|sheet| sheet.rate(PriceKey::InputCacheRead, prompt, at).is_some());
+    if found && has_price && prompt >= CACHED_FROM {
+        prompt.saturating_mul(share.into()) / 100 / CACHE_BLOCK * CACHE_BLOCK
+    } else {
+        0
+    }
 }
 
 impl Bill {
-    /// Prices an answer at the time of the call.
-    pub(crate) fn new(
-        prompt: u64,
-        answer: &Answer,
-        sheet: Option<&PriceSheet>,
-        at: UtcTime,
-        dice: &mut Dice,
-    ) -> Self {
-        let found = dice.chance(CACHED);
-        let share = dice.between(50, 90);
-        let has_price = sheet.is_some_and(|sheet| sheet.rate(PriceKey::InputCacheRead, prompt, at).is_some());
-        let cached = if found && has_price && prompt >= CACHED_FROM {
-            prompt.saturating_mul(share.into()) / 100 / CACHE_BLOCK * CACHE_BLOCK
-        } else {
-            0
-        };
-        let mut bill = Self {
-            prompt,
-            completion: answer.completion_tokens,
-            reasoning: answer.reasoning_tokens,
-            cached,
-            amounts: None,
-        };
-        let cost = || {
-            sheet?
-                .cost(&Quantities::from_usage(&bill.counts()).ok()?, at)
-                .ok()
-        };
-        bill.amounts = cost().and_then(|cost| Amounts::of(&cost));
-        bill
+    /// Prices a call by the list of whoever served it, at the time of the call.
+    pub(crate) fn new(counts: Counts, sheet: Option<&PriceSheet>, at: UtcTime, terms: Terms) -> Self {
+        let mut usage = Usage::of_tokens(counts.prompt, counts.completion);
+        usage.cached_tokens = Some(counts.cached);
+        usage.reasoning_tokens = Some(counts.reasoning);
+        usage.cache_write_tokens = Some(counts.written);
+        usage.cache_write_1h_tokens = counts.written_for_an_hour.then_some(counts.written);
+        usage.server_tools.web_search_requests = Some(counts.native_searches);
+        let cost = || sheet?.cost(&Quantities::from_usage(&usage).ok()?, at).ok();
+        let tools = SEARCH_FEE.checked_mul(Decimal::from(counts.searches));
+        let amounts = cost()
+            .zip(tools)
+            .and_then(|(cost, tools)| Amounts::of(&cost, tools, terms));
+        Self {
+            prompt: counts.prompt,
+            completion: counts.completion,
+            reasoning: counts.reasoning,
+            cached: counts.cached,
+            written: counts.written,
+            searches: counts.searches + counts.native_searches,
+            tool_calls: counts.tool_calls,
+            byok: terms != Terms::Credits,
+            amounts,
+        }
     }
 
-    fn counts(&self) -> Usage {
-        let mut usage = Usage::of_tokens(self.prompt, self.completion);
-        usage.cached_tokens = Some(self.cached);
-        usage.reasoning_tokens = Some(self.reasoning);
-        usage
-    }
-
-    /// What is charged for a call that ended in an error: the counts, and nothing.
+    /// What is charged for a call that ended in an error or in nothing: the counts, and the fees of tools that did run.
     pub(crate) fn waived(self) -> Self {
         Self {
-            amounts: self.amounts.map(|_| Amounts::default()),
+            amounts: self.amounts.map(|amounts| Amounts {
+                total: amounts.tools,
+                tools: amounts.tools,
+                ..Amounts::default()
+            }),
             ..self
         }
     }
 
-    /// US dollars in all.
+    /// What an answer out of the response cache counts: nothing at all.
+    pub(crate) fn cached_answer() -> Self {
+        Self {
+            amounts: Some(Amounts::default()),
+            ..Self::default()
+        }
+    }
+
+    /// US dollars that the service charges.
     pub(crate) fn total(&self) -> Option<Decimal> {
         self.amounts.map(|amounts| amounts.total)
+    }
+
+    /// US dollars that the upstream charges, to whomever.
+    pub(crate) fn upstream(&self) -> Option<Decimal> {
+        self.amounts
+            .map(|amounts| amounts.prompt + amounts.completion + amounts.native)
     }
 
     /// The object `usage`.
@@ -97,38 +155,55 @@ impl Bill {
             completion_tokens: self.completion,
             total_tokens: self.prompt.saturating_add(self.completion),
             cost: amount(|amounts| amounts.total),
-            is_byok: false,
+            is_byok: self.byok,
             prompt_tokens_details: PromptDetails {
                 cached_tokens: self.cached,
-                cache_write_tokens: 0,
+                cache_write_tokens: self.written,
                 audio_tokens: 0,
                 video_tokens: 0,
             },
-            cost_details: CostDetails {
-                upstream_inference_cost: amount(|amounts| amounts.prompt + amounts.completion),
+            // Without a price there is nothing to take apart; the parts may not be null where the object is there.
+            cost_details: self.amounts.is_some().then(|| CostDetails {
+                upstream_inference_cost: amount(|amounts| {
+                    amounts.prompt + amounts.completion + amounts.native
+                }),
                 upstream_inference_prompt_cost: amount(|amounts| amounts.prompt),
                 upstream_inference_completions_cost: amount(|amounts| amounts.completion),
-            },
+            }),
             completion_tokens_details: CompletionDetails {
                 reasoning_tokens: self.reasoning,
                 image_tokens: 0,
                 audio_tokens: 0,
             },
+            server_tool_use_details: (self.searches + self.tool_calls > 0).then(|| ServerToolUse {
+                tool_calls_requested: (self.tool_calls > 0).then_some(self.tool_calls),
+                tool_calls_executed: (self.tool_calls > 0).then_some(self.tool_calls),
+                web_search_requests: (self.searches > 0).then_some(self.searches),
+            }),
         }
     }
 }
 
 impl Amounts {
-    /// The fee for the request itself is in the total and in neither part, as the service has it.
-    fn of(cost: &Cost) -> Option<Self> {
+    /// The fee for the request itself is in the total and in neither part, as the service has it; so are the service's own
+    /// tools, which an own key does not pay for.
+    fn of(cost: &Cost, tools: Decimal, terms: Terms) -> Option<Self> {
+        let charged = match terms {
+            Terms::Credits => cost.total(),
+            Terms::OwnKey { share } => cost.total().checked_mul(share)?,
+        };
         let mut amounts = Self {
-            total: cost.total(),
+            total: charged.checked_add(tools)?,
+            tools,
             ..Self::default()
         };
         for line in cost.lines() {
             let part = match line.bucket {
-                Bucket::UncachedPrompt | Bucket::CacheRead => &mut amounts.prompt,
+                Bucket::UncachedPrompt | Bucket::CacheRead | Bucket::CacheWrite | Bucket::CacheWrite1h => {
+                    &mut amounts.prompt
+                }
                 Bucket::Completion | Bucket::Reasoning => &mut amounts.completion,
+                Bucket::WebSearch => &mut amounts.native,
                 _ => continue,
             };
             *part = part.checked_add(line.amount)?;
@@ -150,8 +225,10 @@ pub(crate) struct UsageObject {
     cost: Option<Box<RawValue>>,
     is_byok: bool,
     prompt_tokens_details: PromptDetails,
-    cost_details: CostDetails,
+    cost_details: Option<CostDetails>,
     completion_tokens_details: CompletionDetails,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_tool_use_details: Option<ServerToolUse>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -176,6 +253,16 @@ struct CompletionDetails {
     audio_tokens: u64,
 }
 
+#[derive(Debug, Clone, Serialize)]
+struct ServerToolUse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls_requested: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls_executed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    web_search_requests: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use model_catalogue::PriceStrings;
@@ -183,15 +270,11 @@ mod tests {
 
     use super::*;
 
-    fn answer(completion: u64, reasoning: u64) -> Answer {
-        Answer {
-            reasoning: None,
-            content: String::new(),
-            calls: Vec::new(),
-            finish: "stop",
-            native_finish: "stop",
-            completion_tokens: completion,
-            reasoning_tokens: reasoning,
+    fn counts(prompt: u64, completion: u64) -> Counts {
+        Counts {
+            prompt,
+            completion,
+            ..Counts::default()
         }
     }
 
@@ -208,7 +291,7 @@ mod tests {
             ("completion", "0.0000011"),
             ("request", "0.01"),
         ]);
-        let bill = Bill::new(3, &answer(2, 0), Some(&sheet), AT, &mut Dice::new(1, "bill", &[]));
+        let bill = Bill::new(counts(3, 2), Some(&sheet), AT, Terms::Credits);
         let usage = serde_json::to_string(&bill.usage()).unwrap();
         assert!(usage.contains(r#""cost":0.0100022624999999999999,"#), "{usage}");
         assert!(
@@ -230,7 +313,7 @@ mod tests {
     fn without_a_price_there_is_no_cost() {
         let dynamic = sheet(&[("prompt", "-1"), ("completion", "-1")]);
         for sheet in [None, Some(&dynamic)] {
-            let bill = Bill::new(3, &answer(2, 0), sheet, AT, &mut Dice::new(1, "bill", &[]));
+            let bill = Bill::new(counts(3, 2), sheet, AT, Terms::Credits);
             assert_eq!((bill.total(), bill.waived().total()), (None, None));
             assert!(
                 serde_json::to_string(&bill.usage())
@@ -238,6 +321,57 @@ mod tests {
                     .contains(r#""cost":null"#)
             );
         }
+    }
+
+    #[test]
+    fn an_own_key_pays_the_upstream_and_the_service_takes_its_share() {
+        let sheet = sheet(&[("prompt", "0.001"), ("completion", "0.002")]);
+        let used = Counts {
+            searches: 2,
+            tool_calls: 2,
+            ..counts(10, 5)
+        };
+        let share = Decimal::new(5, 2);
+        let bill = Bill::new(used, Some(&sheet), AT, Terms::OwnKey { share });
+        // 5 % of 0.02, and two searches.
+        assert_eq!(bill.total(), Some(Decimal::new(15, 3)));
+        assert_eq!(bill.upstream(), Some(Decimal::new(20, 3)));
+        let usage: serde_json::Value = serde_json::to_value(bill.usage()).unwrap();
+        assert_eq!(usage["is_byok"], true);
+        assert_eq!(usage["server_tool_use_details"]["web_search_requests"], 2);
+        // The tools did run, whatever became of the answer.
+        assert_eq!(bill.waived().total(), Some(Decimal::new(14, 3)));
+        let free = Bill::new(
+            counts(10, 5),
+            Some(&sheet),
+            AT,
+            Terms::OwnKey { share: Decimal::ZERO },
+        );
+        assert_eq!(free.total(), Some(Decimal::ZERO));
+    }
+
+    #[test]
+    fn what_is_written_to_a_cache_has_a_price_of_its_own() {
+        let sheet = sheet(&[
+            ("prompt", "0.001"),
+            ("completion", "0"),
+            ("input_cache_read", "0.0001"),
+            ("input_cache_write", "0.00125"),
+            ("input_cache_write_1h", "0.002"),
+        ]);
+        let used = Counts {
+            cached: 2,
+            written: 4,
+            ..counts(10, 0)
+        };
+        let bill = Bill::new(used, Some(&sheet), AT, Terms::Credits);
+        assert_eq!(bill.total(), Some(Decimal::new(92, 4)));
+        let hour = Counts {
+            written_for_an_hour: true,
+            ..used
+        };
+        let bill = Bill::new(hour, Some(&sheet), AT, Terms::Credits);
+        assert_eq!(bill.total(), Some(Decimal::new(122, 4)));
     }
 
     proptest! {
@@ -248,7 +382,9 @@ mod tests {
                 ("internal_reasoning", "0.00002"),
             ]);
             let reasoning = completion * share / 100;
-            let bill = Bill::new(prompt, &answer(completion, reasoning), Some(&sheet), AT, &mut Dice::new(seed, "bill", &[]));
+            let cached = found_in_a_cache(prompt, Some(&sheet), AT, &mut Dice::new(seed, "bill", &[]));
+            let counts = Counts { reasoning, cached, ..counts(prompt, completion) };
+            let bill = Bill::new(counts, Some(&sheet), AT, Terms::Credits);
             prop_assert!(bill.cached <= prompt && (prompt >= CACHED_FROM || bill.cached == 0));
             let read = Usage::from_json(&serde_json::to_string(&bill.usage()).unwrap()).unwrap();
             let expected = sheet.cost(&Quantities::from_usage(&read).unwrap(), AT).unwrap();

@@ -1,420 +1,591 @@
-//! One chat request: which model and upstream serve it, what fails on the way, and what it answers.
+//! One request for an answer: who may serve it, what fails on the way, and who serves it in the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use costing::UtcTime;
 use model_catalogue::ModelRecord;
-use serde_json::{Value, json};
 
-use crate::answer::compose;
-use crate::bill::Bill;
-use crate::dice::Dice;
-use crate::fault::{Fault, FaultPlan};
-use crate::generations::Generation;
-use crate::pace::Pace;
+use crate::account::{self, Account, Weight};
+use crate::cache::{Hit, Wish};
+use crate::dice::{Dice, fingerprint};
+use crate::endpoint::Endpoint;
+use crate::fault::{Fault, FaultPlan, RetryForm};
+use crate::metadata::{self, Considered, Routing, Tried};
+use crate::models::Target;
+use crate::moment::Moment;
+use crate::preferences::Preferences;
 use crate::problem::{About, Problem, moves_on, staged};
-use crate::request::{Asked, Preferences, read};
+use crate::refusals::{exhausted, no_route, unsuitable};
+use crate::request::{Asked, read};
+use crate::routes::text_route;
+use crate::routing::{Candidate, Need, filter, order};
 use crate::scenario::Route;
-use crate::simulation::{
-    Outcome, Ruling, SimulatedAnswer, SimulatedReply, SimulatedRequest, Simulation, edge,
-};
-use crate::upstream::{Upstream, upstreams};
-use crate::wire::{Head, Sending, Step, stream, whole};
+use crate::serve::{Served, Serving, tier_of};
+use crate::sessions::counts_against;
+use crate::simulation::{Outcome, Ruling, SimulatedReply, SimulatedRequest, Simulation, edge, health_name};
+use crate::staged::on_demand;
 
-/// How often the first upstream of a model serves it where the request does not say who should.
-const FIRST_SERVES: f64 = 0.8;
-
-/// What one model came to.
-enum Attempt {
-    Serve {
-        upstream: Upstream,
-        fault: Option<Fault>,
-    },
+/// What a request comes to.
+#[derive(Debug)]
+pub(crate) enum Inference {
+    Served(Box<Served>),
+    Failed(Box<Problem>),
+    /// The service has no say in it.
     Edge(Outcome),
-    Failed {
-        problem: Problem,
-        upstream: Option<Upstream>,
-    },
+}
+
+/// The circumstances of one request.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) key: u64,
+    /// The route it came by: chat itself, or one of its other skins.
+    route: Route,
+    plan: &'a FaultPlan,
+    /// Counts the requests, from 0.
+    pub(crate) number: u64,
+    pub(crate) now: Moment,
+    pub(crate) wants_routing: bool,
+    /// The header `x-session-id`.
+    session: Option<&'a str>,
+    /// Whether a model's name asks for a search of the web.
+    online: bool,
+}
+
+/// How often the web is searched for one request, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Searches {
+    /// By the plugin, before the model is asked.
+    pub(crate) plugin: u64,
+    /// By the service's own tool.
+    pub(crate) tool: u64,
+    /// By the upstream.
+    pub(crate) native: u64,
+    /// Other tools of the service that ran.
+    pub(crate) other_tools: u64,
+}
+
+impl Searches {
+    pub(crate) fn count(&self) -> u64 {
+        self.plugin + self.tool + self.native
+    }
+}
+
+impl Call<'_> {
+    /// A name for the conversation at a model.
+    pub(crate) fn session(&self, asked: &Asked, model: &str) -> u64 {
+        let key = self.key.to_le_bytes();
+        match self.said_session(asked) {
+            Some(session) => fingerprint(&[&key, model.as_bytes(), b"said", session.as_bytes()]),
+            None => fingerprint(&[&key, model.as_bytes(), b"seen", &asked.conversation.to_le_bytes()]),
+        }
+    }
+
+    /// What the request calls its conversation; the body comes before the header.
+    pub(crate) fn said_session<'s>(&'s self, asked: &'s Asked) -> Option<&'s str> {
+        asked.session.as_deref().or(self.session)
+    }
+
+    /// The names by which a scenario may mean an endpoint.
+    pub(crate) fn names_of<'e>(&self, endpoint: &'e Endpoint) -> [&'e str; 3] {
+        [endpoint.upstream.name, endpoint.upstream.slug, &endpoint.tag]
+    }
+
+    pub(crate) fn searches(&self, asked: &Asked) -> Searches {
+        let mut searches = Searches::default();
+        let plugin = asked.plugins.iter().find(|plugin| plugin.id == "web");
+        if plugin.is_some_and(|plugin| plugin.engine.as_deref() == Some("native")) {
+            searches.native = 1;
+        } else if plugin.is_some() || self.online {
+            searches.plugin = 1;
+        }
+        for tool in &asked.server_tools {
+            if tool == "openrouter:web_search" || tool.starts_with("web_search") {
+                searches.tool += 1;
+            } else {
+                searches.other_tools += 1;
+            }
+        }
+        searches
+    }
 }
 
 impl Simulation {
+    /// Answers a chat request.
     pub(crate) fn chat(&self, request: &SimulatedRequest<'_>, plan: &FaultPlan, key: u64) -> SimulatedReply {
-        let (number, at) = self.next_request();
+        let (number, now) = self.next_call();
+        let session = request.header("x-session-id");
+        let mut call = Call {
+            key,
+            route: text_route(request),
+            plan,
+            number,
+            now,
+            wants_routing: metadata::is_wanted(request),
+            session,
+            online: false,
+        };
+        let wish = match Wish::read(request) {
+            Ok(wish) => wish,
+            Err(problem) => return (&problem).into(),
+        };
         let asked = match read(request.body()) {
             Ok(asked) => asked,
             Err(problem) => return (&problem).into(),
         };
-        let models: Result<Vec<_>, Problem> =
-            asked.models.iter().map(|name| self.model(name, &asked)).collect();
-        let models = match models {
-            Ok(models) => models,
-            Err(problem) => return (&problem).into(),
-        };
-        let mut delay = Duration::ZERO;
-        let mut failed: Vec<(Problem, Option<Upstream>)> = Vec::new();
-        for (name, model) in asked.models.iter().zip(models) {
-            match self.attempt(&asked, name, model, plan, &mut delay, &mut failed) {
-                Attempt::Serve { upstream, fault } => {
-                    let mut reply = self.serve(&asked, model, upstream, fault, (number, at), key);
-                    reply.delay += delay;
-                    return reply;
-                }
-                Attempt::Edge(outcome) => return SimulatedReply { delay, outcome },
-                Attempt::Failed { problem, upstream } => {
-                    let last = !moves_on(problem.status);
-                    failed.push((problem, upstream));
-                    if last {
-                        break;
-                    }
-                }
+        if session.is_some_and(|session| session.chars().count() > 256) {
+            return (&Problem::invalid("x-session-id: Too big: expected string to have <=256 characters"))
+                .into();
+        }
+        // The order of the properties counts, and so do spaces: it is the text that has a name, not its meaning.
+        let name = fingerprint(&[
+            &key.to_le_bytes(),
+            request.path().as_bytes(),
+            &[u8::from(asked.stream)],
+            request.body(),
+        ]);
+        if let Some(wish) = wish.filter(|wish| !wish.clear) {
+            let found = self.state().cache.find(name, now.since);
+            if let Some(hit) = found {
+                return self.again(hit, &call, wish);
             }
         }
-        let mut reply = SimulatedReply::from(&exhausted(failed));
-        reply.delay = delay;
+        let mut delay = Duration::ZERO;
+        let mut reply = match self.infer(&asked, &mut call, &mut delay) {
+            Inference::Served(mut served) => {
+                if let Some(wish) = wish {
+                    served.push_header("x-openrouter-cache-status", "MISS".to_owned());
+                    if served.is_good() {
+                        let kept = (*served).clone();
+                        self.state().cache.keep(name, kept, wish.lifetime, now.since);
+                    }
+                }
+                served.reply()
+            }
+            Inference::Failed(problem) => problem.as_ref().into(),
+            Inference::Edge(outcome) => outcome.into(),
+        };
+        reply.delay += delay;
         reply
     }
 
-    /// The model that a name stands for.
-    fn model(&self, name: &str, asked: &Asked) -> Result<&ModelRecord, Problem> {
-        let invalid = || Problem::invalid(format!("{name} is not a valid model ID"));
-        let Some(record) = self.catalogue.resolve(name) else {
-            // A variant of a model that there is, is no endpoint rather than no model.
-            let base = name.split(':').next().unwrap_or(name);
-            let known = base != name && self.catalogue.resolve(base).is_some();
-            return Err(if known { no_endpoints(name) } else { invalid() });
-        };
-        let record = match &record.alias_target {
-            Some(target) => self.catalogue.get(target.as_str()).ok_or_else(invalid)?,
-            None => record,
-        };
-        if record.is_batch() {
-            return Err(no_endpoints(name));
+    /// An answer out of the response cache.
+    fn again(&self, hit: Hit, call: &Call<'_>, wish: Wish) -> SimulatedReply {
+        let (dice, id, created) = self.new_id(call);
+        let source = hit.served.id.clone();
+        let mut served = hit.served.again(id.clone(), created, dice);
+        for (name, value) in [
+            ("x-openrouter-cache-status", "HIT".to_owned()),
+            ("x-openrouter-cache-age", hit.age.as_secs().to_string()),
+            (
+                "x-openrouter-cache-ttl",
+                hit.left.min(wish.lifetime).as_secs().to_string(),
+            ),
+            ("x-openrouter-cache-source-id", source),
+        ] {
+            served.push_header(name, value);
         }
-        if record.id.author() == Some("openrouter") {
-            let about = asked.about.to_le_bytes();
-            let mut dice = Dice::new(self.config.seed, "router", &[name.as_bytes(), &about]);
-            return self.routed(record, &mut dice).ok_or_else(|| {
-                Problem::new(404, "No models match your request and model restrictions")
-                    .with("error_type", "not_found")
-            });
-        }
-        Ok(record)
+        self.settle(call, &served, None, false);
+        served.reply()
     }
 
-    /// The model that a router chooses: a free one for the router of free models, else one that is paid for.
-    fn routed(&self, router: &ModelRecord, dice: &mut Dice) -> Option<&ModelRecord> {
-        let free = router.id.as_str().ends_with("/free");
-        let fits = |record: &&ModelRecord| {
-            let sheet = self.prices.sheet(&record.id);
-            let paid = sheet.is_some_and(|sheet| !sheet.is_dynamic() && !sheet.is_free());
-            let ours = record.id.author() == Some("openrouter");
-            let kind = if free {
-                record.is_free_variant()
-            } else {
-                paid && !record.is_free_variant()
+    /// Finds somebody who serves a request.
+    fn infer(&self, asked: &Asked, call: &mut Call<'_>, delay: &mut Duration) -> Inference {
+        let targets: Result<Vec<Target<'_>>, Problem> =
+            asked.models.iter().map(|name| self.target(name, asked)).collect();
+        let targets = match targets {
+            Ok(targets) => targets,
+            Err(problem) => return Inference::Failed(Box::new(problem)),
+        };
+        call.online = targets.iter().any(|target| target.suffixes.online);
+        let attempt = Attempt {
+            simulation: self,
+            asked,
+            call,
+            routing: Routing {
+                requested: asked.models.first().cloned().unwrap_or_default(),
+                strategy: match targets.as_slice() {
+                    [one] => one.strategy,
+                    _ => "fallback",
+                },
+                ..Routing::default()
+            },
+            failed: Vec::new(),
+            committed: None,
+        };
+        if let Err(problem) = attempt.let_in() {
+            return attempt.fail(problem);
+        }
+        attempt.run(&targets, delay)
+    }
+}
+
+/// Whoever accepted first: from then on the status is 200, whatever comes.
+#[derive(Debug)]
+struct Committed<'a> {
+    target: &'a Target<'a>,
+    endpoint: Endpoint,
+    own_key: bool,
+}
+
+/// One request on its way from endpoint to endpoint.
+struct Attempt<'a> {
+    simulation: &'a Simulation,
+    asked: &'a Asked,
+    call: &'a Call<'a>,
+    routing: Routing,
+    /// What failed, and at whom.
+    failed: Vec<(Problem, Option<&'static str>)>,
+    committed: Option<Committed<'a>>,
+}
+
+/// What has been found out about a model.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    /// What the scenario or the request stages for the model as a whole.
+    ruling: Option<Ruling>,
+    /// Whether no more of its endpoints are tried.
+    over: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// Whether the account may ask for anything at all.
+    fn let_in(&self) -> Result<(), Problem> {
+        let shape = &self.simulation.config.scenario.account;
+        {
+            let state = self.simulation.state();
+            let made_here = state.accounts.record(self.call.key).is_some();
+            let spending = &state.memory.spending;
+            Account::let_in(shape, spending, self.call.key, made_here, self.call.now)?;
+        }
+        let question = self.asked.question.to_lowercase();
+        let found = shape
+            .blocked
+            .iter()
+            .find(|pattern| question.contains(&pattern.to_lowercase()));
+        found.map_or(Ok(()), |pattern| Err(account::blocked(pattern)))
+    }
+
+    /// An error answer; it says how the request was routed where that was asked for and anything is known of it.
+    fn fail(self, problem: Problem) -> Inference {
+        let told = self.call.wants_routing && !matches!(problem.status, 401 | 500) && problem.is_usual();
+        Inference::Failed(Box::new(if told {
+            problem.with_routing(self.routing.value(None))
+        } else {
+            problem
+        }))
+    }
+
+    /// Everybody has failed. Who has been told that it works hears of it in the body.
+    fn give_up(mut self) -> Inference {
+        let alone = self.failed.len() == 1;
+        let problem = exhausted(std::mem::take(&mut self.failed));
+        let Some(committed) = self.committed.take() else {
+            return self.fail(problem);
+        };
+        let fault = if alone || self.asked.stream {
+            Fault::ErrorFirst
+        } else {
+            Fault::Error200
+        };
+        let serving = Serving {
+            model: committed.target.record,
+            endpoint: committed.endpoint,
+            fault: Some(fault),
+            problem,
+            weight: None,
+            own_key: committed.own_key,
+            routing: self.routing,
+        };
+        let served = self.simulation.serve(self.asked, self.call, serving);
+        Inference::Served(Box::new(served))
+    }
+
+    fn preferences(&self) -> Preferences {
+        let shape = &self.simulation.config.scenario.account;
+        let mut wanted = self.asked.provider.clone();
+        wanted.ignore.extend(shape.ignored_providers.iter().cloned());
+        wanted.zdr |= shape.zdr;
+        wanted.deny_collection |= shape.deny_data_collection;
+        wanted
+    }
+
+    fn run(mut self, targets: &'a [Target<'a>], delay: &mut Duration) -> Inference {
+        let simulation = self.simulation;
+        let preferences = self.preferences();
+        let endpoints: Vec<Arc<[Endpoint]>> = targets
+            .iter()
+            .map(|target| simulation.endpoints(target.record))
+            .collect();
+        let list = self.plan(targets, &endpoints, &preferences);
+        if list.is_empty() {
+            return self.give_up();
+        }
+        let mut standings = vec![Standing::default(); targets.len()];
+        for candidate in list {
+            let (Some(target), Some(standing)) =
+                (targets.get(candidate.model), standings.get_mut(candidate.model))
+            else {
+                continue;
             };
-            kind && !ours && !record.is_batch() && !record.is_alias() && writes(record)
-        };
-        let all: Vec<&ModelRecord> = self.catalogue.records().iter().filter(fits).collect();
-        dice.pick(&all)
+            if standing.over {
+                continue;
+            }
+            match self.try_one(target, candidate.endpoint, standing, delay) {
+                Next::Go => {}
+                Next::Over => standing.over = true,
+                Next::End => break,
+                Next::Done(inference) => return *inference,
+                Next::Fail(problem) => return self.fail(*problem),
+                Next::Serve(serving) => {
+                    let served = simulation.serve(self.asked, self.call, *serving);
+                    return Inference::Served(Box::new(served));
+                }
+            }
+        }
+        self.give_up()
     }
 
-    /// Tries a model at its upstreams, until one serves it.
-    fn attempt(
-        &self,
-        asked: &Asked,
-        name: &str,
-        model: &ModelRecord,
-        plan: &FaultPlan,
+    /// The endpoints to try, in order; why the rest is not, goes to what failed.
+    fn plan<'e>(
+        &mut self,
+        targets: &[Target<'_>],
+        endpoints: &'e [Arc<[Endpoint]>],
+        preferences: &Preferences,
+    ) -> Vec<Candidate<'e>> {
+        let (simulation, asked, call) = (self.simulation, self.asked, self.call);
+        let shape = &simulation.config.scenario.account;
+        let mut groups: Vec<(usize, Vec<Candidate<'e>>)> = Vec::new();
+        for (at, (target, endpoints)) in targets.iter().zip(endpoints).enumerate() {
+            if let Err(problem) = unsuitable(asked, target) {
+                self.failed.push((problem, None));
+                continue;
+            }
+            let model = target.record.id.as_str();
+            let session = call.session(asked, model);
+            let sticky = simulation
+                .state()
+                .sessions
+                .endpoint(session, call.now.since)
+                .map(str::to_owned);
+            let allowed = |endpoint: &&Endpoint| {
+                let list = shape.allowed_providers.as_ref();
+                list.is_none_or(|list| list.iter().any(|slug| endpoint.is_named(slug)))
+            };
+            let candidates: Vec<Candidate<'e>> = endpoints
+                .iter()
+                .filter(allowed)
+                .map(|endpoint| Candidate {
+                    model: at,
+                    endpoint,
+                    down: simulation.is_down(model, endpoint, call.now),
+                    sticky: sticky.as_deref() == Some(endpoint.tag.as_str()),
+                })
+                .collect();
+            self.routing.total += endpoints.len();
+            let need = self.need(target, preferences);
+            let (left, funnel) = filter(candidates, &need);
+            if left.is_empty() {
+                let problem = no_route(asked, target, endpoints, &funnel);
+                self.failed.push((problem, None));
+                continue;
+            }
+            self.routing
+                .available
+                .extend(left.iter().map(|candidate| Considered {
+                    provider: candidate.endpoint.upstream.name,
+                    model: target.record.id.to_string(),
+                    tag: candidate.endpoint.tag.clone(),
+                }));
+            groups.push((at, left));
+        }
+        let mut dice = Dice::new(simulation.config.seed, "route", &[&call.number.to_le_bytes()]);
+        if preferences.across_models && groups.len() > 1 {
+            let Some(target) = groups.first().and_then(|(at, _)| targets.get(*at)) else {
+                return Vec::new();
+            };
+            let all = groups.into_iter().flat_map(|(_, left)| left).collect();
+            return order(all, &self.need(target, preferences), &mut dice);
+        }
+        let mut list = Vec::new();
+        for (at, left) in groups {
+            if let Some(target) = targets.get(at) {
+                list.extend(order(left, &self.need(target, preferences), &mut dice));
+            }
+        }
+        list
+    }
+
+    fn need<'n>(&self, target: &Target<'_>, preferences: &'n Preferences) -> Need<'n>
+    where
+        'a: 'n,
+    {
+        Need {
+            preferences,
+            sort: preferences.sort.or(target.suffixes.sort),
+            only_tier: tier_of(self.asked),
+            with_tier: target.suffixes.tier,
+            sent: &self.asked.sent,
+            inputs: &self.asked.inputs,
+            prompt_tokens: self.asked.prompt_tokens,
+            max_tokens: self.asked.max_tokens,
+            own_keys: &self.simulation.config.scenario.account.byok,
+            at: self.call.now.utc(),
+        }
+    }
+
+    /// Whether the account can pay for it, or has a key of its own.
+    fn afford(&self, record: &ModelRecord, endpoint: &Endpoint) -> Result<Option<Weight>, Problem> {
+        let (asked, now) = (self.asked, self.call.now);
+        let most = asked.max_tokens.or(endpoint.max_completion_tokens);
+        let sheet = endpoint.sheet.as_ref().filter(|_| !record.is_free_variant());
+        let weight = sheet.and_then(|sheet| Weight::new(sheet, asked.prompt_tokens, most, now.utc()));
+        if let Some(weight) = &weight {
+            let mut state = self.simulation.state();
+            let state = &mut *state;
+            let shape = &self.simulation.config.scenario.account;
+            state.account.afford(shape, &state.memory.spending, weight, now)?;
+        }
+        Ok(weight)
+    }
+
+    fn try_one(
+        &mut self,
+        target: &'a Target<'a>,
+        endpoint: &Endpoint,
+        standing: &mut Standing,
         delay: &mut Duration,
-        failed: &mut Vec<(Problem, Option<Upstream>)>,
-    ) -> Attempt {
-        if let Err(problem) = suits(asked, model) {
-            return Attempt::Failed {
-                problem,
-                upstream: None,
-            };
+    ) -> Next<'a> {
+        let (simulation, asked, call) = (self.simulation, self.asked, self.call);
+        let record = target.record;
+        let shape = &simulation.config.scenario.account;
+        let own_key = shape.byok.iter().any(|slug| slug == endpoint.upstream.slug);
+        let names = [target.name, record.id.as_str(), record.canonical_slug.as_str()];
+        let first = standing.ruling.is_none();
+        if first && record.is_free_variant() && !own_key {
+            let counted = simulation.state().account.count_free(shape, call.now);
+            if let Err(problem) = counted {
+                self.failed.push((problem, None));
+                return Next::Over;
+            }
         }
-        let mut dice = Dice::new(
-            self.config.seed,
-            "upstream",
-            &[model.id.as_str().as_bytes(), &asked.about.to_le_bytes()],
-        );
-        let all = upstreams(self.config.seed, model.id.as_str());
-        let candidates = match order(&all, &asked.provider, &mut dice) {
-            Ok(candidates) => candidates,
-            Err(problem) => {
-                return Attempt::Failed {
-                    problem,
-                    upstream: None,
-                };
+        // What is staged for the model as a whole happens at whichever endpoint comes first.
+        let ruling = *standing
+            .ruling
+            .get_or_insert_with(|| match call.plan.part_for(&names) {
+                Some((fault, retry_form)) => Ruling {
+                    fault: Some(fault),
+                    retry_after: retry_form.and_then(RetryForm::seconds),
+                    retry_form,
+                    delay: Duration::ZERO,
+                },
+                None => simulation.rule_at(call.now, call.route, &names, None),
+            });
+        if first {
+            *delay += ruling.delay;
+        }
+        let weight = if own_key {
+            None
+        } else {
+            match self.afford(record, endpoint) {
+                Ok(weight) => weight,
+                Err(problem) => return Next::Fail(Box::new(problem)),
             }
         };
-        let names = [name, model.id.as_str(), model.canonical_slug.as_str()];
-        // What is staged for the model as a whole happens at whichever upstream comes first.
-        let ruling = match plan.fault_for(&names) {
-            Some(fault) => Ruling {
-                fault: Some(fault),
-                ..Ruling::default()
-            },
-            None => self.rule(Route::Chat, &names, None),
+        let (ruling, whole_model) = match ruling.fault {
+            Some(_) => (ruling, true),
+            None => {
+                let names_of = call.names_of(endpoint);
+                let own = simulation.rule_at(call.now, call.route, &names, Some(&names_of));
+                *delay += own.delay;
+                (own, false)
+            }
         };
-        *delay += ruling.delay;
-        let about = |upstream: Upstream| About {
-            model: name,
-            upstream: upstream.name,
+        let about = About {
+            model: target.name,
+            upstream: endpoint.upstream.name,
             flagged: &asked.question,
-            max_tokens: asked.max_tokens.or(model.max_completion_tokens).unwrap_or(65_536),
+            max_tokens: asked
+                .max_tokens
+                .or(record.max_completion_tokens)
+                .unwrap_or(65_536),
         };
-        let mut last = None;
-        for upstream in candidates {
-            let (fault, retry_after, whole_model) = match ruling.fault {
-                Some(fault) => (Some(fault), ruling.retry_after, true),
-                None => {
-                    let own = self.rule(Route::Chat, &names, Some([upstream.name, upstream.slug]));
-                    *delay += own.delay;
-                    (own.fault, own.retry_after, false)
-                }
-            };
-            match fault {
-                Some(Fault::Status(status)) => {
-                    let problem = staged(status, about(upstream), retry_after);
-                    if whole_model || !moves_on(status) {
-                        return Attempt::Failed {
-                            problem,
-                            upstream: Some(upstream),
-                        };
-                    }
-                    failed.extend(last.replace((problem, Some(upstream))));
-                }
-                Some(fault) if edge(fault).is_some() => {
-                    return Attempt::Edge(edge(fault).unwrap_or(Outcome::Hang));
-                }
-                fault => return Attempt::Serve { upstream, fault },
+        let tried = |status| Tried {
+            provider: endpoint.upstream.name,
+            model: record.id.to_string(),
+            tag: endpoint.tag.clone(),
+            status,
+        };
+        let health = health_name(record.id.as_str(), &endpoint.tag);
+        let note = |good| {
+            simulation.state().health.note(health, call.now.since, good);
+        };
+        let fault = ruling.fault;
+        if let Some(outcome) = fault.and_then(edge) {
+            return Next::Done(Box::new(Inference::Edge(outcome)));
+        }
+        if let Some(mut problem) =
+            fault.and_then(|fault| on_demand(fault, about, call.now, ruling, asked.stream))
+        {
+            if own_key && problem.metadata.contains_key("is_byok") {
+                problem = problem.with("is_byok", true);
             }
+            self.routing.attempts.push(tried(problem.status));
+            note(!counts_against(problem.status));
+            let last = !moves_on(problem.status) || problem.is_of_the_account();
+            self.failed.push((problem, Some(endpoint.upstream.name)));
+            return match (last, whole_model) {
+                (true, _) => Next::End,
+                (false, true) => Next::Over,
+                (false, false) => Next::Go,
+            };
         }
-        match last {
-            Some((problem, upstream)) => Attempt::Failed { problem, upstream },
-            None => Attempt::Failed {
-                problem: no_endpoints(name),
-                upstream: None,
-            },
+        if fault == Some(Fault::ErrorFirst) {
+            // It has accepted, and fails before it says a word: the next one may still serve, under the status given.
+            let problem = staged(502, about, None);
+            self.routing.attempts.push(tried(problem.status));
+            note(false);
+            self.failed.push((problem, Some(endpoint.upstream.name)));
+            self.committed.get_or_insert_with(|| Committed {
+                target,
+                endpoint: endpoint.clone(),
+                own_key,
+            });
+            return if whole_model { Next::Over } else { Next::Go };
         }
-    }
-
-    /// Makes the answer and remembers it.
-    fn serve(
-        &self,
-        asked: &Asked,
-        model: &ModelRecord,
-        upstream: Upstream,
-        fault: Option<Fault>,
-        (number, at): (u64, UtcTime),
-        key: u64,
-    ) -> SimulatedReply {
-        let seed = self.config.seed;
-        let content: [&[u8]; 2] = [model.id.as_str().as_bytes(), &asked.about.to_le_bytes()];
-        let mut call = Dice::new(seed, "call", &[&number.to_le_bytes()]);
-        let created = u64::try_from(at.unix()).unwrap_or_default();
-        let id = format!("gen-{created}-{}", call.alphanumeric(20));
+        note(!fault.is_some_and(Fault::fails));
+        self.routing.attempts.push(tried(200));
         let problem = staged(
             502,
             About {
-                model: model.id.as_str(),
-                upstream: upstream.name,
+                model: record.id.as_str(),
                 flagged: "",
                 max_tokens: 0,
+                ..about
             },
             None,
         );
-        let named = call.chance(0.5);
-        let mut answer_headers = vec![("x-generation-id", id.clone())];
-        if named {
-            answer_headers.push(("x-provider-name", upstream.name.to_owned()));
-        }
-        if fault == Some(Fault::Error200) {
-            let mut body = json!({ "id": id });
-            if let (Some(fields), Value::Object(error)) = (body.as_object_mut(), problem.body()) {
-                fields.extend(error);
-            }
-            let steps = vec![
-                Step::Send(Bytes::from_static(b"\n         \n")),
-                Step::Send(Bytes::from(body.to_string())),
-            ];
-            let mut answer = SimulatedAnswer::new(200, "application/json", steps);
-            answer.headers.extend(answer_headers);
-            return answer.into();
-        }
-
-        let answer = compose(seed, asked, model, self.config.scenario.answer);
-        let sheet = self.prices.sheet(&model.id);
-        let bill = Bill::new(
-            asked.prompt_tokens,
-            &answer,
-            sheet,
-            at,
-            &mut Dice::new(seed, "bill", &content),
-        );
-        let served = served_name(model);
-        let head = Head {
-            id: &id,
-            created,
-            model: &served,
-            provider: upstream.name,
-        };
-        let pace = Pace::new(
-            self.config.timing,
-            seed,
-            model.id.as_str(),
-            upstream.name,
-            call.clone(),
-        );
-        let sending = Sending {
-            head,
-            answer: &answer,
-            bill,
+        Next::Serve(Box::new(Serving {
+            model: record,
+            endpoint: endpoint.clone(),
             fault,
-            problem: &problem,
-            dice: call,
-            pace,
-        };
-        let mut reply = if asked.stream {
-            let mut reply = SimulatedAnswer::new(200, "text/event-stream", stream(sending));
-            reply.headers.push(("cache-control", "no-cache".to_owned()));
-            reply
-        } else {
-            SimulatedAnswer::new(200, "application/json", whole(sending))
-        };
-        reply.headers.extend(answer_headers);
-
-        let error = matches!(
-            fault,
-            Some(Fault::ErrorFirst | Fault::ErrorMid | Fault::FinishError | Fault::Empty)
-        );
-        let generation = Generation {
-            created,
-            model: served,
-            provider: upstream.name,
-            streamed: asked.stream,
-            finish: if error { "error" } else { answer.finish },
-            native_finish: if error { "error" } else { answer.native_finish },
-            bill: if error { bill.waived() } else { bill },
-            visible: self.clock().now() + self.config.generation_delay(),
-        };
-        self.state().memory.remember(id, key, generation);
-        reply.into()
+            problem,
+            weight,
+            own_key,
+            routing: std::mem::take(&mut self.routing),
+        }))
     }
 }
 
-/// The dated name of a model, with its variant: a free variant must not be taken for the one that is paid for.
-fn served_name(model: &ModelRecord) -> String {
-    match model.id.variant() {
-        Some(variant) => format!("{}:{variant}", model.canonical_slug),
-        None => model.canonical_slug.clone(),
-    }
-}
-
-fn writes(model: &ModelRecord) -> bool {
-    model.output_modalities.iter().any(|modality| modality == "text")
-}
-
-fn no_endpoints(name: &str) -> Problem {
-    Problem::new(404, format!("No endpoints found for {name}.")).with("error_type", "not_found")
-}
-
-/// Whether a model can serve the request at all.
-fn suits(asked: &Asked, model: &ModelRecord) -> Result<(), Problem> {
-    if !writes(model) {
-        return Err(no_endpoints(model.id.as_str()));
-    }
-    let mandatory = model.reasoning.as_ref().is_some_and(|support| support.mandatory);
-    // An alias moves under its caller, so it may not refuse what its last target allowed.
-    let by_alias = asked.models.iter().any(|name| name.starts_with('~'));
-    if mandatory && asked.reasoning.effort.as_deref() == Some("none") && !by_alias {
-        return Err(Problem::invalid(
-            "Reasoning is mandatory for this endpoint and cannot be disabled.",
-        ));
-    }
-    let Some(context) = model.context_length else {
-        return Ok(());
-    };
-    let output = asked.max_tokens.unwrap_or(0);
-    let needed = asked.prompt_tokens.saturating_add(output);
-    if needed <= context {
-        return Ok(());
-    }
-    let parts = match asked.max_tokens {
-        Some(output) => format!("{} of text input, {output} in the output", asked.prompt_tokens),
-        None => format!("{} of text input", asked.prompt_tokens),
-    };
-    Err(Problem::new(
-        400,
-        format!(
-            "This endpoint's maximum context length is {context} tokens. However, you requested about {needed} tokens \
-             ({parts}). Please reduce the length of either one, or use the context-compression plugin to compress your \
-             prompt automatically."
-        ),
-    )
-    .with("provider_name", Value::Null)
-    .with("error_type", "context_length_exceeded"))
-}
-
-/// The upstreams that may serve, in the order to try them.
-fn order(all: &[Upstream], wanted: &Preferences, dice: &mut Dice) -> Result<Vec<Upstream>, Problem> {
-    let named = |list: &[String], upstream: &Upstream| {
-        list.iter()
-            .any(|slug| slug.split('/').next() == Some(upstream.slug))
-    };
-    let mut allowed: Vec<Upstream> = all.to_vec();
-    allowed.retain(|upstream| wanted.only.as_ref().is_none_or(|only| named(only, upstream)));
-    allowed.retain(|upstream| !named(&wanted.ignore, upstream));
-    let nobody = || {
-        let slugs: Vec<&str> = all.iter().map(|upstream| upstream.slug).collect();
-        Problem::new(404, "No allowed providers are available for the selected model.")
-            .with("error_type", "not_found")
-            .with("available_providers", slugs)
-            .with("requested_providers", wanted.only.clone().unwrap_or_default())
-    };
-    if wanted.order.is_empty() {
-        // The order of the model itself, with a draw for the first place.
-        if allowed.len() > 1 && !dice.chance(FIRST_SERVES) {
-            allowed.rotate_left(1);
-        }
-        if wanted.no_fallbacks {
-            allowed.truncate(1);
-        }
-    } else {
-        let place = |upstream: &Upstream| {
-            wanted
-                .order
-                .iter()
-                .position(|slug| slug.split('/').next() == Some(upstream.slug))
-                .unwrap_or(usize::MAX)
-        };
-        allowed.sort_by_key(place);
-        if wanted.no_fallbacks {
-            allowed.retain(|upstream| place(upstream) < usize::MAX);
-        }
-    }
-    if allowed.is_empty() {
-        Err(nobody())
-    } else {
-        Ok(allowed)
-    }
-}
-
-/// The error of the last attempt, with those before it in short.
-fn exhausted(mut failed: Vec<(Problem, Option<Upstream>)>) -> Problem {
-    let Some((problem, _)) = failed.pop() else {
-        return Problem::new(500, "Internal Server Error");
-    };
-    if failed.is_empty() {
-        return problem;
-    }
-    let earlier: Vec<Value> = failed
-        .iter()
-        .map(|(problem, upstream)| problem.in_short(upstream.map_or("OpenRouter", |upstream| upstream.name)))
-        .collect();
-    problem.with("previous_errors", earlier)
+/// What follows from one attempt.
+enum Next<'a> {
+    /// The next endpoint is tried.
+    Go,
+    /// The next model is tried.
+    Over,
+    /// Nobody else is tried.
+    End,
+    /// The account is the reason.
+    Fail(Box<Problem>),
+    Done(Box<Inference>),
+    Serve(Box<Serving<'a>>),
 }

@@ -20,6 +20,7 @@ pub struct SimulatorConfig {
     pub(crate) scenario: Scenario,
     pub(crate) timing: Timing,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock_given: bool,
     pub(crate) start_time: Option<SystemTime>,
     pub(crate) catalogue: Option<Catalogue>,
     pub(crate) body_limit: usize,
@@ -37,6 +38,7 @@ impl SimulatorConfig {
             scenario: Scenario::default(),
             timing: Timing::Instant,
             clock: Arc::new(RealClock),
+            clock_given: false,
             start_time: None,
             catalogue: None,
             body_limit: BODY_LIMIT,
@@ -67,11 +69,17 @@ impl SimulatorConfig {
     /// [`ManualClock`](integration_core::ManualClock) nothing waits in real time.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ..self }
+        Self {
+            clock,
+            clock_given: true,
+            ..self
+        }
     }
 
     /// Fixes the time of day: the first request is made at this time and each one after it a second later, so that two runs
-    /// of the same requests give the same bytes. Prices with a time window are those of that time.
+    /// of the same requests give the same bytes. Everything that depends on time follows from that: prices with a time window,
+    /// rules that begin or end, counters, caches and sessions. What passes on a clock that was given with
+    /// [`with_clock`](Self::with_clock) is added.
     #[must_use]
     pub fn with_start_time(self, start_time: SystemTime) -> Self {
         Self {

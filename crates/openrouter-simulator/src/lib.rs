@@ -1,28 +1,46 @@
 #![doc = include_str!("../README.md")]
 
+mod account;
 mod answer;
 mod bill;
+mod cache;
 mod chat;
 mod config;
 mod dice;
 mod driver;
+mod endpoint;
 mod fault;
+mod fields;
 mod generations;
+mod metadata;
+mod models;
+mod moment;
 mod pace;
-mod pages;
+mod parameters;
+mod pattern;
+mod preferences;
 mod problem;
+mod refusals;
 mod request;
+mod routes;
+mod routing;
 mod scenario;
 mod schema;
+mod serve;
 mod server;
+mod sessions;
 mod simulation;
+mod staged;
 mod upstream;
+mod whole;
 mod wire;
+mod wire_parts;
 mod words;
 
 pub use config::{SimulatorConfig, SimulatorError};
-pub use fault::{Fault, FaultPlan, UnknownFault};
+pub use fault::{Fault, FaultPlan, MALFORMED, UnknownFault};
 pub use pace::{Timing, UnknownTiming};
+pub use routes::{Access, ServedRoute, served_routes};
 pub use scenario::{Scenario, ScenarioError};
 pub use server::Simulator;
 pub use simulation::{Outcome, SimulatedAnswer, SimulatedReply, SimulatedRequest, Simulation};

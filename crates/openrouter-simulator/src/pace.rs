@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::dice::Dice;
+use crate::endpoint::Endpoint;
+use crate::scenario::rules::LatencyRule;
 
 /// Whether answers take the time that a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,9 +35,9 @@ impl std::str::FromStr for Timing {
 pub struct UnknownTiming;
 
 /// The waits of one answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Pace {
-    /// Seconds to the first piece; 0 for [`Timing::Instant`].
+    /// Seconds to the first piece; 0 where nothing is waited for.
     first: f64,
     /// Mean seconds between two pieces.
     gap: f64,
@@ -43,29 +45,36 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// The speed belongs to the model and its upstream; how much one call strays from it to the call.
-    pub(crate) fn new(timing: Timing, seed: u64, model: &str, upstream: &str, call: Dice) -> Self {
-        let mut dice = call;
-        if timing == Timing::Instant {
-            return Self {
-                first: 0.0,
-                gap: 0.0,
-                dice,
-            };
-        }
-        let mut own = Dice::new(seed, "speed", &[model.as_bytes(), upstream.as_bytes()]);
-        let first = 0.25 + 0.65 * own.unit();
-        let pieces_per_second = 30.0 + 70.0 * own.unit();
+    /// Nothing is waited for.
+    pub(crate) fn instant(call: Dice) -> Self {
         Self {
-            first: first * dice.log_normal(0.35),
-            gap: 1.0 / pieces_per_second,
-            dice,
+            first: 0.0,
+            gap: 0.0,
+            dice: call,
         }
+    }
+
+    /// The speed belongs to the endpoint; how much one call strays from it to the call. What a scenario says of an endpoint
+    /// is waited for whatever the timing.
+    pub(crate) fn new(timing: Timing, endpoint: &Endpoint, rules: &[&LatencyRule], call: Dice) -> Self {
+        let mut pace = Self::instant(call);
+        if timing == Timing::Realistic {
+            pace.first = endpoint.latency.p50 / 1_000.0 * pace.dice.log_normal(0.35);
+            pace.first = pace.first.min(10.0);
+            pace.gap = 1.0 / endpoint.throughput.p50.max(1.0);
+        }
+        if let Some(first) = rules.iter().find_map(|rule| rule.first_ms) {
+            pace.first = first.draw(&mut pace.dice) / 1_000.0;
+        }
+        if let Some(speed) = rules.iter().find_map(|rule| rule.tokens_per_second) {
+            pace.gap = 1.0 / speed.draw(&mut pace.dice).max(1e-3);
+        }
+        pace
     }
 
     /// The wait before the first piece.
     pub(crate) fn first(&self) -> Duration {
-        Duration::from_secs_f64(self.first.clamp(0.0, 10.0))
+        Duration::from_secs_f64(self.first.clamp(0.0, 86_400.0))
     }
 
     /// The wait before the next piece: short mostly, now and then long.
@@ -89,7 +98,38 @@ mod tests {
     use super::*;
 
     fn pace(timing: Timing, call: u64) -> Pace {
-        Pace::new(timing, 1, "a/b", "Somebody", Dice::new(call, "call", &[]))
+        paced(timing, call, "")
+    }
+
+    fn paced(timing: Timing, call: u64, scenario: &str) -> Pace {
+        let record = model_catalogue::ModelRecord::new("a/b".parse().unwrap());
+        let endpoint = crate::endpoint::endpoints(1, &record).remove(0);
+        let scenario: crate::Scenario = scenario.parse().unwrap();
+        let rules: Vec<&LatencyRule> = scenario.latencies.iter().collect();
+        Pace::new(timing, &endpoint, &rules, Dice::new(call, "call", &[]))
+    }
+
+    #[test]
+    fn a_scenario_sets_the_speed_whatever_the_timing() {
+        let mut pace = paced(
+            Timing::Instant,
+            1,
+            "[[latency]]\nfirst_ms = 2500\ntokens_per_second = 4\n",
+        );
+        assert_eq!(pace.first(), Duration::from_millis(2_500));
+        assert_eq!(pace.whole(4), Duration::from_millis(3_500));
+        assert!(pace.next() > Duration::ZERO);
+        let drawn: std::collections::BTreeSet<Duration> = (0..50)
+            .map(|call| {
+                paced(
+                    Timing::Instant,
+                    call,
+                    "[[latency]]\nfirst_ms = { p50 = 100, p95 = 900 }\n",
+                )
+                .first()
+            })
+            .collect();
+        assert!(drawn.len() > 45);
     }
 
     #[test]

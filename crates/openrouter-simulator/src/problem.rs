@@ -7,9 +7,24 @@ use serde_json::{Map, Value, json};
 pub(crate) struct Problem {
     pub(crate) status: u16,
     pub(crate) message: String,
-    pub(crate) metadata: Map<String, Value>,
+    /// Boxed, as `rare` is: an error should not be much larger than what it is an error of.
+    pub(crate) metadata: Box<Map<String, Value>>,
     /// Seconds, for the header `Retry-After`.
     pub(crate) retry_after: Option<u64>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few errors have.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Rare {
+    /// What else the answer says in its headers.
+    headers: Vec<(&'static str, String)>,
+    /// What stands as `code` in place of the status.
+    code: Option<Value>,
+    /// How the request was routed, for those who asked.
+    routing: Option<Value>,
+    /// A body that is not the usual envelope.
+    whole: Option<Value>,
 }
 
 impl Problem {
@@ -17,9 +32,43 @@ impl Problem {
         Self {
             status,
             message: message.into(),
-            metadata: Map::new(),
+            metadata: Box::default(),
             retry_after: None,
+            rare: None,
         }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Adds a header.
+    pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.rare().headers.push((name, value));
+        self
+    }
+
+    /// Puts something else in place of the status as the code.
+    pub(crate) fn with_code(mut self, code: impl Into<Value>) -> Self {
+        self.rare().code = Some(code.into());
+        self
+    }
+
+    /// Says how the request was routed.
+    pub(crate) fn with_routing(mut self, routing: Value) -> Self {
+        self.rare().routing = Some(routing);
+        self
+    }
+
+    /// Puts something else in place of the usual envelope.
+    pub(crate) fn with_whole(mut self, body: Value) -> Self {
+        self.rare().whole = Some(body);
+        self
+    }
+
+    /// Whether it comes in the usual envelope.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.rare.as_ref().is_none_or(|rare| rare.whole.is_none())
     }
 
     /// A request that is wrong in itself.
@@ -32,22 +81,64 @@ impl Problem {
         self
     }
 
+    /// When to come back, in seconds: in a header and in the metadata.
+    pub(crate) fn come_back_after(self, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self.with("retry_after_seconds", seconds)
+        }
+    }
+
+    /// A header `Retry-After` as it is written, whatever it says.
+    pub(crate) fn with_retry_after(mut self, text: String) -> Self {
+        self.retry_after = None;
+        self.with_header("retry-after", text)
+    }
+
+    /// Everything besides the body that an answer says: when to come back comes first.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        let retry_after = self
+            .retry_after
+            .map(|seconds| ("retry-after", seconds.to_string()));
+        let rare = self.rare.iter().flat_map(|rare| rare.headers.iter().cloned());
+        retry_after.into_iter().chain(rare)
+    }
+
     /// The content of `error`.
     pub(crate) fn error(&self) -> Value {
-        let mut error = json!({ "message": self.message, "code": self.status });
+        let code = self.rare.as_ref().and_then(|rare| rare.code.clone());
+        let code = code.unwrap_or_else(|| Value::from(self.status));
+        let mut error = json!({ "message": self.message, "code": code });
         if let (false, Some(fields)) = (self.metadata.is_empty(), error.as_object_mut()) {
-            fields.insert("metadata".to_owned(), Value::Object(self.metadata.clone()));
+            fields.insert("metadata".to_owned(), Value::Object((*self.metadata).clone()));
         }
         error
     }
 
     /// The whole body. Whoever has no key has no account either.
     pub(crate) fn body(&self) -> Value {
+        if let Some(whole) = self.rare.as_ref().and_then(|rare| rare.whole.as_ref()) {
+            return whole.clone();
+        }
         let mut body = json!({ "error": self.error() });
-        if let (true, Some(fields)) = (self.status != 401, body.as_object_mut()) {
-            fields.insert("user_id".to_owned(), Value::from(USER_ID));
+        if let Some(fields) = body.as_object_mut() {
+            if self.status != 401 {
+                fields.insert("user_id".to_owned(), Value::from(USER_ID));
+            }
+            if let Some(routing) = self.rare.as_ref().and_then(|rare| rare.routing.as_ref()) {
+                fields.insert("openrouter_metadata".to_owned(), routing.clone());
+            }
         }
         body
+    }
+
+    /// Whether the account or the request is the reason, so that nobody else would serve it either.
+    pub(crate) fn is_of_the_account(&self) -> bool {
+        let source = self.metadata.get("limit_source").and_then(Value::as_str);
+        let free = source == Some("openrouter_free_tier_daily");
+        !self.is_usual()
+            || self.metadata.contains_key("patterns")
+            || !free && source.is_some_and(|source| source.starts_with("openrouter_"))
     }
 
     /// What failed, without the provider's words: how an earlier attempt is listed in the error of the last one.

@@ -1,8 +1,12 @@
 //! Reads a chat request and says what is wrong with it, in the service's words.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::dice::fingerprint;
+use crate::endpoint::Tier;
+use crate::fields::{Fields, flag, given, object, option, text, texts, whole, wrong};
+use crate::parameters::{self, Plugin};
+use crate::preferences::{Preferences, preferences};
 use crate::problem::Problem;
 use crate::words::tokens;
 
@@ -26,6 +30,22 @@ pub(crate) struct Asked {
     pub(crate) reasoning: ReasoningAsked,
     pub(crate) stop: Vec<String>,
     pub(crate) provider: Preferences,
+    /// The parameters that an endpoint has to support to honour all of the request, by the names of the lists of models.
+    pub(crate) sent: Vec<&'static str>,
+    /// Kinds of input besides text.
+    pub(crate) inputs: Vec<&'static str>,
+    pub(crate) tier: TierAsked,
+    pub(crate) plugins: Vec<Plugin>,
+    /// The service's own tools that the request offers the model, by type.
+    pub(crate) server_tools: Vec<String>,
+    /// What `session_id` or `prompt_cache_key` says, the first of them that is there.
+    pub(crate) session: Option<String>,
+    /// Names the conversation by how it begins, for requests that do not.
+    pub(crate) conversation: u64,
+    /// Where the prompt may be cut into parts that are kept in a cache, in order.
+    pub(crate) breakpoints: Vec<Breakpoint>,
+    /// Whether the stream begins by showing what the upstream was asked.
+    pub(crate) echo: bool,
     /// Names the content: the same for a request that differs in `stream` or a limit only.
     pub(crate) about: u64,
 }
@@ -62,13 +82,27 @@ pub(crate) struct ReasoningAsked {
     pub(crate) exclude: bool,
 }
 
-/// The part of `provider` that decides who may serve.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Preferences {
-    pub(crate) order: Vec<String>,
-    pub(crate) only: Option<Vec<String>>,
-    pub(crate) ignore: Vec<String>,
-    pub(crate) no_fallbacks: bool,
+/// Which tier of service is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum TierAsked {
+    /// The request says nothing.
+    #[default]
+    Unsaid,
+    /// The usual one, by name.
+    Default,
+    /// Nothing but this one if anybody offers it (flex), or this one first (priority).
+    Of(Tier),
+}
+
+/// The end of a part of the prompt that is to be kept in a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Breakpoint {
+    /// Tokens from the start of the prompt up to here.
+    pub(crate) tokens: u64,
+    /// Names everything up to here.
+    pub(crate) prefix: u64,
+    /// Whether it is kept for an hour instead of five minutes.
+    pub(crate) for_an_hour: bool,
 }
 
 /// What one part that is not text counts for in the estimate.
@@ -78,8 +112,6 @@ const ROLES: &[&str] = &["system", "developer", "user", "assistant", "tool"];
 
 const EFFORTS: &[&str] = &["max", "xhigh", "high", "medium", "low", "minimal", "none"];
 
-type Fields = Map<String, Value>;
-
 /// Reads the body of a chat request.
 pub(crate) fn read(body: &[u8]) -> Result<Asked, Problem> {
     let body: Value = serde_json::from_slice(body)
@@ -88,13 +120,17 @@ pub(crate) fn read(body: &[u8]) -> Result<Asked, Problem> {
         return Err(wrong("the request body", "an object", &body));
     };
     let messages = Messages::read(&fields)?;
-    ranges(&fields)?;
-    let tools = tools(&fields)?;
+    parameters::check(&fields)?;
+    let (tools, server_tools) = tools(&fields)?;
     let limits = [
         whole(&fields, "max_tokens", 1)?,
         whole(&fields, "max_completion_tokens", 1)?,
     ];
     let tool_bytes = given(&fields, "tools").map_or(0, |tools| tools.to_string().len());
+    let session = match text(&fields, "session_id", 256)? {
+        Some(session) => Some(session),
+        None => text(&fields, "prompt_cache_key", usize::MAX)?,
+    };
     Ok(Asked {
         models: models(&fields)?,
         stream: flag(&fields, "stream")?.unwrap_or(false),
@@ -108,10 +144,95 @@ pub(crate) fn read(body: &[u8]) -> Result<Asked, Problem> {
         parallel_tools: flag(&fields, "parallel_tool_calls")?.unwrap_or(true),
         format: format(&fields)?,
         reasoning: reasoning(&fields)?,
-        stop: stop(&fields)?,
+        stop: parameters::stop(&fields)?,
         provider: preferences(&fields)?,
+        sent: parameters::sent(&fields),
+        inputs: messages.inputs,
+        tier: tier(&fields)?,
+        plugins: parameters::plugins(&fields)?,
+        server_tools,
+        session: session.map(str::to_owned),
+        conversation: fingerprint(&[
+            &messages.first_system.unwrap_or_default().to_le_bytes(),
+            &messages.first_other.unwrap_or_default().to_le_bytes(),
+        ]),
+        breakpoints: breakpoints(
+            &fields,
+            &messages.marks,
+            messages.bytes,
+            messages.attachments,
+            tool_bytes,
+        )?,
+        echo: match object(&fields, "debug")? {
+            Some(debug) => flag(debug, "echo_upstream_body")?.unwrap_or(false),
+            None => false,
+        },
         about: about(&fields),
     })
+}
+
+fn tier(fields: &Fields) -> Result<TierAsked, Problem> {
+    let names = [
+        "auto",
+        "default",
+        "flex",
+        "priority",
+        "fast",
+        "scale",
+        "ultrafast",
+    ];
+    Ok(match option(fields, "service_tier", "service_tier", &names)? {
+        None => TierAsked::Unsaid,
+        Some("flex") => TierAsked::Of(Tier::Flex),
+        // Nobody here offers the fastest tier, and the next one to it is this one.
+        Some("priority" | "fast" | "ultrafast") => TierAsked::Of(Tier::Priority),
+        Some(_) => TierAsked::Default,
+    })
+}
+
+/// The most parts that can be marked to be kept.
+const MOST_BREAKPOINTS: usize = 4;
+
+fn breakpoints(
+    fields: &Fields,
+    marks: &[Mark],
+    bytes: usize,
+    attachments: u64,
+    tool_bytes: usize,
+) -> Result<Vec<Breakpoint>, Problem> {
+    let tools = given(fields, "tools").map(Value::to_string).unwrap_or_default();
+    let base = fingerprint(&[tools.as_bytes()]);
+    let point = |mark: &Mark| Breakpoint {
+        tokens: tokens(mark.bytes + tool_bytes) + mark.attachments * TOKENS_PER_ATTACHMENT,
+        prefix: fingerprint(&[&base.to_le_bytes(), &mark.prefix.to_le_bytes()]),
+        for_an_hour: mark.for_an_hour,
+    };
+    let mut points: Vec<Breakpoint> = marks.iter().filter(|mark| mark.marked).map(point).collect();
+    if points.len() > MOST_BREAKPOINTS {
+        return Err(Problem::invalid(format!(
+            "A maximum of {MOST_BREAKPOINTS} blocks with cache_control may be provided. Found {}.",
+            points.len()
+        )));
+    }
+    // At the top level it means everything there is so far.
+    if let Some(control) = object(fields, "cache_control")? {
+        let for_an_hour = is_kept_for_an_hour(control, "cache_control")?;
+        if let Some(last) = marks.last() {
+            points.push(point(&Mark {
+                bytes,
+                attachments,
+                for_an_hour,
+                ..*last
+            }));
+        }
+    }
+    Ok(points)
+}
+
+fn is_kept_for_an_hour(control: &Fields, path: &str) -> Result<bool, Problem> {
+    option(control, "type", &format!("{path}.type"), &["ephemeral"])?
+        .ok_or_else(|| wrong(&format!("{path}.type"), "string", &Value::Null))?;
+    Ok(option(control, "ttl", &format!("{path}.ttl"), &["5m", "1h"])? == Some("1h"))
 }
 
 fn about(fields: &Fields) -> u64 {
@@ -133,66 +254,6 @@ fn about(fields: &Fields) -> u64 {
     })
     .collect();
     fingerprint(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
-}
-
-/// A field that is there and not null.
-fn given<'a>(fields: &'a Fields, name: &str) -> Option<&'a Value> {
-    fields.get(name).filter(|value| !value.is_null())
-}
-
-fn wrong(path: &str, expected: &str, found: &Value) -> Problem {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    Problem::invalid(format!(
-        "{path}: Invalid input: expected {expected}, received {found}"
-    ))
-}
-
-fn flag(fields: &Fields, name: &str) -> Result<Option<bool>, Problem> {
-    given(fields, name)
-        .map(|value| value.as_bool().ok_or_else(|| wrong(name, "boolean", value)))
-        .transpose()
-}
-
-fn whole(fields: &Fields, name: &str, least: u64) -> Result<Option<u64>, Problem> {
-    let Some(value) = given(fields, name) else {
-        return Ok(None);
-    };
-    match value.as_u64() {
-        Some(number) if number >= least => Ok(Some(number)),
-        _ if value.is_number() => Err(Problem::invalid(format!(
-            "{name}: Invalid input: expected a whole number from {least} up, received {value}"
-        ))),
-        _ => Err(wrong(name, "number", value)),
-    }
-}
-
-fn texts(fields: &Fields, name: &str, path: &str) -> Result<Option<Vec<String>>, Problem> {
-    let Some(value) = given(fields, name) else {
-        return Ok(None);
-    };
-    let list = value.as_array().ok_or_else(|| wrong(path, "array", value))?;
-    list.iter()
-        .enumerate()
-        .map(|(at, item)| {
-            item.as_str()
-                .map(str::to_owned)
-                .ok_or_else(|| wrong(&format!("{path}.{at}"), "string", item))
-        })
-        .collect::<Result<_, _>>()
-        .map(Some)
-}
-
-fn object<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a Fields>, Problem> {
-    given(fields, name)
-        .map(|value| value.as_object().ok_or_else(|| wrong(name, "object", value)))
-        .transpose()
 }
 
 fn models(fields: &Fields) -> Result<Vec<String>, Problem> {
@@ -217,39 +278,15 @@ fn models(fields: &Fields) -> Result<Vec<String>, Problem> {
     }
 }
 
-/// The sampling parameters: they change nothing here, but the service refuses values out of range.
-fn ranges(fields: &Fields) -> Result<(), Problem> {
-    const RANGES: &[(&str, f64, f64)] = &[
-        ("temperature", 0.0, 2.0),
-        ("top_p", 0.0, 1.0),
-        ("min_p", 0.0, 1.0),
-        ("top_a", 0.0, 1.0),
-        ("top_k", 0.0, f64::MAX),
-        ("frequency_penalty", -2.0, 2.0),
-        ("presence_penalty", -2.0, 2.0),
-        ("repetition_penalty", 0.0, 2.0),
-        ("top_logprobs", 0.0, 20.0),
-    ];
-    for (name, low, high) in RANGES {
-        let Some(value) = given(fields, name) else {
-            continue;
-        };
-        let number = value.as_f64().ok_or_else(|| wrong(name, "number", value))?;
-        if number < *low {
-            return Err(Problem::invalid(format!(
-                "{name}: Too small: expected number to be >={low}"
-            )));
-        }
-        if number > *high {
-            return Err(Problem::invalid(format!(
-                "{name}: Too big: expected number to be <={high}"
-            )));
-        }
-    }
-    if let Some(seed) = given(fields, "seed").filter(|seed| seed.as_i64().is_none()) {
-        return Err(wrong("seed", "a whole number", seed));
-    }
-    Ok(())
+/// A place in the prompt after a part of it.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    bytes: usize,
+    attachments: u64,
+    prefix: u64,
+    /// Whether the part asks to be kept.
+    marked: bool,
+    for_an_hour: bool,
 }
 
 #[derive(Debug, Default)]
@@ -258,6 +295,12 @@ struct Messages {
     attachments: u64,
     question: String,
     after_tool: bool,
+    inputs: Vec<&'static str>,
+    first_system: Option<u64>,
+    first_other: Option<u64>,
+    /// Names everything read so far.
+    prefix: u64,
+    marks: Vec<Mark>,
 }
 
 impl Messages {
@@ -268,6 +311,7 @@ impl Messages {
             let prompt = prompt.as_str().ok_or_else(|| wrong("prompt", "string", prompt))?;
             read.bytes = prompt.len();
             read.question = prompt.to_owned();
+            read.first_other = Some(fingerprint(&[prompt.as_bytes()]));
             return if prompt.is_empty() {
                 Err(no_input())
             } else {
@@ -290,17 +334,10 @@ impl Messages {
         let fields = message
             .as_object()
             .ok_or_else(|| wrong(path, "object", message))?;
-        let role = fields
-            .get("role")
-            .and_then(Value::as_str)
-            .filter(|role| ROLES.contains(role))
-            .ok_or_else(|| {
-                Problem::invalid(format!(
-                    "{path}.role: Invalid option: expected one of \"{}\"",
-                    ROLES.join("\"|\"")
-                ))
-            })?;
+        let role = option(fields, "role", &format!("{path}.role"), ROLES)?
+            .ok_or_else(|| wrong(&format!("{path}.role"), "string", &Value::Null))?;
         let path_to = |name: &str| format!("{path}.{name}");
+        self.prefix = fingerprint(&[&self.prefix.to_le_bytes(), role.as_bytes()]);
         let mut text = String::new();
         match given(fields, "content") {
             None if role == "assistant" => {}
@@ -308,7 +345,7 @@ impl Messages {
             Some(Value::String(content)) => text.push_str(content),
             Some(Value::Array(parts)) => {
                 for (at, part) in parts.iter().enumerate() {
-                    self.part(&format!("{path}.content.{at}"), part, &mut text)?;
+                    self.part(&format!("{path}.content.{at}"), role, part, &mut text)?;
                 }
             }
             Some(other) => return Err(wrong(&path_to("content"), "string or array", other)),
@@ -324,6 +361,14 @@ impl Messages {
             let found = fields.get("tool_call_id").unwrap_or(&Value::Null);
             return Err(wrong(&path_to("tool_call_id"), "string", found));
         }
+        self.prefix = fingerprint(&[&self.prefix.to_le_bytes(), message.to_string().as_bytes()]);
+        let own = fingerprint(&[text.as_bytes()]);
+        let first = match role {
+            "system" | "developer" => &mut self.first_system,
+            _ => &mut self.first_other,
+        };
+        first.get_or_insert(own);
+        self.mark(false, false);
         self.after_tool = role == "tool";
         if role == "user" {
             self.question = text;
@@ -331,14 +376,27 @@ impl Messages {
         Ok(())
     }
 
-    fn part(&mut self, path: &str, part: &Value, text: &mut String) -> Result<(), Problem> {
-        let kind = part.get("type").and_then(Value::as_str).ok_or_else(|| {
-            wrong(
-                &format!("{path}.type"),
-                "string",
-                part.get("type").unwrap_or(&Value::Null),
-            )
-        })?;
+    fn mark(&mut self, marked: bool, for_an_hour: bool) {
+        self.marks.push(Mark {
+            bytes: self.bytes,
+            attachments: self.attachments,
+            prefix: self.prefix,
+            marked,
+            for_an_hour,
+        });
+    }
+
+    fn part(&mut self, path: &str, role: &str, part: &Value, text: &mut String) -> Result<(), Problem> {
+        let fields = part.as_object().ok_or_else(|| wrong(path, "object", part))?;
+        let kind = part.get("type").unwrap_or(&Value::Null);
+        let kind = kind
+            .as_str()
+            .ok_or_else(|| wrong(&format!("{path}.type"), "string", kind))?;
+        let mut needs = |input: &'static str| {
+            if !self.inputs.contains(&input) {
+                self.inputs.push(input);
+            }
+        };
         match kind {
             "text" => {
                 let found = part.get("text").unwrap_or(&Value::Null);
@@ -348,12 +406,41 @@ impl Messages {
                         .ok_or_else(|| wrong(&format!("{path}.text"), "string", found))?,
                 );
             }
-            "image_url" | "input_audio" | "video_url" | "input_video" | "file" => self.attachments += 1,
+            _ if matches!(role, "system" | "developer") => {
+                return Err(Problem::invalid(format!(
+                    "{path}.type: Invalid option: expected \"text\""
+                )));
+            }
+            "image_url" => needs("image"),
+            "input_audio" => needs("audio"),
+            "video_url" | "input_video" => needs("video"),
+            // Files are parsed on the way for whoever takes none.
+            "file" => {}
             _ => {
                 return Err(Problem::invalid(format!(
                     "{path}.type: Invalid option: \"{kind}\" is no kind of content"
                 )));
             }
+        }
+        if kind != "text" {
+            // What it holds stands under its own name; an older one for videos is still understood.
+            let name = if kind == "input_video" { "video_url" } else { kind };
+            if object(fields, name)?.is_none() && kind != "input_video" {
+                return Err(wrong(&format!("{path}.{name}"), "object", &Value::Null));
+            }
+            self.attachments += 1;
+        }
+        self.prefix = fingerprint(&[&self.prefix.to_le_bytes(), part.to_string().as_bytes()]);
+        if let Some(control) = object(fields, "cache_control")? {
+            let for_an_hour = is_kept_for_an_hour(control, &format!("{path}.cache_control"))?;
+            // The text of this message is added up only when the message is read.
+            self.bytes += text.len();
+            self.mark(true, for_an_hour);
+            self.bytes -= text.len();
+        } else if given(fields, "prompt_cache_breakpoint").is_some() {
+            self.bytes += text.len();
+            self.mark(true, false);
+            self.bytes -= text.len();
         }
         Ok(())
     }
@@ -363,12 +450,16 @@ fn no_input() -> Problem {
     Problem::invalid("Input required: specify \"prompt\" or \"messages\"")
 }
 
-fn tools(fields: &Fields) -> Result<Vec<Tool>, Problem> {
+/// The longest name of a tool or a schema.
+const LONGEST_NAME: usize = 64;
+
+/// The functions that the client offers, and the types of the tools that the service runs itself.
+fn tools(fields: &Fields) -> Result<(Vec<Tool>, Vec<String>), Problem> {
     let Some(list) = given(fields, "tools") else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     let list = list.as_array().ok_or_else(|| wrong("tools", "array", list))?;
-    let mut tools = Vec::new();
+    let (mut tools, mut server_tools) = (Vec::new(), Vec::new());
     for (at, tool) in list.iter().enumerate() {
         let kind = tool.get("type").and_then(Value::as_str);
         let kind = kind.ok_or_else(|| {
@@ -378,21 +469,28 @@ fn tools(fields: &Fields) -> Result<Vec<Tool>, Problem> {
                 tool.get("type").unwrap_or(tool),
             )
         })?;
-        // Tools that the service would run itself have other types; they are never called by name.
+        // Tools that the service runs itself have other types; they are never called by name.
         if kind == "function" {
             let function = tool.get("function").unwrap_or(&Value::Null);
             let name = function.get("name").unwrap_or(&Value::Null);
             let name = name
                 .as_str()
                 .ok_or_else(|| wrong(&format!("tools.{at}.function.name"), "string", name))?;
+            if name.is_empty() || name.chars().count() > LONGEST_NAME {
+                return Err(Problem::invalid(format!(
+                    "tools.{at}.function.name: Invalid input: expected 1 to {LONGEST_NAME} characters"
+                )));
+            }
             let parameters = function.get("parameters").cloned().unwrap_or(Value::Null);
             tools.push(Tool {
                 name: name.to_owned(),
                 parameters,
             });
+        } else {
+            server_tools.push(kind.to_owned());
         }
     }
-    Ok(tools)
+    Ok((tools, server_tools))
 }
 
 fn tool_choice(fields: &Fields, tools: &[Tool]) -> Result<ToolChoice, Problem> {
@@ -428,7 +526,11 @@ fn format(fields: &Fields) -> Result<Format, Problem> {
         Some("text") => Ok(Format::Text),
         Some("json_object") => Ok(Format::JsonObject),
         Some("json_schema") => {
-            let schema = format.get("json_schema").and_then(|named| named.get("schema"));
+            let named = format.get("json_schema").and_then(Value::as_object);
+            if let Some(named) = named {
+                text(named, "name", LONGEST_NAME)?;
+            }
+            let schema = named.and_then(|named| named.get("schema"));
             let schema = schema
                 .filter(|schema| schema.is_object() || schema.is_boolean())
                 .ok_or_else(|| {
@@ -484,31 +586,6 @@ fn reasoning(fields: &Fields) -> Result<ReasoningAsked, Problem> {
         ));
     }
     Ok(asked)
-}
-
-fn stop(fields: &Fields) -> Result<Vec<String>, Problem> {
-    let stop = match given(fields, "stop") {
-        Some(Value::String(one)) => vec![one.clone()],
-        _ => texts(fields, "stop", "stop")?.unwrap_or_default(),
-    };
-    if stop.len() > 4 {
-        return Err(Problem::invalid(
-            "stop: Too big: expected array to have <=4 items",
-        ));
-    }
-    Ok(stop.into_iter().filter(|stop| !stop.is_empty()).collect())
-}
-
-fn preferences(fields: &Fields) -> Result<Preferences, Problem> {
-    let Some(provider) = object(fields, "provider")? else {
-        return Ok(Preferences::default());
-    };
-    Ok(Preferences {
-        order: texts(provider, "order", "provider.order")?.unwrap_or_default(),
-        only: texts(provider, "only", "provider.only")?,
-        ignore: texts(provider, "ignore", "provider.ignore")?.unwrap_or_default(),
-        no_fallbacks: flag(provider, "allow_fallbacks")? == Some(false),
-    })
 }
 
 #[cfg(test)]

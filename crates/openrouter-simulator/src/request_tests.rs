@@ -196,6 +196,71 @@ fn what_is_wrong_is_said_with_its_place() {
         (json!({ "stop": ["a", "b", "c", "d", "e"] }), "stop"),
         (json!({ "provider": { "order": "x" } }), "provider.order"),
         (json!({ "provider": [] }), "provider"),
+        (
+            json!({ "top_p": 0 }),
+            "top_p: Too small: expected number to be >0",
+        ),
+        (json!({ "top_k": -1 }), "top_k: Too small"),
+        (json!({ "top_logprobs": 21 }), "top_logprobs: Too big"),
+        (json!({ "top_logprobs": 1.5 }), "top_logprobs"),
+        (json!({ "max_tool_calls": 31 }), "max_tool_calls"),
+        (
+            json!({ "logprobs": 1 }),
+            "logprobs: Invalid input: expected boolean",
+        ),
+        (json!({ "logit_bias": { "50256": 101 } }), "logit_bias.50256"),
+        (json!({ "logit_bias": { "50256": "x" } }), "logit_bias.50256"),
+        (json!({ "route": "cheapest" }), "route: Invalid option"),
+        (json!({ "verbosity": "loud" }), "verbosity"),
+        (json!({ "service_tier": "gold" }), "service_tier"),
+        (json!({ "modalities": ["smell"] }), "modalities.0"),
+        (json!({ "transforms": "middle-out" }), "transforms"),
+        (json!({ "session_id": "x".repeat(257) }), "session_id: Too big"),
+        (json!({ "metadata": { "a": 1 } }), "metadata.a"),
+        (
+            json!({ "metadata": { "a": "x".repeat(513) } }),
+            "metadata.a: Too big",
+        ),
+        (
+            json!({ "prediction": { "type": "content" } }),
+            "prediction.content",
+        ),
+        (
+            json!({ "prediction": { "type": "guess", "content": "x" } }),
+            "prediction.type",
+        ),
+        (
+            json!({ "stop_server_tools_when": [{ "type": "never" }] }),
+            "stop_server_tools_when.0",
+        ),
+        (json!({ "reasoning": { "summary": "long" } }), "reasoning.summary"),
+        (json!({ "reasoning": { "mode": "amateur" } }), "reasoning.mode"),
+        (json!({ "plugins": [{ "id": "teleport" }] }), "plugins.0.id"),
+        (json!({ "plugins": [{}] }), "plugins.0.id"),
+        (
+            json!({ "cache_control": { "type": "forever" } }),
+            "cache_control.type",
+        ),
+        (
+            json!({ "cache_control": { "type": "ephemeral", "ttl": "1d" } }),
+            "cache_control.ttl",
+        ),
+        (
+            json!({ "debug": { "echo_upstream_body": 1 } }),
+            "echo_upstream_body",
+        ),
+        (
+            json!({ "tools": [{ "type": "function", "function": { "name": "f".repeat(65) } }] }),
+            "tools.0.function.name",
+        ),
+        (
+            json!({ "messages": [{ "role": "system", "content": [{ "type": "image_url", "image_url": { "url": "x" } }] }] }),
+            "messages.0.content.0.type",
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+            "messages.0.content.0.image_url",
+        ),
     ] {
         let problem = asked(body.clone()).unwrap_err();
         assert_eq!(problem.status, 400);
@@ -211,4 +276,86 @@ fn what_is_wrong_is_said_with_its_place() {
             "{body}"
         );
     }
+}
+
+#[test]
+fn what_is_not_known_is_let_through() {
+    let asked =
+        asked(json!({ "safe_prompt": true, "n": 3, "usage": { "include": true }, "provider": { "new": 1 } }));
+    assert!(asked.is_ok());
+}
+
+#[test]
+fn what_an_endpoint_has_to_support_is_listed() {
+    let asked = asked(json!({
+        "temperature": 1, "top_k": null, "max_tokens": 5, "service_tier": "fast", "session_id": "s",
+        "tools": [{ "type": "openrouter:web_search" }],
+        "response_format": { "type": "json_schema", "json_schema": { "name": "n", "schema": {} } },
+        "plugins": [{ "id": "web", "engine": "exa" }, { "id": "armor", "enabled": false }],
+        "messages": [{ "role": "user", "content": [
+            { "type": "image_url", "image_url": { "url": "x" } }, { "type": "file", "file": {} },
+            { "type": "input_audio", "input_audio": {} }, { "type": "image_url", "image_url": { "url": "y" } },
+        ] }],
+    }))
+    .unwrap();
+    assert_eq!(
+        asked.sent,
+        [
+            "temperature",
+            "max_tokens",
+            "response_format",
+            "tools",
+            "structured_outputs"
+        ]
+    );
+    assert_eq!(asked.inputs, ["image", "audio"]);
+    assert_eq!(asked.tier, TierAsked::Of(Tier::Priority));
+    assert_eq!(asked.server_tools, ["openrouter:web_search"]);
+    assert_eq!((asked.plugins.len(), asked.plugins[0].id.as_str()), (1, "web"));
+    assert_eq!(asked.session.as_deref(), Some("s"));
+}
+
+#[test]
+fn a_conversation_is_named_by_its_first_messages() {
+    let named = |last: &str, first: &str| {
+        asked(json!({ "messages": [
+            { "role": "system", "content": "be kind" }, { "role": "user", "content": first },
+            { "role": "assistant", "content": "yes" }, { "role": "user", "content": last },
+        ] }))
+        .unwrap()
+        .conversation
+    };
+    assert_eq!(named("a", "x"), named("b", "x"));
+    assert_ne!(named("a", "x"), named("a", "y"));
+}
+
+#[test]
+fn parts_to_keep_are_counted_from_the_start() {
+    let text = |length: usize, control: Value| {
+        let mut part = json!({ "type": "text", "text": "x".repeat(length) });
+        if !control.is_null() {
+            part["cache_control"] = control;
+        }
+        part
+    };
+    let ephemeral = json!({ "type": "ephemeral" });
+    let hour = json!({ "type": "ephemeral", "ttl": "1h" });
+    let read = |last: &str| {
+        asked(json!({ "messages": [
+            { "role": "system", "content": [text(400, ephemeral.clone()), text(40, Value::Null)] },
+            { "role": "user", "content": [text(60, hour.clone()), { "type": "text", "text": last }] },
+        ] }))
+        .unwrap()
+        .breakpoints
+    };
+    let points = read("one");
+    let tokens: Vec<u64> = points.iter().map(|point| point.tokens).collect();
+    assert_eq!(tokens, [100, 125]);
+    assert_eq!((points[0].for_an_hour, points[1].for_an_hour), (false, true));
+    // What comes after the last mark changes none of them.
+    assert_eq!(points, read("two"));
+    let all = asked(json!({ "cache_control": ephemeral })).unwrap().breakpoints;
+    assert_eq!((all.len(), all[0].tokens), (1, 1));
+    let five = json!({ "messages": [{ "role": "user", "content": vec![text(4, ephemeral.clone()); 5] }] });
+    assert!(asked(five).unwrap_err().message.contains("Found 5"));
 }

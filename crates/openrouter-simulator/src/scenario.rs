@@ -1,14 +1,19 @@
 //! Scenario files: which failures come, when, and how often.
 
+pub(crate) mod account;
+pub(crate) mod rules;
+pub(crate) mod values;
+
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use toml::Spanned;
 
-use crate::fault::{Fault, matches};
+use account::AccountShape;
+use rules::{LatencyRule, Rule, latency_rules, rules};
+use values::milliseconds;
 
 /// How the simulated service behaves, as written in a scenario file (TOML). Without one nothing fails.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -20,8 +25,12 @@ pub struct Scenario {
     pub(crate) generation: GenerationShape,
     #[serde(default)]
     pub(crate) keys: Keys,
+    #[serde(default)]
+    pub(crate) account: AccountShape,
     #[serde(default, rename = "rule", deserialize_with = "rules")]
     pub(crate) rules: Vec<Rule>,
+    #[serde(default, rename = "latency", deserialize_with = "latency_rules")]
+    pub(crate) latencies: Vec<LatencyRule>,
 }
 
 /// A scenario that cannot be read.
@@ -149,6 +158,9 @@ pub(crate) struct GenerationShape {
     /// How long `GET /generation` answers 404 after the call.
     #[serde(default, rename = "delay_ms", deserialize_with = "milliseconds")]
     pub(crate) delay: Option<Duration>,
+    /// Whether prompts and answers are kept for `GET /generation/content`.
+    #[serde(default)]
+    pub(crate) content: bool,
 }
 
 /// Which keys are refused.
@@ -158,6 +170,9 @@ pub(crate) struct Keys {
     /// Keys that the service does not know.
     #[serde(default)]
     pub(crate) invalid: Vec<String>,
+    /// Keys for administration, besides those that start with `sk-or-v1-management`.
+    #[serde(default)]
+    pub(crate) management: Vec<String>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -165,6 +180,7 @@ impl std::fmt::Debug for Keys {
         // Somebody may list a real key here.
         f.debug_struct("Keys")
             .field("invalid", &self.invalid.len())
+            .field("management", &self.management.len())
             .finish()
     }
 }
@@ -175,172 +191,57 @@ impl std::fmt::Debug for Keys {
 pub(crate) enum Route {
     #[default]
     Chat,
+    Completions,
+    Responses,
+    Messages,
+    Embeddings,
+    Rerank,
     Models,
-    Key,
-    Generation,
+    ModelsCount,
+    ModelsUser,
+    Model,
+    Endpoints,
+    EndpointsZdr,
     Providers,
+    Generation,
+    GenerationContent,
+    GenerationFeedback,
+    Key,
+    Credits,
+    Keys,
+    Activity,
+    AuthKeys,
+    AuthKeysCode,
+    CreditsCoinbase,
 }
 
-/// One rule: what to match, when, and what happens then.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rule {
-    pub(crate) route: Route,
-    model: Option<String>,
-    upstream: Option<String>,
-    pub(crate) probability: f64,
-    pub(crate) fault: Option<Fault>,
-    pub(crate) delay: Duration,
-    pub(crate) retry_after: Option<u64>,
-    requests: RangeInclusive<u64>,
-    after: Duration,
-    until: Option<Duration>,
-}
-
-impl Rule {
-    /// Whether the rule is about this route, this model (by any of its names) and this upstream (by any of its names).
-    pub(crate) fn is_about(&self, route: Route, models: &[&str], upstreams: &[&str]) -> bool {
-        let one = |glob: &Option<String>, names: &[&str]| {
-            glob.as_deref()
-                .is_none_or(|glob| names.iter().any(|name| matches(glob, name)))
-        };
-        self.route == route && one(&self.model, models) && one(&self.upstream, upstreams)
+impl Route {
+    /// Whether text is generated there: the same service in four skins.
+    pub(crate) fn generates(self) -> bool {
+        matches!(
+            self,
+            Self::Chat | Self::Completions | Self::Responses | Self::Messages
+        )
     }
 
-    /// Whether it is about one upstream, so that the service can move on to another.
-    pub(crate) fn names_upstream(&self) -> bool {
-        self.upstream.is_some()
+    /// Whether a request names a model there, which upstreams serve.
+    pub(crate) fn has_model(self) -> bool {
+        self.generates() || matches!(self, Self::Embeddings | Self::Rerank)
     }
 
-    /// Whether it is in force for the `number`-th attempt it is about (from 1), that long after the start.
-    pub(crate) fn is_in_force(&self, number: u64, elapsed: Duration) -> bool {
-        self.requests.contains(&number)
-            && elapsed >= self.after
-            && self.until.is_none_or(|until| elapsed < until)
+    /// Whether a rule of the route `self` is about requests of `other`: what happens to chat happens to its skins.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self == other || (self == Self::Chat && other.generates())
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRule {
-    #[serde(default)]
-    route: Route,
-    model: Option<String>,
-    upstream: Option<String>,
-    #[serde(default, deserialize_with = "probability")]
-    probability: Option<f64>,
-    #[serde(default, deserialize_with = "fault")]
-    fault: Option<Fault>,
-    #[serde(default, deserialize_with = "milliseconds")]
-    delay_ms: Option<Duration>,
-    #[serde(default, deserialize_with = "whole")]
-    retry_after: Option<u64>,
-    #[serde(default, deserialize_with = "whole")]
-    from_request: Option<u64>,
-    #[serde(default, deserialize_with = "whole")]
-    to_request: Option<u64>,
-    #[serde(default, deserialize_with = "seconds")]
-    after: Option<Duration>,
-    #[serde(default, deserialize_with = "seconds")]
-    until: Option<Duration>,
-}
-
-impl RawRule {
-    fn check(self) -> Result<Rule, String> {
-        if self.fault.is_none() && self.delay_ms.is_none() {
-            return Err("a rule needs `fault`, `delay_ms` or both".to_owned());
-        }
-        let named = self.model.is_some() || self.upstream.is_some();
-        if self.route != Route::Chat && named {
-            return Err("`model` and `upstream` belong to rules of the route `chat`".to_owned());
-        }
-        if let Some(fault) = self
-            .fault
-            .filter(|fault| self.route != Route::Chat && !fault.fits_pages())
-        {
-            return Err(format!("`{fault}` is a fault of the route `chat` only"));
-        }
-        let requests = self.from_request.unwrap_or(1)..=self.to_request.unwrap_or(u64::MAX);
-        if requests.is_empty() {
-            return Err("`to_request` comes before `from_request`".to_owned());
-        }
-        let after = self.after.unwrap_or_default();
-        if self.until.is_some_and(|until| until <= after) {
-            return Err("`until` does not come after `after`".to_owned());
-        }
-        Ok(Rule {
-            route: self.route,
-            model: self.model,
-            upstream: self.upstream,
-            probability: self.probability.unwrap_or(1.0),
-            fault: self.fault,
-            delay: self.delay_ms.unwrap_or_default(),
-            retry_after: self.retry_after,
-            requests,
-            after,
-            until: self.until,
-        })
-    }
-}
-
-fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rule>, D::Error> {
-    // The outer span is that of a rule; an error names the rule by number besides, for a file of many rules.
-    let raw = Vec::<Spanned<RawRule>>::deserialize(deserializer)?;
-    raw.into_iter()
-        .enumerate()
-        .map(|(at, rule)| {
-            rule.into_inner()
-                .check()
-                .map_err(|message| D::Error::custom(format_args!("rule {}: {message}", at + 1)))
-        })
-        .collect()
-}
-
-fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    if (0.0..=1.0).contains(&value) {
-        Ok(Some(value))
-    } else {
-        Err(D::Error::custom(format_args!(
-            "a probability is from 0 to 1, not {value}"
-        )))
-    }
-}
-
-fn fault<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Fault>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(i64),
-        Name(String),
-    }
-    let text = match Written::deserialize(deserializer)? {
-        Written::Number(number) => number.to_string(),
-        Written::Name(name) => name,
-    };
-    text.parse().map(Some).map_err(D::Error::custom)
-}
-
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = i64::deserialize(deserializer)?;
-    u64::try_from(value)
-        .map(Some)
-        .map_err(|_| D::Error::custom(format_args!("{value} is below 0")))
-}
-
-fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Ok(whole(deserializer)?.map(Duration::from_millis))
-}
-
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    Duration::try_from_secs_f64(value)
-        .map(Some)
-        .map_err(|_| D::Error::custom(format_args!("{value} is no number of seconds from 0 up")))
 }
 
 #[cfg(test)]
 mod tests {
+    use rust_decimal::Decimal;
+
     use super::*;
+    use crate::dice::Dice;
+    use crate::fault::{Fault, RetryForm};
 
     fn error(text: &str) -> (usize, String) {
         match Scenario::read(text) {
@@ -381,8 +282,8 @@ delay_ms = 20
         assert_eq!(scenario.generation.delay, Some(Duration::from_millis(1500)));
         let rule = &scenario.rules[0];
         assert_eq!(
-            (rule.fault, rule.retry_after),
-            (Some(Fault::Status(503)), Some(3))
+            (rule.draw(&mut Dice::new(1, "x", &[])), rule.retry_after),
+            (Some(Fault::Status(503)), Some(RetryForm::Seconds(3)))
         );
         assert!(rule.is_about(Route::Chat, &["x", "openai/y"], &["Azure", "azure"]));
         assert!(!rule.is_about(Route::Chat, &["openai/y"], &["OpenAI"]));
@@ -432,10 +333,70 @@ delay_ms = 20
             ),
             (
                 "[[rule]]\nroute = 'models'\nfault = 'error-mid'\n",
-                "route `chat` only",
+                "such as `chat`",
             ),
         ] {
             assert!(error(text).1.contains(part), "{:?}", error(text));
+        }
+    }
+
+    #[test]
+    fn faults_are_mixed_by_weight() {
+        let scenario = Scenario::read("[[rule]]\nfaults = { '503' = 3, 'error-mid' = 1 }\n").unwrap();
+        let mut dice = Dice::new(1, "mix", &[]);
+        let drawn: Vec<_> = (0..1_000)
+            .map(|_| scenario.rules[0].draw(&mut dice).unwrap())
+            .collect();
+        let overloaded = drawn.iter().filter(|fault| **fault == Fault::Status(503)).count();
+        assert!((700..800).contains(&overloaded), "{overloaded}");
+        assert!(
+            drawn
+                .iter()
+                .all(|fault| matches!(fault, Fault::Status(503) | Fault::ErrorMid))
+        );
+        for (text, line, part) in [
+            ("[[rule]]\nfaults = { '503' = 0 }\n", 2, "weight"),
+            ("[[rule]]\nfaults = { boom = 1 }\n", 2, "error-mid"),
+            ("[[rule]]\nfault = 503\nfaults = { '503' = 1 }\n", 1, "not both"),
+            ("[[rule]]\nfault = 429\nretry_after = 'soon'\n", 3, "soon"),
+            ("[[latency]]\nmodel = 'x'\n", 1, "latency 1"),
+            ("[[latency]]\nfirst_ms = 0\n", 2, "distribution"),
+            ("[[latency]]\nfirst_ms = 5\nspeed = 1\n", 3, "speed"),
+        ] {
+            let (at, message) = error(text);
+            assert!(message.contains(part), "{message}");
+            assert_eq!(at, line, "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_read_and_its_money_is_exact() {
+        let text = "[account]\ncredits = '12.345678901234567890'\nused = 2\nbyok = ['azure']\nlow_balance = 5\n\
+            in_flight_share = '0.25'\n[account.key_limit]\nlimit = 1\nreset = 'weekly'\nstatus = 403\n\
+            [[account.budget]]\nscope = 'workspace'\nlimit = '0.5'\nreset = 'monthly'\n";
+        let account = Scenario::read(text).unwrap().account;
+        assert_eq!(account.credits.unwrap().0.to_string(), "12.345678901234567890");
+        assert_eq!(
+            (account.in_flight_share, account.budgets.len()),
+            (Decimal::new(25, 2), 1)
+        );
+        assert_eq!(account.key_limit.unwrap().status, 403);
+        for (text, line, part) in [
+            ("[account]\ncredits = 1.5\n", 2, "2.50"),
+            ("[account]\ncredit = 1\n", 2, "credit"),
+            ("[account]\nin_flight_share = 2\n", 2, "share"),
+            ("[account.key_limit]\nlimit = 1\nstatus = 404\n", 3, "402 or 403"),
+            (
+                "[[account.budget]]\nscope = 'team'\nlimit = 1\nreset = 'daily'\n",
+                2,
+                "team",
+            ),
+        ] {
+            let (at, message) = error(text);
+            assert!(
+                at == line && message.contains(part),
+                "{text}: line {at}: {message}"
+            );
         }
     }
 

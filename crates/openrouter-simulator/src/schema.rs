@@ -2,12 +2,13 @@
 //!
 //! Understood are `type` (one or several), `enum`, `const`, `properties`, `required`, `items`, `prefixItems`, the bounds of
 //! numbers, strings and arrays, `multipleOf`, the common `format`s, `$ref` within the document, `anyOf`, `oneOf` (the first
-//! branch that leads to an end) and `allOf` (merged). Not understood is `pattern`: such a string fits only by luck.
+//! branch that leads to an end), `allOf` (merged) and `pattern` as far as [`pattern`] goes; beyond, such a string fits only by
+//! luck.
 
 use serde_json::{Map, Number, Value, json};
 
 use crate::dice::Dice;
-use crate::words;
+use crate::{pattern, words};
 
 /// Nesting at which optional parts are left out.
 const SHALLOW: usize = 5;
@@ -255,6 +256,14 @@ impl Maker<'_> {
 
     fn text(&mut self, fields: &Map<String, Value>, name: &str) -> String {
         let dice = &mut *self.dice;
+        if let Some(wanted) = fields.get("pattern").and_then(Value::as_str) {
+            let bound = |name: &str| fields.get(name).and_then(Value::as_u64);
+            let bound = |name: &str, other: u64| bound(name).unwrap_or(other).min(MOST) as usize;
+            let (shortest, longest) = (bound("minLength", 0), bound("maxLength", MOST));
+            if let Some(made) = pattern::matching(wanted, shortest, longest, dice) {
+                return made;
+            }
+        }
         let made = match fields.get("format").and_then(Value::as_str) {
             Some("date") => format!("2026-{:02}-{:02}", dice.between(1, 12), dice.between(1, 28)),
             Some("date-time") => format!(

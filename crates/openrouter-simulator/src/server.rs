@@ -26,7 +26,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{SimulatorConfig, SimulatorError};
-use crate::problem::Problem;
 use crate::simulation::{Outcome, SimulatedAnswer, SimulatedReply, SimulatedRequest, Simulation};
 use crate::wire::Step;
 
@@ -169,13 +168,12 @@ async fn respond(
         .await
         .map(|body| body.to_bytes())
     else {
-        let limit = simulation.config.body_limit;
-        let problem = Problem::new(413, format!("The request body is larger than {limit} bytes"))
-            .with("error_type", "payload_too_large");
+        let path = head.uri.path();
+        let asked = SimulatedRequest::new(head.method.as_str(), path);
         let SimulatedReply {
             outcome: Outcome::Answer(answer),
             ..
-        } = SimulatedReply::from(&problem)
+        } = simulation.too_large(&asked)
         else {
             return Err(Broken);
         };
@@ -252,6 +250,7 @@ fn play(
             match steps.next()? {
                 Step::Wait(time) => clock.sleep(time).await,
                 Step::Send(bytes) => return Some((Ok(Frame::data(bytes)), (steps, clock))),
+                Step::Stall => std::future::pending().await,
                 Step::Break => {
                     // What has been sent is written out before the end of the connection overtakes it.
                     tokio::task::yield_now().await;

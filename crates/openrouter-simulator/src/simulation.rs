@@ -1,21 +1,27 @@
 //! The service without a socket: a request in, a reply out, nothing waited for.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use costing::{PriceBook, UtcTime};
 use integration_core::Clock;
-use model_catalogue::Catalogue;
-use serde_json::Value;
+use model_catalogue::{Catalogue, ModelRecord};
 
+use crate::account::Account;
+use crate::cache::ResponseCache;
 use crate::config::{SimulatorConfig, SimulatorError};
 use crate::dice::{Dice, fingerprint};
-use crate::fault::{Fault, FaultPlan};
-use crate::generations::{Memory, key_page};
-use crate::pages;
-use crate::problem::{About, Problem, staged};
+use crate::endpoint::{self, Endpoint};
+use crate::fault::{Fault, RetryForm};
+use crate::generations::Memory;
+use crate::moment::Moment;
+use crate::problem::Problem;
+use crate::routes::accounts::Accounts;
+use crate::routes::models::Listing;
 use crate::scenario::Route;
+use crate::sessions::{Health, PromptCache, Sessions};
 use crate::wire::Step;
 
 /// A request, as it came.
@@ -55,7 +61,15 @@ impl<'a> SimulatedRequest<'a> {
         self.body
     }
 
-    fn header(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn method(&self) -> &'a str {
+        self.method
+    }
+
+    pub(crate) fn path(&self) -> &'a str {
+        self.path
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers
             .iter()
             .find(|(one, _)| one.eq_ignore_ascii_case(name))
@@ -156,9 +170,7 @@ impl From<Outcome> for SimulatedReply {
 impl From<&Problem> for SimulatedReply {
     fn from(problem: &Problem) -> Self {
         let mut answer = SimulatedAnswer::json(problem.status, problem.body().to_string());
-        if let Some(seconds) = problem.retry_after {
-            answer.headers.push(("retry-after", seconds.to_string()));
-        }
+        answer.headers.extend(problem.headers());
         answer.into()
     }
 }
@@ -170,8 +182,9 @@ pub struct Simulation {
     pub(crate) config: SimulatorConfig,
     pub(crate) catalogue: Catalogue,
     pub(crate) prices: PriceBook,
-    models: Vec<Value>,
+    pub(crate) listing: Listing,
     started: Instant,
+    endpoints: Mutex<BTreeMap<String, Arc<[Endpoint]>>>,
     pub(crate) state: Mutex<State>,
 }
 
@@ -182,6 +195,14 @@ pub(crate) struct State {
     /// Attempts so far that each rule was about.
     rules: Vec<u64>,
     pub(crate) memory: Memory,
+    /// Keys that were made here, codes for them, and what was said about answers.
+    pub(crate) accounts: Accounts,
+    /// What the account may still do.
+    pub(crate) account: Account,
+    pub(crate) sessions: Sessions,
+    pub(crate) prompts: PromptCache,
+    pub(crate) health: Health,
+    pub(crate) cache: ResponseCache,
 }
 
 /// What the rules of the scenario say to one attempt.
@@ -189,11 +210,10 @@ pub(crate) struct State {
 pub(crate) struct Ruling {
     pub(crate) fault: Option<Fault>,
     pub(crate) retry_after: Option<u64>,
+    /// The same, as it is to be written.
+    pub(crate) retry_form: Option<RetryForm>,
     pub(crate) delay: Duration,
 }
-
-const HTML: &str = "<!DOCTYPE html>\n<html><head><title>502 Bad gateway</title></head>\n\
-    <body><h1>Bad gateway</h1><p>A staged fault: the page that a proxy shows.</p></body></html>\n";
 
 impl Simulation {
     /// Sets the service up.
@@ -207,7 +227,7 @@ impl Simulation {
         };
         // A model whose prices cannot be read is served all the same, and costs nothing that could be said.
         let (prices, _) = PriceBook::from_catalogue(&catalogue);
-        let models = pages::models(&catalogue);
+        let listing = Listing::new(config.seed, &catalogue);
         let started = config.clock.now();
         let rules = vec![0; config.scenario.rules.len()];
         let state = Mutex::new(State {
@@ -218,8 +238,9 @@ impl Simulation {
             config,
             catalogue,
             prices,
-            models,
+            listing,
             started,
+            endpoints: Mutex::default(),
             state,
         })
     }
@@ -234,72 +255,26 @@ impl Simulation {
 
     /// Answers a request. Every request has an answer; none is an error of this function.
     pub fn reply(&self, request: &SimulatedRequest<'_>) -> SimulatedReply {
-        let (path, query) = request.path.split_once('?').unwrap_or((request.path, ""));
-        let (route, method) = match path.strip_prefix("/api/v1") {
-            Some("/chat/completions") => (Route::Chat, "POST"),
-            Some("/models") => (Route::Models, "GET"),
-            Some("/key") => (Route::Key, "GET"),
-            Some("/generation") => (Route::Generation, "GET"),
-            Some("/providers") => (Route::Providers, "GET"),
-            _ => return (&Problem::new(404, "Not Found").with("error_type", "not_found")).into(),
-        };
-        if request.method != method {
-            return (&Problem::new(405, format!("Method Not Allowed: use {method}"))).into();
-        }
-        let keyed = matches!(route, Route::Chat | Route::Key | Route::Generation);
-        let key = match self.authorize(request) {
-            Err(problem) if keyed => return (&problem).into(),
-            key => key.unwrap_or_default(),
-        };
-        let plan = match request
-            .header("x-simulator-fault")
-            .map(str::parse::<FaultPlan>)
-            .transpose()
-        {
-            Ok(plan) => plan.unwrap_or_default(),
-            Err(error) => return (&Problem::invalid(format!("x-simulator-fault: {error}"))).into(),
-        };
-        if route == Route::Chat {
-            return self.chat(request, &plan, key);
-        }
-        let asked = plan.bare().filter(|fault| fault.fits_pages());
-        let ruling = match asked {
-            Some(fault) => Ruling {
-                fault: Some(fault),
-                ..Ruling::default()
-            },
-            None => self.rule(route, &[], None),
-        };
-        let mut reply = self.page(route, query, key, ruling);
-        reply.delay += ruling.delay;
-        reply
-    }
-
-    /// A name for the key, if it is one.
-    fn authorize(&self, request: &SimulatedRequest<'_>) -> Result<u64, Problem> {
-        let Some(header) = request.header("authorization") else {
-            return Err(Problem::new(401, "Missing Authentication header"));
-        };
-        let key = match header.split_once(' ') {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
-            _ => return Err(Problem::new(401, "No auth credentials found")),
-        };
-        let refused =
-            key == "sk-or-v1-invalid" || self.config.scenario.keys.invalid.iter().any(|one| one == key);
-        let known = key.strip_prefix("sk-or-v1-").is_some_and(|rest| !rest.is_empty()) && !refused;
-        if known {
-            Ok(fingerprint(&[key.as_bytes()]))
-        } else {
-            Err(Problem::new(401, "User not found."))
-        }
+        self.dispatch(request)
     }
 
     /// What the scenario says to an attempt: on a model as a whole (`upstream` is `None`), or at one upstream.
     pub(crate) fn rule(&self, route: Route, models: &[&str], upstream: Option<[&str; 2]>) -> Ruling {
-        let elapsed = self.clock().now().duration_since(self.started);
+        let upstream = upstream.as_ref().map(|names| names.as_slice());
+        self.rule_at(self.moment(), route, models, upstream)
+    }
+
+    /// The same for a request that was made at some time.
+    pub(crate) fn rule_at(
+        &self,
+        now: Moment,
+        route: Route,
+        models: &[&str],
+        upstream: Option<&[&str]>,
+    ) -> Ruling {
         let mut state = self.state();
         let mut ruling = Ruling::default();
-        let upstreams: &[&str] = upstream.as_ref().map_or(&[], |names| names);
+        let upstreams = upstream.unwrap_or_default();
         for (at, rule) in self.config.scenario.rules.iter().enumerate() {
             if rule.names_upstream() != upstream.is_some() || !rule.is_about(route, models, upstreams) {
                 continue;
@@ -314,88 +289,83 @@ impl Simulation {
                 "rule",
                 &[&(at as u64).to_le_bytes(), &number.to_le_bytes()],
             );
-            if !rule.is_in_force(number, elapsed) || !dice.chance(rule.probability) {
+            if !rule.is_in_force(number, now.since) || !dice.chance(rule.probability) {
                 continue;
             }
             ruling.delay += rule.delay;
             // Later rules still count and delay, but the first fault is the one that happens.
-            if ruling.fault.is_none() && rule.fault.is_some() {
-                ruling.fault = rule.fault;
-                ruling.retry_after = rule.retry_after;
+            if ruling.fault.is_none() {
+                ruling.fault = rule.draw(&mut dice);
+                if ruling.fault.is_some() {
+                    ruling.retry_after = rule.retry_after.and_then(RetryForm::seconds);
+                    ruling.retry_form = rule.retry_after;
+                }
             }
         }
         ruling
     }
 
-    fn page(&self, route: Route, query: &str, key: u64, ruling: Ruling) -> SimulatedReply {
-        let about = About {
-            model: "the request",
-            upstream: "OpenRouter",
-            flagged: "",
-            max_tokens: 0,
+    /// The number of a request that costs something, from 0, and when it is made.
+    pub(crate) fn next_call(&self) -> (u64, Moment) {
+        let number = {
+            let mut state = self.state();
+            state.requests += 1;
+            state.requests - 1
         };
-        let mut answer = match ruling.fault {
-            Some(Fault::Status(status)) => return (&staged(status, about, ruling.retry_after)).into(),
-            Some(fault) if edge(fault).is_some() => return edge(fault).unwrap_or(Outcome::Hang).into(),
-            Some(Fault::Error200) => SimulatedAnswer::json(200, staged(502, about, None).body().to_string()),
-            Some(Fault::Empty) => SimulatedAnswer::new(200, "application/json", Vec::new()),
-            _ => match self.page_body(route, query, key) {
-                Ok(body) => SimulatedAnswer::json(200, body),
-                Err(problem) => return (&problem).into(),
-            },
-        };
-        if let (Some(Fault::Cut), Some(Step::Send(body))) = (ruling.fault, answer.steps.first_mut()) {
-            body.truncate(body.len() / 2);
-            answer.steps.push(Step::Break);
-        }
-        if route == Route::Models {
-            let cache = "public, max-age=300, stale-while-revalidate=3600, stale-if-error=3600";
-            answer.headers.push(("cache-control", cache.to_owned()));
-        }
-        answer.into()
+        (number, self.moment_of(number))
     }
 
-    fn page_body(&self, route: Route, query: &str, key: u64) -> Result<String, Problem> {
-        match route {
-            Route::Models => pages::models_page(&self.models, query).map(|page| page.to_string()),
-            Route::Key => Ok(key_page(key, self.state().memory.spent(key))),
-            Route::Providers => Ok(pages::providers().to_string()),
-            Route::Generation => {
-                let id = query
-                    .split('&')
-                    .find_map(|pair| pair.strip_prefix("id="))
-                    .unwrap_or_default();
-                if id.is_empty() {
-                    return Err(Problem::invalid(
-                        "id: Invalid input: expected string, received undefined",
-                    ));
-                }
-                let now = self.clock().now();
-                let found = self
-                    .state()
-                    .memory
-                    .find(id, now)
-                    .map(|generation| generation.page(id));
-                found.ok_or_else(|| {
-                    let id: String = id.chars().take(128).collect();
-                    Problem::new(404, format!("Generation {id} not found")).with("error_type", "not_found")
-                })
+    /// When it is now, as [`next_call`](Self::next_call) would say, without counting a request.
+    pub(crate) fn moment(&self) -> Moment {
+        let number = self.state().requests;
+        self.moment_of(number)
+    }
+
+    /// The second it is now.
+    pub(crate) fn time(&self) -> UtcTime {
+        self.moment().utc()
+    }
+
+    /// Where the time of day is fixed, time passes by the number of requests, so that two runs do the same; and by a clock
+    /// that was given, which is there to be moved by hand.
+    fn moment_of(&self, number: u64) -> Moment {
+        let elapsed = self.clock().now().saturating_duration_since(self.started);
+        match self.config.start_time {
+            Some(start) => {
+                let moved = if self.config.clock_given {
+                    elapsed
+                } else {
+                    Duration::ZERO
+                };
+                let since = Duration::from_secs(number).saturating_add(moved);
+                Moment::new(since, start.checked_add(since).unwrap_or(start))
             }
-            Route::Chat => Err(Problem::new(404, "Not Found")),
+            None => Moment::new(elapsed, self.clock().wall()),
         }
     }
 
-    /// The number of a chat request, from 0, and the second it is made in.
-    pub(crate) fn next_request(&self) -> (u64, UtcTime) {
-        let mut state = self.state();
-        let number = state.requests;
-        state.requests += 1;
-        let at = match self.config.start_time {
-            Some(start) => start.checked_add(Duration::from_secs(number)).unwrap_or(start),
-            None => self.clock().wall(),
-        };
-        (number, UtcTime::from(at.max(UNIX_EPOCH)))
+    /// The endpoints of a model, made once.
+    pub(crate) fn endpoints(&self, record: &ModelRecord) -> Arc<[Endpoint]> {
+        let mut made = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = made.get(record.id.as_str()) {
+            return Arc::clone(found);
+        }
+        let all: Arc<[Endpoint]> = endpoint::endpoints(self.config.seed, record).into();
+        made.insert(record.id.as_str().to_owned(), Arc::clone(&all));
+        all
     }
+
+    /// Whether an endpoint has been failing for the last half minute.
+    pub(crate) fn is_down(&self, model: &str, endpoint: &Endpoint, now: Moment) -> bool {
+        self.state()
+            .health
+            .is_down(health_name(model, &endpoint.tag), now.since)
+    }
+}
+
+/// The name under which the health of an endpoint is remembered.
+pub(crate) fn health_name(model: &str, tag: &str) -> u64 {
+    fingerprint(&[model.as_bytes(), tag.as_bytes()])
 }
 
 /// What happens without the service having a say in it.
@@ -403,14 +373,56 @@ pub(crate) fn edge(fault: Fault) -> Option<Outcome> {
     match fault {
         Fault::Hang => Some(Outcome::Hang),
         Fault::Reset => Some(Outcome::Reset),
-        Fault::Html => {
-            let steps = vec![Step::Send(Bytes::from_static(HTML.as_bytes()))];
-            Some(Outcome::Answer(SimulatedAnswer::new(
-                502,
-                "text/html; charset=UTF-8",
-                steps,
-            )))
-        }
+        Fault::Html => Some(html(502)),
+        Fault::HtmlPage(status) => Some(html(status)),
         _ => None,
+    }
+}
+
+/// A page of the edge in front of the service.
+fn html(status: u16) -> Outcome {
+    let title = match status {
+        403 => "Attention Required! | Cloudflare",
+        429 => "You are being rate limited",
+        502 => "502 Bad gateway",
+        503 => "503 Service unavailable",
+        504 | 522 | 524 => "A timeout occurred",
+        520 => "Web server is returning an unknown error",
+        521 => "Web server is down",
+        _ => "Error",
+    };
+    let page = format!(
+        "<!DOCTYPE html>\n<html><head><title>{title}</title></head>\n\
+         <body><h1>{title}</h1><p>A staged fault: the page that a proxy shows with status {status}.</p></body></html>\n"
+    );
+    let mut answer = SimulatedAnswer::new(status, "text/html; charset=UTF-8", vec![Step::Send(page.into())]);
+    answer.headers.push(("server", "cloudflare".to_owned()));
+    Outcome::Answer(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use integration_core::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn where_the_time_is_fixed_it_passes_by_requests_and_by_a_given_clock_only() {
+        let start = UNIX_EPOCH + Duration::from_secs(1_787_000_000);
+        let fixed = Simulation::new(SimulatorConfig::new(1).with_start_time(start)).unwrap();
+        let seconds = |moment: Moment| (moment.since, moment.unix_ms - 1_787_000_000_000);
+        // The machine's clock has moved by now, if only by some nanoseconds.
+        assert_eq!(seconds(fixed.moment()), (Duration::ZERO, 0));
+        assert_eq!(seconds(fixed.next_call().1), (Duration::ZERO, 0));
+        assert_eq!(seconds(fixed.next_call().1), (Duration::from_secs(1), 1_000));
+        let clock = ManualClock::new();
+        let config = SimulatorConfig::new(1)
+            .with_start_time(start)
+            .with_clock(Arc::new(clock.clone()));
+        let moved = Simulation::new(config).unwrap();
+        clock.advance(Duration::from_millis(2_500));
+        assert_eq!(seconds(moved.moment()), (Duration::from_millis(2_500), 2_500));
     }
 }

@@ -81,6 +81,23 @@ fn author(model: &str) -> &str {
         .trim_start_matches('~')
 }
 
+/// Authors that let anybody serve their models. The models of every author that is not in the list above are open, too.
+const OPEN: &[&str] = &[
+    "deepseek",
+    "meta",
+    "minimax",
+    "moonshotai",
+    "nvidia",
+    "qwen",
+    "z-ai",
+];
+
+/// Whether several companies serve a model, each in its own way.
+pub(crate) fn has_open_weights(model: &str) -> bool {
+    let author = author(model);
+    OPEN.contains(&author) || BY_AUTHOR.iter().all(|(name, _)| *name != author)
+}
+
 /// Who serves a model, in a seeded order that stays the same for a seed.
 pub(crate) fn upstreams(seed: u64, model: &str) -> Vec<Upstream> {
     if let Some((_, known)) = BY_AUTHOR.iter().find(|(name, _)| *name == author(model)) {

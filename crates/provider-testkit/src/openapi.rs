@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// The name the document goes by among its own references.
 const URI: &str = "urn:openapi";
+/// How many references in a row are followed before they count as a circle.
+const LONGEST_CHAIN: usize = 16;
 
 /// Why something cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +36,14 @@ pub enum OpenApiError {
         operation: String,
         /// What was looked for.
         what: String,
+    },
+    /// A reference leads nowhere in the document, or goes round in circles.
+    #[error("{at} refers to {reference:?}, which is not in the document")]
+    Reference {
+        /// Where the document has the reference, as a JSON pointer.
+        at: String,
+        /// The reference.
+        reference: String,
     },
     /// It breaks the schema.
     #[error("{operation}, {what}: {}", violations.join("; "))]
@@ -112,19 +122,42 @@ impl OpenApi {
             .map(|(template, _)| template.clone())
     }
 
-    fn operation(&self, method: &str, path: &str) -> Result<(String, String, &Value), OpenApiError> {
+    /// The object at `pointer`, or the one that it refers to, and where it is; `None` if there is nothing.
+    fn resolve(&self, pointer: String) -> Result<Option<(String, &Value)>, OpenApiError> {
+        let Some(mut found) = self.document.pointer(&pointer) else {
+            return Ok(None);
+        };
+        let mut at = pointer;
+        for _ in 0..LONGEST_CHAIN {
+            let Some(reference) = found.get("$ref").and_then(Value::as_str) else {
+                return Ok(Some((at, found)));
+            };
+            // A fragment of a URI: its pointer may be percent-encoded.
+            let target = reference.strip_prefix('#').map(|target| decode(target, false));
+            let target = target.and_then(|target| Some((self.document.pointer(&target)?, target)));
+            match target {
+                Some((value, target)) => (found, at) = (value, target),
+                None => {
+                    let reference = reference.to_owned();
+                    return Err(OpenApiError::Reference { at, reference });
+                }
+            }
+        }
+        let reference = found.get("$ref").and_then(Value::as_str).unwrap_or_default();
+        Err(OpenApiError::Reference {
+            at,
+            reference: reference.to_owned(),
+        })
+    }
+
+    fn operation(&self, method: &str, path: &str) -> Result<(String, String), OpenApiError> {
         let missing = || OpenApiError::NoOperation {
             method: method.to_uppercase(),
             path: path.to_owned(),
         };
         let template = self.template(method, path).ok_or_else(missing)?;
         let pointer = format!("/paths/{}/{}", escape(&template), method.to_lowercase());
-        let operation = self.document.pointer(&pointer).ok_or_else(missing)?;
-        Ok((
-            format!("{} {template}", method.to_uppercase()),
-            pointer,
-            operation,
-        ))
+        Ok((format!("{} {template}", method.to_uppercase()), pointer))
     }
 
     /// Checks the query and the body of a request. `path` is relative to the server's, with its query if it has one.
@@ -132,30 +165,33 @@ impl OpenApi {
     /// # Errors
     /// [`OpenApiError`]; a query parameter the document does not name is one, a missing one that it requires too.
     pub fn check_request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(), OpenApiError> {
-        let (name, pointer, operation) = self.operation(method, path)?;
-        self.check_query(&name, &pointer, operation, path)?;
-        let schema = format!("{pointer}/requestBody/content/application~1json/schema");
-        let has_schema = self.document.pointer(&schema).is_some();
-        match body {
-            Some(body) if has_schema => self.check(&name, "request body", &schema, body),
-            Some(_) => Err(OpenApiError::Nothing {
+        let (name, pointer) = self.operation(method, path)?;
+        self.check_query(&name, &pointer, path)?;
+        let wanted = self.resolve(format!("{pointer}/requestBody"))?;
+        let required = wanted
+            .as_ref()
+            .is_some_and(|(_, wanted)| wanted.get("required") == Some(&Value::Bool(true)));
+        let schema = wanted
+            .map(|(at, _)| format!("{at}/content/application~1json/schema"))
+            .filter(|schema| self.document.pointer(schema).is_some());
+        match (body, schema) {
+            (Some(body), Some(schema)) => self.check(&name, "request body", &schema, body),
+            (Some(_), None) => Err(OpenApiError::Nothing {
                 operation: name,
                 what: "JSON body".to_owned(),
             }),
-            None if operation.pointer("/requestBody/required") == Some(&Value::Bool(true)) => {
-                Err(OpenApiError::Nothing {
-                    operation: name,
-                    what: "request without its body".to_owned(),
-                })
-            }
-            None => Ok(()),
+            (None, _) if required => Err(OpenApiError::Nothing {
+                operation: name,
+                what: "request without its body".to_owned(),
+            }),
+            (None, _) => Ok(()),
         }
     }
 
     /// Checks the body of an answer, or one event of a streamed one (`media_type` is `text/event-stream` then).
     ///
     /// # Errors
-    /// [`OpenApiError`]; a status the operation does not list is one.
+    /// [`OpenApiError`]; a status that the operation does not list, neither itself nor as `4XX` nor by a `default`, is one.
     pub fn check_answer(
         &self,
         method: &str,
@@ -164,18 +200,29 @@ impl OpenApi {
         media_type: &str,
         body: &Value,
     ) -> Result<(), OpenApiError> {
-        let (name, pointer, _) = self.operation(method, path)?;
-        let schema = format!(
-            "{pointer}/responses/{status}/content/{}/schema",
-            escape(media_type)
-        );
-        if self.document.pointer(&schema).is_none() {
-            return Err(OpenApiError::Nothing {
+        let (name, pointer) = self.operation(method, path)?;
+        let mut listed = None;
+        // The one that says most about the status counts.
+        for key in [
+            status.to_string(),
+            format!("{}XX", status / 100),
+            "default".to_owned(),
+        ] {
+            listed = self.resolve(format!("{pointer}/responses/{key}"))?;
+            if listed.is_some() {
+                break;
+            }
+        }
+        let schema = listed
+            .map(|(at, _)| format!("{at}/content/{}/schema", escape(media_type)))
+            .filter(|schema| self.document.pointer(schema).is_some());
+        match schema {
+            Some(schema) => self.check(&name, &format!("answer {status}"), &schema, body),
+            None => Err(OpenApiError::Nothing {
                 operation: name,
                 what: format!("answer {status} of type {media_type}"),
-            });
+            }),
         }
-        self.check(&name, &format!("answer {status}"), &schema, body)
     }
 
     /// Checks a value against a schema anywhere in the document, `/components/schemas/Model` for instance.
@@ -186,38 +233,35 @@ impl OpenApi {
         self.check(pointer, "value", pointer, value)
     }
 
-    fn check_query(
-        &self,
-        name: &str,
-        pointer: &str,
-        operation: &Value,
-        path: &str,
-    ) -> Result<(), OpenApiError> {
+    /// The query parameters of an operation: where the schema of each is, and whether it must be given.
+    fn query_parameters(&self, pointer: &str) -> Result<HashMap<String, (String, bool)>, OpenApiError> {
         let mut known = HashMap::new();
-        let own = operation.get("parameters").and_then(Value::as_array);
-        for (at, parameter) in own.into_iter().flatten().enumerate() {
-            let (parameter, schema) = match parameter.get("$ref").and_then(Value::as_str) {
-                Some(reference) => {
-                    let target = reference.trim_start_matches('#');
-                    let Some(parameter) = self.document.pointer(target) else {
-                        continue;
-                    };
-                    (parameter, format!("{target}/schema"))
+        let of_path = pointer.rsplit_once('/').map_or("", |(path, _)| path);
+        // Those of the path hold for all of its operations; an operation's own of the same name take their place.
+        for list in [format!("{of_path}/parameters"), format!("{pointer}/parameters")] {
+            let count = self.document.pointer(&list).and_then(Value::as_array);
+            for index in 0..count.map_or(0, Vec::len) {
+                let Some((at, parameter)) = self.resolve(format!("{list}/{index}"))? else {
+                    continue;
+                };
+                if parameter.get("in").and_then(Value::as_str) == Some("query")
+                    && let Some(key) = parameter.get("name").and_then(Value::as_str)
+                {
+                    let required = parameter.get("required") == Some(&Value::Bool(true));
+                    known.insert(key.to_owned(), (format!("{at}/schema"), required));
                 }
-                None => (parameter, format!("{pointer}/parameters/{at}/schema")),
-            };
-            if parameter.get("in").and_then(Value::as_str) == Some("query")
-                && let Some(key) = parameter.get("name").and_then(Value::as_str)
-            {
-                let required = parameter.get("required") == Some(&Value::Bool(true));
-                known.insert(key.to_owned(), (schema, required));
             }
         }
+        Ok(known)
+    }
+
+    fn check_query(&self, name: &str, pointer: &str, path: &str) -> Result<(), OpenApiError> {
+        let known = self.query_parameters(pointer)?;
         let query = path.split_once('?').map_or("", |(_, query)| query);
         let mut given = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (key, value) = (decode(key), decode(value));
+            let (key, value) = (decode(key, true), decode(value, true));
             let Some((schema, _)) = known.get(&key) else {
                 return Err(OpenApiError::Nothing {
                     operation: name.to_owned(),
@@ -302,8 +346,8 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// Percent-encoding undone; `+` is a space in a query.
-fn decode(text: &str) -> String {
+/// Percent-encoding undone; in a query a `+` is a space.
+fn decode(text: &str, in_query: bool) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -318,7 +362,7 @@ fn decode(text: &str) -> String {
             .flatten();
         out.push(match (decoded, byte) {
             (Some(value), _) => value,
-            (None, b'+') => b' ',
+            (None, b'+') if in_query => b' ',
             (None, byte) => byte,
         });
     }

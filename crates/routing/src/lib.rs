@@ -14,7 +14,7 @@ pub use decision::{Decision, Scratch};
 #[cfg(feature = "executor")]
 pub use executor::{
     Admission, Answer, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptReport, AttemptResult,
-    Call, Executor, ExecutorConfig, Exhausted, OpenGate, Streamed,
+    Call, Executor, ExecutorConfig, Exhausted, LimitGate, OpenGate, PassedOver, Streamed,
 };
 pub use plan::{Assumed, Candidate, Plan};
 pub use request::{RouteRequest, Strategy, UnknownStrategy};

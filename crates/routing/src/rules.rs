@@ -251,11 +251,7 @@ impl<'r> Rules<'r> {
         }
         self.needs(model)?;
         self.room(model)?;
-        let quality = self
-            .request
-            .task
-            .quality(&model.benchmarks)
-            .ok_or(Failed::QualityUnknown)?;
+        let quality = self.quality(model)?;
         match self.request.min_quality {
             Some(needs) if is_below(quality, needs) => {
                 let failed = Failed::QualityBelow { has: quality, needs };
@@ -283,13 +279,26 @@ impl<'r> Rules<'r> {
         })
     }
 
-    /// What also holds for a model that the caller names: everything but quality, the free tier (naming it is allowing it),
-    /// and prices, unless a limit has to be held against them.
+    fn quality<'a>(&self, model: &'a Deployment) -> Result<f64, Failed<'a>> {
+        self.request
+            .task
+            .quality(&model.benchmarks)
+            .ok_or(Failed::QualityUnknown)
+    }
+
+    /// What also holds for a model that the caller names: everything but the free tier (naming it is allowing it), and
+    /// quality and prices, unless a limit has to be held against them.
     fn check_named<'a>(&self, model: &'a Deployment) -> Result<(), Failed<'a>> {
         self.synchronous(model)?;
         self.able(model)?;
         self.needs(model)?;
         self.room(model)?;
+        if let Some(needs) = self.request.min_quality {
+            let has = self.quality(model)?;
+            if is_below(has, needs) {
+                return Err(Failed::QualityBelow { has, needs });
+            }
+        }
         if self.request.max_cost.is_some() || self.request.max_price.is_some() {
             self.limits(model, self.cost(model)?)?;
         }
@@ -390,8 +399,8 @@ impl Snapshot {
     /// Why a model that the caller names cannot serve a request; `None` if it can. Use it for the model and for each of its
     /// fallbacks.
     ///
-    /// Naming a model is choosing it: its quality, the task and the free tier do not count, and a price that is dynamic or
-    /// unknown only counts if the request sets a limit that would have to be held against it. The model must be named by its
+    /// Naming a model is choosing it: the free tier does not count, and a quality or a price that is low, dynamic or unknown
+    /// only counts if the request sets a limit that would have to be held against it. The model must be named by its
     /// id in the catalogue.
     pub fn check_explicit(&self, model: &ModelId, request: &RouteRequest) -> Option<Refusal> {
         match self.get(model) {

@@ -122,10 +122,11 @@ async fn a_refusal_ends_the_call_even_in_the_middle() {
         (ErrorKind::Billing, 1)
     );
     assert_eq!(exhausted.to_string(), "no answer after 1 attempt");
-    assert_eq!(
-        gate.log.lock().unwrap().admitted[0],
-        Attempt::new(call_id(), 1, targets[0].clone(), false).with_last(false)
-    );
+    let first = gate.log.lock().unwrap().admitted[0].clone();
+    let expected = Attempt::new(call_id(), 1, targets[0].clone(), false)
+        .with_may_wait(false)
+        .with_deadline(Some(clock.now() + 60 * SECOND));
+    assert_eq!(first, expected);
     gate.assert_settled();
 }
 
@@ -143,12 +144,11 @@ async fn a_target_at_its_limit_is_passed_over_and_costs_no_attempt() {
     let executor = executor(&client, &clock, ExecutorConfig::new(1, Duration::from_secs(9)));
     let answer = executor.chat(call()).await.unwrap();
     assert_eq!(answer.response.text(), "from b");
-    let kinds: Vec<_> = answer
-        .attempts
-        .iter()
-        .map(|attempt| (attempt.number, attempt.error.as_ref().map(Error::kind)))
-        .collect();
-    assert_eq!(kinds, [(1, Some(ErrorKind::RateLimited)), (2, None)]);
+    assert_eq!(answer.attempts.len(), 1);
+    assert_eq!(answer.attempts[0].number, 1, "what was never made has no number");
+    assert_eq!(answer.passed_over.len(), 1);
+    assert_eq!(answer.passed_over[0].target, targets[0]);
+    assert_eq!(answer.passed_over[0].error.kind(), ErrorKind::RateLimited);
     assert_eq!(client.models(), ["b/2"]);
     assert_eq!(gate.log.lock().unwrap().admitted.len(), 1);
 
@@ -164,6 +164,25 @@ async fn a_target_at_its_limit_is_passed_over_and_costs_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_refusal_does_not_hide_that_an_attempt_may_have_been_billed() {
+    let clock = ManualClock::new();
+    let lost = Error::new(ErrorKind::Transport, "reset").with_delivery(Delivery::MaybeSent);
+    let client = Player::new([Play::Fail(lost)]);
+    let gate = Recorder {
+        at_limit: Some("b/2"),
+        ..Recorder::default()
+    };
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let exhausted = executor(&client, &clock, config()).chat(call).await.unwrap_err();
+    assert_eq!(
+        (exhausted.error.kind(), exhausted.error.delivery()),
+        (ErrorKind::Transport, Delivery::MaybeSent)
+    );
+    assert_eq!((exhausted.attempts.len(), exhausted.passed_over.len()), (1, 1));
+}
+
+#[tokio::test]
 async fn what_an_attempt_told_of_limits_reaches_the_gate() {
     let clock = ManualClock::new();
     let facts = RateLimitFacts::default().with_requests(RateWindow::new().with_limit(20).with_remaining(0));
@@ -172,12 +191,12 @@ async fn what_an_attempt_told_of_limits_reaches_the_gate() {
         .with_rate_limits(facts.clone());
     let mut told = StreamStart::default();
     told.rate_limits = Some(Box::new(facts.clone()));
-    let begun = vec![StreamEvent::Start(told), text("hi"), finish(), StreamEvent::End];
-    let client = Player::new([Play::Fail(refusal), Play::Events(begun)]);
+    let begun = vec![StreamEvent::Start(told), text("hi")];
+    let client = Player::new([Play::Fail(refusal), Play::Stalls(begun)]);
     let gate = Recorder::default();
     let (targets, request) = (targets(&["a/1", "b/2"]), request());
     let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
-    executor(&client, &clock, config()).chat(call).await.unwrap();
+    let streamed = executor(&client, &clock, config()).stream(call).await.unwrap();
     let outcomes = gate.outcomes();
     let AttemptResult::Failed(failure) = &outcomes[0].result else {
         panic!("{outcomes:?}")
@@ -186,7 +205,10 @@ async fn what_an_attempt_told_of_limits_reaches_the_gate() {
         (failure.retry_after, failure.rate_limits.as_ref()),
         (Some(Duration::from_secs(7)), Some(&facts))
     );
-    assert_eq!(outcomes[1].rate_limits.as_ref(), Some(&facts));
+    // The head's facts are told while the answer is still under way: they are old by its end.
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(gate.log.lock().unwrap().told, [facts]);
+    drop(streamed);
 }
 
 #[tokio::test]

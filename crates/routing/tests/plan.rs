@@ -530,7 +530,7 @@ fn the_best_quality_is_that_of_a_model_that_only_the_threshold_keeps_out() {
 }
 
 #[test]
-fn a_named_model_is_checked_without_quality_and_without_prices() {
+fn a_named_model_is_held_only_against_what_the_request_sets() {
     let snapshot = snapshot(vec![
         changed("a/plain", |m| {
             m.benchmarks = Benchmarks::default();
@@ -548,10 +548,13 @@ fn a_named_model_is_checked_without_quality_and_without_prices() {
         assert_eq!(refusal.model.as_str(), id);
         Some(refusal.reason.as_str())
     };
-    let strict = with(|r| r.min_quality = Some(101.0));
+    let strict = with(|r| r.min_quality = None);
     for id in ["a/plain", "a/dynamic", "a/b:free"] {
         assert_eq!(reason(id, &strict), None, "{id}");
     }
+    let demanding = with(|r| r.min_quality = Some(101.0));
+    assert_eq!(reason("a/plain", &demanding), Some("quality_unknown"));
+    assert_eq!(reason("a/dynamic", &demanding), Some("quality_below_threshold"));
     assert_eq!(reason("a/b:batch", &strict), Some("batch_variant"));
     assert_eq!(reason("~a/latest", &strict), Some("alias"));
     assert_eq!(reason("a/gone", &strict), Some("expired"));

@@ -110,6 +110,16 @@ pub(super) const RULES: &[Rule] = &[
         member: "openrouter-simulator",
         may_use: &[to("integration-core"), to("model-catalogue"), to("costing")],
     },
+    Rule {
+        member: "waypost-fuzz-bodies",
+        may_use: &[
+            to("integration-core"),
+            to("model-catalogue"),
+            to("http-transport"),
+            to("costing"),
+            to("openrouter-client"),
+        ],
+    },
 ];
 
 /// Where everything comes together: they may use all, and nothing uses them.

@@ -15,7 +15,7 @@ use crate::call::{Body, RouteOptions, prepare};
 use crate::cli::{ChatArgs, WrongUsage};
 use crate::config::{AUTO, Settings};
 use crate::environment::Environment;
-use crate::ledger::{CallRecord, LedgerGate};
+use crate::ledger::CallRecord;
 use crate::report;
 use crate::upstream::Mode;
 
@@ -31,7 +31,7 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
         request: &body.request,
         headers: Vec::new(),
         deadline: None,
-        gate: Arc::new(LedgerGate(Arc::clone(&record))),
+        gate: record.gate(),
     };
     let mut failure = None;
     let mut shown = Ok(());

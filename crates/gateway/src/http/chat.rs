@@ -19,7 +19,7 @@ use super::stream::Pump;
 use crate::app::{App, BODY_KILOBYTES};
 use crate::call::{Body, Prepared, prepare};
 use crate::chunk::{ChunkWriter, completion};
-use crate::ledger::{CallRecord, LedgerGate};
+use crate::ledger::CallRecord;
 use crate::report;
 
 /// How long a request body may take to arrive.
@@ -69,7 +69,7 @@ struct Asked {
 
 impl Asked {
     fn call<'a>(&self, body: &'a Body, prepared: &'a Prepared, headers: Vec<(String, String)>) -> Call<'a> {
-        let gate = Arc::new(LedgerGate(Arc::clone(&self.record)));
+        let gate = self.record.gate();
         let call = Call::new(self.record.request().clone(), &prepared.targets, &body.request)
             .with_headers(headers)
             .with_gate(gate);
@@ -84,6 +84,7 @@ impl Asked {
             Ok(streamed) => streamed,
             Err(exhausted) => return Ok(self.failed(&exhausted).await),
         };
+        self.record.passed_over(&streamed.passed_over);
         let model = streamed.target.model.as_str();
         let writer = ChunkWriter::new(self.record.request().as_str(), model, created(&self.app));
         let mut response = Response::new(HttpBody::empty());
@@ -113,6 +114,7 @@ impl Asked {
             Ok(answer) => answer,
             Err(exhausted) => return Ok(self.failed(&exhausted).await),
         };
+        self.record.passed_over(&answer.passed_over);
         self.record.written().await;
         let model = answer.target.model.as_str();
         let id = self.record.request().as_str();
@@ -137,6 +139,7 @@ impl Asked {
 
     /// The answer to a call that no model answered.
     async fn failed(&self, exhausted: &Exhausted) -> Response {
+        self.record.passed_over(&exhausted.passed_over);
         self.record.written().await;
         let mut response = ApiError::of_call(&exhausted.error)
             .with_waypost(self.waypost())

@@ -39,7 +39,9 @@ impl ApiError {
     pub fn of_call(error: &Error) -> Self {
         let kind = error.kind();
         let mut api = Self::new(status_of(kind), kind.as_str(), sentence(error));
-        api.retry_after = error.retry_after().map(|wait| wait.as_secs().max(1));
+        api.retry_after = error
+            .retry_after()
+            .map(|wait| wait.as_millis().div_ceil(1000).clamp(1, u64::MAX.into()) as u64);
         // The gateway has tried every model it may; a client library that tries again at once only multiplies the calls.
         api.should_retry = Some(api.retry_after.is_some());
         api

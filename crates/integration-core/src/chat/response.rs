@@ -52,7 +52,38 @@ impl Choice {
             logprobs: None,
         }
     }
+
+    /// Whether the model wants tools called. Told by the calls themselves: some upstreams end such an answer with `stop`.
+    ///
+    /// Look at [`Choice::tool_calls_truncated`] and at [`ToolCall::parsed_arguments`](super::ToolCall::parsed_arguments)
+    /// before calling anything.
+    pub fn wants_tools(&self) -> bool {
+        !self.message.tool_calls.is_empty()
+    }
+
+    /// Whether the token limit was reached while tool calls were being written: the last of them may be cut, and must not be
+    /// called. Providers report such an answer as ended by `tool_calls`; only the upstream's own word tells.
+    ///
+    /// ```
+    /// use integration_core::chat::{Choice, FinishReason, Message, Role, ToolCall};
+    /// let mut message = Message::empty(Role::Assistant);
+    /// message.tool_calls = vec![ToolCall::new("c1", "send", "{\"to\": \"ev")];
+    /// let mut choice = Choice::new(0, message);
+    /// choice.finish_reason = Some(FinishReason::ToolCalls);
+    /// assert!(!choice.tool_calls_truncated());
+    /// choice.native_finish_reason = Some("max_output_tokens".into());
+    /// assert!(choice.tool_calls_truncated());
+    /// ```
+    pub fn tool_calls_truncated(&self) -> bool {
+        let native = self.native_finish_reason.as_deref().unwrap_or_default();
+        let by_limit = self.finish_reason == Some(FinishReason::Length)
+            || LIMIT_WORDS.iter().any(|word| native.eq_ignore_ascii_case(word));
+        by_limit && self.wants_tools()
+    }
 }
+
+/// How upstreams say that the token limit was reached.
+const LIMIT_WORDS: [&str; 4] = ["length", "max_output_tokens", "max_tokens", "incomplete"];
 
 /// A complete answer: the fold of a finished stream.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,10 +5,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -19,44 +18,61 @@ pub(crate) struct Envelope<'a> {
     pub(crate) model: Option<Cow<'a, str>>,
     pub(crate) provider: Option<Cow<'a, str>>,
     pub(crate) created: Option<i64>,
-    pub(crate) choices: Vec<Choice<'a>>,
+    pub(crate) choices: Choices<'a>,
     /// As text: amounts in it must not pass through a float.
     pub(crate) usage: Option<&'a RawValue>,
     pub(crate) error: Option<&'a RawValue>,
-    /// The fields not named here, unless they were not asked for.
-    pub(crate) extra: Map<String, Value>,
+    /// The fields not named here, as text: most pieces of a stream repeat what the first one said.
+    pub(crate) extra: Vec<(Name<'a>, &'a RawValue)>,
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads an object. `keep_extra`: whether unknown fields are wanted.
-    pub(crate) fn read(json: &'a [u8], keep_extra: bool) -> serde_json::Result<Self> {
+    /// Reads an object.
+    pub(crate) fn read(json: &'a [u8]) -> serde_json::Result<Self> {
         // Checked as a whole once, which is faster than string by string.
         let json = std::str::from_utf8(json).map_err(serde::de::Error::custom)?;
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let envelope = EnvelopeSeed {
-            keep_extra,
-            lifetime: PhantomData,
-        }
-        .deserialize(&mut deserializer)?;
+        let envelope = deserializer.deserialize_map(EnvelopeVisitor)?;
         deserializer.end()?;
         Ok(envelope)
     }
-}
 
-struct EnvelopeSeed<'a> {
-    keep_extra: bool,
-    lifetime: PhantomData<&'a ()>,
-}
+    /// The text of a piece that says a text of one answer and nothing else but what pieces repeat; as it is written, without
+    /// escapes.
+    pub(crate) fn only_text(&self) -> Option<(u32, &'a str)> {
+        let choice = self.choices.first.as_ref()?;
+        let fields = &choice.fields;
+        let nothing_else = self.usage.is_none()
+            && self.error.is_none()
+            && self.choices.rest.is_empty()
+            && choice.error.is_none()
+            && choice.finish_reason.is_none()
+            && choice.logprobs.is_none()
+            && fields.content_parts.is_none()
+            && fields.reasoning.is_none()
+            && fields.reasoning_details.is_empty()
+            && fields.refusal.is_none()
+            && fields.tool_calls.is_empty()
+            && fields.extra.is_empty();
+        match &fields.content {
+            Some(Cow::Borrowed(text)) if nothing_else => Some((choice.index, text)),
+            _ => None,
+        }
+    }
 
-impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'de> {
-    type Value = Envelope<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Envelope<'de>, D::Error> {
-        deserializer.deserialize_map(self)
+    /// The fields not named here, less those that say nothing.
+    pub(crate) fn take_extra(&mut self) -> Map<String, Value> {
+        let mut out = Map::new();
+        for (name, raw) in self.extra.drain(..) {
+            keep(&mut out, name, raw);
+        }
+        out
     }
 }
 
-impl<'de> Visitor<'de> for EnvelopeSeed<'de> {
+struct EnvelopeVisitor;
+
+impl<'de> Visitor<'de> for EnvelopeVisitor {
     type Value = Envelope<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,38 +86,59 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'de> {
                 "id" => out.id = map.next_value::<Word<'de>>()?.0,
                 "model" => out.model = map.next_value::<Word<'de>>()?.0,
                 "provider" => out.provider = map.next_value::<Word<'de>>()?.0,
-                "created" => out.created = whole_seconds(&map.next_value()?),
-                "choices" => out.choices = map.next_value::<Choices<'de>>()?.0,
+                "created" => out.created = whole_seconds(map.next_value()?),
+                "choices" => out.choices = map.next_value()?,
                 "usage" => out.usage = map.next_value()?,
                 "error" => out.error = map.next_value()?,
                 "object" => drop(map.next_value::<IgnoredAny>()?),
-                _ if self.keep_extra => keep(&mut out.extra, name, map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                _ => {
+                    let raw: &'de RawValue = map.next_value()?;
+                    if !says_nothing(raw) {
+                        out.extra.push((name, raw));
+                    }
+                }
             }
         }
         Ok(out)
     }
 }
 
-/// Keeps a field nobody here knows, unless it says nothing.
-fn keep(extra: &mut Map<String, Value>, name: Name<'_>, value: Value) {
-    let says_nothing = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    if !says_nothing {
+fn says_nothing(raw: &RawValue) -> bool {
+    matches!(raw.get(), "null" | "[]")
+}
+
+/// Keeps a field nobody here knows, unless it says nothing. One that no value can hold (a number out of every range, an
+/// object of a thousand levels) is lost; the answer is not.
+fn keep(extra: &mut Map<String, Value>, name: Name<'_>, raw: &RawValue) {
+    if says_nothing(raw) {
+        return;
+    }
+    if let Ok(value) = serde_json::from_str::<Value>(raw.get())
+        && !value.as_array().is_some_and(Vec::is_empty)
+    {
         extra.insert(name.as_str().to_owned(), value);
     }
 }
 
-fn whole_seconds(value: &Value) -> Option<i64> {
-    value
-        .as_i64()
-        .or_else(|| value.as_f64().map(|seconds| seconds as i64))
+fn whole_seconds(raw: &RawValue) -> Option<i64> {
+    let digits = raw.get();
+    digits.parse().ok().or_else(|| {
+        let seconds: f64 = digits.parse().ok()?;
+        seconds.is_finite().then_some(seconds as i64)
+    })
+}
+
+/// A number from 0 up that fits, however it is written.
+fn small(raw: &RawValue) -> Option<u32> {
+    raw.get().trim_matches('"').parse().ok()
 }
 
 /// The name of a field, borrowed unless it is written with escapes.
-struct Name<'a>(Cow<'a, str>);
+#[derive(Debug)]
+pub(crate) struct Name<'a>(Cow<'a, str>);
 
 impl Name<'_> {
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -184,7 +221,7 @@ impl<'de> Deserialize<'de> for Loose {
         deserializer.deserialize_any(TextOr).map(|found| {
             Self(match found {
                 TextOrValue::Null => None,
-                TextOrValue::Text(text) => Some(text),
+                TextOrValue::Text(text) => Some(text.into_owned()),
                 TextOrValue::Other(value) => Some(value.to_string()),
             })
         })
@@ -197,50 +234,54 @@ impl Loose {
     }
 }
 
-enum TextOrValue {
+enum TextOrValue<'a> {
     Null,
-    Text(String),
+    Text(Cow<'a, str>),
     Other(Value),
 }
 
 struct TextOr;
 
 impl<'de> Visitor<'de> for TextOr {
-    type Value = TextOrValue;
+    type Value = TextOrValue<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_unit<E>(self) -> Result<TextOrValue, E> {
+    fn visit_unit<E>(self) -> Result<TextOrValue<'de>, E> {
         Ok(TextOrValue::Null)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<TextOrValue, E> {
-        Ok(TextOrValue::Text(text.to_owned()))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<TextOrValue<'de>, E> {
+        Ok(TextOrValue::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<TextOrValue, E> {
-        Ok(TextOrValue::Text(text))
+    fn visit_str<E>(self, text: &str) -> Result<TextOrValue<'de>, E> {
+        Ok(TextOrValue::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<TextOrValue, E> {
+    fn visit_string<E>(self, text: String) -> Result<TextOrValue<'de>, E> {
+        Ok(TextOrValue::Text(Cow::Owned(text)))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<TextOrValue<'de>, E> {
         Ok(TextOrValue::Other(value.into()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<TextOrValue, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<TextOrValue<'de>, E> {
         Ok(TextOrValue::Other(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<TextOrValue, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<TextOrValue<'de>, E> {
         Ok(TextOrValue::Other(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<TextOrValue, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<TextOrValue<'de>, E> {
         Ok(TextOrValue::Other(value.into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TextOrValue, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TextOrValue<'de>, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
             items.push(item);
@@ -248,7 +289,7 @@ impl<'de> Visitor<'de> for TextOr {
         Ok(TextOrValue::Other(Value::Array(items)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextOrValue, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextOrValue<'de>, A::Error> {
         let mut fields = Map::new();
         while let Some((name, value)) = map.next_entry()? {
             fields.insert(name, value);
@@ -257,10 +298,34 @@ impl<'de> Visitor<'de> for TextOr {
     }
 }
 
-/// The list of answers: nearly always one, so room is made for one. What is no list is an error, `null` is none.
-struct Choices<'a>(Vec<Choice<'a>>);
+/// The list of answers. Nearly always there is one, which costs no memory of its own. What is no list is an error, `null` is
+/// none.
+#[derive(Debug, Default)]
+pub(crate) struct Choices<'a> {
+    first: Option<Choice<'a>>,
+    rest: Vec<Choice<'a>>,
+}
 
-impl<'de> Deserialize<'de> for Choices<'de> {
+impl<'a> Choices<'a> {
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Choice<'a>> {
+        self.first.iter().chain(&self.rest)
+    }
+}
+
+impl<'a> IntoIterator for Choices<'a> {
+    type Item = Choice<'a>;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Choice<'a>>, std::vec::IntoIter<Choice<'a>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.rest)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct List;
         impl<'de> Visitor<'de> for List {
@@ -271,15 +336,16 @@ impl<'de> Deserialize<'de> for Choices<'de> {
             }
 
             fn visit_unit<E>(self) -> Result<Choices<'de>, E> {
-                Ok(Choices(Vec::new()))
+                Ok(Choices::default())
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices<'de>, A::Error> {
-                let mut choices = Vec::with_capacity(1);
+                let first = seq.next_element()?;
+                let mut rest = Vec::new();
                 while let Some(choice) = seq.next_element()? {
-                    choices.push(choice);
+                    rest.push(choice);
                 }
-                Ok(Choices(choices))
+                Ok(Choices { first, rest })
             }
         }
         deserializer.deserialize_any(List)
@@ -287,51 +353,62 @@ impl<'de> Deserialize<'de> for Choices<'de> {
 }
 
 /// One of the answers, or a piece of one.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Choice<'a> {
-    #[serde(default)]
-    index: Value,
-    #[serde(default, alias = "message")]
-    delta: Option<Fields>,
-    #[serde(default, borrow)]
-    finish_reason: Word<'a>,
-    #[serde(default, borrow)]
-    native_finish_reason: Word<'a>,
-    #[serde(default)]
-    logprobs: Option<Value>,
-    #[serde(default, borrow)]
+    /// Its number; 0 where none is given.
+    pub(crate) index: u32,
+    pub(crate) fields: Fields<'a>,
+    /// Why it ended, in the common words.
+    pub(crate) finish_reason: Option<Cow<'a, str>>,
+    /// The same in the upstream's own.
+    pub(crate) native_finish_reason: Option<Cow<'a, str>>,
+    pub(crate) logprobs: Option<Value>,
     pub(crate) error: Option<&'a RawValue>,
 }
 
-impl<'a> Choice<'a> {
-    /// Its number; 0 where none is given.
-    pub(crate) fn index(&self) -> u32 {
-        self.index
-            .as_u64()
-            .and_then(|index| index.try_into().ok())
-            .unwrap_or(0)
-    }
+impl<'de: 'a, 'a> Deserialize<'de> for Choice<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ChoiceVisitor;
+        impl<'de> Visitor<'de> for ChoiceVisitor {
+            type Value = Choice<'de>;
 
-    pub(crate) fn take_fields(&mut self) -> Fields {
-        self.delta.take().unwrap_or_default()
-    }
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a choice")
+            }
 
-    pub(crate) fn take_logprobs(&mut self) -> Option<Value> {
-        self.logprobs.take()
-    }
-
-    /// Why it ended, in the common words and in the upstream's own.
-    pub(crate) fn take_finish(&mut self) -> (Option<Cow<'a, str>>, Option<String>) {
-        let native = self.native_finish_reason.0.take().map(Cow::into_owned);
-        (self.finish_reason.0.take(), native)
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Choice<'de>, A::Error> {
+                let mut out = Choice::default();
+                while let Some(name) = map.next_key::<Name<'de>>()? {
+                    match name.as_str() {
+                        "index" => out.index = small(map.next_value()?).unwrap_or(0),
+                        "delta" | "message" => {
+                            // An object beside a `null` of the other name counts.
+                            if let Some(fields) = map.next_value()? {
+                                out.fields = fields;
+                            }
+                        }
+                        "finish_reason" => out.finish_reason = map.next_value::<Word<'de>>()?.0,
+                        "native_finish_reason" => out.native_finish_reason = map.next_value::<Word<'de>>()?.0,
+                        "logprobs" => {
+                            let raw: &RawValue = map.next_value()?;
+                            out.logprobs = serde_json::from_str::<Option<_>>(raw.get()).unwrap_or_default();
+                        }
+                        "error" => out.error = map.next_value()?,
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(out)
+            }
+        }
+        deserializer.deserialize_map(ChoiceVisitor)
     }
 }
 
 /// What a message, or a piece of one, says. Empty strings are absent.
 #[derive(Debug, Default)]
-pub(crate) struct Fields {
-    /// The text, an empty one included: it tells "nothing" from "not given".
-    pub(crate) content: Option<String>,
+pub(crate) struct Fields<'a> {
+    /// The text, an empty one included: it tells "nothing" from "not given". Borrowed where it is written without escapes.
+    pub(crate) content: Option<Cow<'a, str>>,
     /// Content in parts, as some models send it.
     pub(crate) content_parts: Option<Value>,
     pub(crate) reasoning: Option<String>,
@@ -349,26 +426,28 @@ pub(crate) struct Call {
     pub(crate) kind: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) arguments: Option<String>,
+    /// The fields of the function that are not named here.
+    pub(crate) function_extra: Map<String, Value>,
     pub(crate) extra: Map<String, Value>,
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FieldsVisitor;
         impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
+            type Value = Fields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a message")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut out = Fields::default();
                 let mut other_reasoning = None;
                 while let Some(name) = map.next_key::<Name<'de>>()? {
                     match name.as_str() {
                         "role" => drop(map.next_value::<IgnoredAny>()?),
-                        "content" => match map.next_value::<Content>()?.0 {
+                        "content" => match map.next_value::<Content<'de>>()?.0 {
                             TextOrValue::Null => {}
                             TextOrValue::Text(text) => out.content = Some(text),
                             TextOrValue::Other(value) => out.content_parts = Some(value),
@@ -376,9 +455,7 @@ impl<'de> Deserialize<'de> for Fields {
                         "reasoning" => out.reasoning = map.next_value::<Loose>()?.said(),
                         // The same words under the name that other services use.
                         "reasoning_content" => other_reasoning = map.next_value::<Loose>()?.said(),
-                        "reasoning_details" => {
-                            out.reasoning_details = map.next_value::<Option<_>>()?.unwrap_or_default();
-                        }
+                        "reasoning_details" => out.reasoning_details = list(map.next_value()?),
                         "refusal" => out.refusal = map.next_value::<Loose>()?.said(),
                         "tool_calls" => out.tool_calls = map.next_value::<Option<_>>()?.unwrap_or_default(),
                         _ => keep(&mut out.extra, name, map.next_value()?),
@@ -392,23 +469,28 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-struct Content(TextOrValue);
+struct Content<'a>(TextOrValue<'a>);
 
-impl<'de> Deserialize<'de> for Content {
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(TextOr).map(Self)
     }
 }
 
+/// A list of anything; one object alone is a list of one.
+fn list(raw: &RawValue) -> Vec<Value> {
+    if says_nothing(raw) {
+        return Vec::new();
+    }
+    match serde_json::from_str(raw.get()) {
+        Ok(Value::Array(list)) => list,
+        Ok(object @ Value::Object(_)) => vec![object],
+        _ => Vec::new(),
+    }
+}
+
 impl<'de> Deserialize<'de> for Call {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Default, Deserialize)]
-        struct Function {
-            #[serde(default)]
-            name: Loose,
-            #[serde(default)]
-            arguments: Loose,
-        }
         struct CallVisitor;
         impl<'de> Visitor<'de> for CallVisitor {
             type Value = Call;
@@ -421,16 +503,15 @@ impl<'de> Deserialize<'de> for Call {
                 let mut out = Call::default();
                 while let Some(name) = map.next_key::<Name<'de>>()? {
                     match name.as_str() {
-                        "index" => {
-                            let index: Value = map.next_value()?;
-                            out.index = index.as_u64().and_then(|index| index.try_into().ok());
-                        }
+                        "index" => out.index = small(map.next_value()?),
                         "id" => out.id = map.next_value::<Loose>()?.said(),
                         "type" => out.kind = map.next_value::<Loose>()?.said(),
                         "function" => {
-                            let function: Function = map.next_value::<Option<_>>()?.unwrap_or_default();
-                            out.name = function.name.said();
-                            out.arguments = function.arguments.said();
+                            if let Some(function) = map.next_value::<Option<Function>>()? {
+                                out.name = function.name;
+                                out.arguments = function.arguments;
+                                out.function_extra = function.extra;
+                            }
                         }
                         _ => keep(&mut out.extra, name, map.next_value()?),
                     }
@@ -439,5 +520,39 @@ impl<'de> Deserialize<'de> for Call {
             }
         }
         deserializer.deserialize_map(CallVisitor)
+    }
+}
+
+/// The `function` of a tool call.
+#[derive(Default)]
+struct Function {
+    name: Option<String>,
+    arguments: Option<String>,
+    extra: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for Function {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FunctionVisitor;
+        impl<'de> Visitor<'de> for FunctionVisitor {
+            type Value = Function;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a function")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Function, A::Error> {
+                let mut out = Function::default();
+                while let Some(name) = map.next_key::<Name<'de>>()? {
+                    match name.as_str() {
+                        "name" => out.name = map.next_value::<Loose>()?.said(),
+                        "arguments" => out.arguments = map.next_value::<Loose>()?.said(),
+                        _ => keep(&mut out.extra, name, map.next_value()?),
+                    }
+                }
+                Ok(out)
+            }
+        }
+        deserializer.deserialize_map(FunctionVisitor)
     }
 }

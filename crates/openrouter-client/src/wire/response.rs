@@ -8,23 +8,28 @@ use serde_json::value::RawValue;
 
 use super::envelope::{Call, Envelope, Fields};
 use super::error::{ErrorReader, ErrorSite};
+use super::head::AnswerHead;
 
-/// Reads the answer. `generation` is the id from the answer's header, which is the reliable one.
+/// Reads the answer. `head`: what the head of the answer told; an `Option<GenerationId>` will do.
 ///
 /// # Errors
 /// An error that the body holds, at its top or in a choice, is mapped as `errors` maps all; [`ErrorKind::Truncated`] if the
 /// body breaks off; [`ErrorKind::Protocol`] if it is no answer.
 pub fn read_chat(
     body: &[u8],
-    generation: Option<GenerationId>,
+    head: impl Into<AnswerHead>,
     errors: &ErrorReader,
 ) -> Result<ChatResponse, Error> {
-    let envelope = match Envelope::read(body, true) {
+    let head = head.into();
+    let body = &*errors.clean_bytes(body);
+    let mut envelope = match Envelope::read(body) {
         Ok(envelope) => envelope,
-        Err(error) => return Err(unreadable(body, error, generation)),
+        Err(error) => return Err(unreadable(body, error, head)),
     };
-    let id = generation.or_else(|| GenerationId::new(envelope.id.as_deref()?).ok());
-    let usage = read_usage(envelope.usage);
+    let usage = head.complete(read_usage(envelope.usage));
+    let id = head
+        .generation
+        .or_else(|| GenerationId::new(envelope.id.as_deref()?).ok());
     let upstream = envelope
         .provider
         .as_deref()
@@ -46,21 +51,21 @@ pub fn read_chat(
     if let Some(error) = envelope.error {
         return Err(told(errors.read_value(error.get(), ErrorSite::Answer)));
     }
+    let extra = envelope.take_extra();
     let (model, created) = (envelope.model.map(Cow::into_owned), envelope.created);
-    let extra = envelope.extra;
     let mut choices = Vec::with_capacity(envelope.choices.len());
-    for mut wire in envelope.choices {
-        let (reason, native) = wire.take_finish();
+    for wire in envelope.choices {
+        let (reason, native) = (wire.finish_reason, wire.native_finish_reason);
         if let Some(error) = wire.error {
             return Err(told(errors.read_value(error.get(), ErrorSite::Partial)));
         }
         if reason.as_deref() == Some("error") {
             return Err(told(errors.without_object(native.as_deref())));
         }
-        let mut choice = Choice::new(wire.index(), message(wire.take_fields()));
+        let mut choice = Choice::new(wire.index, message(wire.fields));
         choice.finish_reason = reason.as_deref().map(FinishReason::from);
-        choice.native_finish_reason = native;
-        choice.logprobs = wire.take_logprobs();
+        choice.native_finish_reason = native.map(Cow::into_owned);
+        choice.logprobs = wire.logprobs;
         choices.push(choice);
     }
     if choices.is_empty() {
@@ -69,12 +74,19 @@ pub fn read_chat(
         return Err(told(error));
     }
     choices.sort_by_key(|choice| choice.index);
+    // Two answers with one number would be one answer that ends twice.
+    if choices.windows(2).any(|pair| pair[0].index == pair[1].index) {
+        for (place, choice) in (0..).zip(&mut choices) {
+            choice.index = place;
+        }
+    }
     let mut response = ChatResponse::new(choices);
     response.id = id;
     response.model = model;
     response.upstream = upstream;
     response.created = created;
     response.usage = usage;
+    response.rate_limits = head.rate_limits;
     response.extra = extra;
     Ok(response)
 }
@@ -84,10 +96,10 @@ pub(crate) fn read_usage(raw: Option<&RawValue>) -> Option<Usage> {
     Usage::from_json(raw?.get()).ok()
 }
 
-fn message(fields: Fields) -> Message {
+fn message(fields: Fields<'_>) -> Message {
     let mut message = Message::empty(Role::Assistant);
     message.content = match (fields.content, fields.content_parts) {
-        (Some(text), _) => Some(Content::Text(text)),
+        (Some(text), _) => Some(Content::Text(text.into_owned())),
         (None, Some(parts)) => serde_json::from_value(parts).ok(),
         (None, None) => None,
     };
@@ -108,11 +120,12 @@ fn tool_call(call: Call) -> ToolCall {
     if let Some(kind) = call.kind {
         out.kind = kind;
     }
+    out.function.extra = call.function_extra;
     out.extra = call.extra;
     out
 }
 
-fn unreadable(body: &[u8], error: serde_json::Error, generation: Option<GenerationId>) -> Error {
+fn unreadable(body: &[u8], error: serde_json::Error, head: AnswerHead) -> Error {
     let start = body.trim_ascii_start();
     let out = if start.is_empty() {
         Error::new(ErrorKind::Truncated, "the answer is empty")
@@ -132,7 +145,7 @@ fn unreadable(body: &[u8], error: serde_json::Error, generation: Option<Generati
         .with_source(error)
     };
     let out = out.with_delivery(Delivery::Partial);
-    match generation {
+    match head.generation {
         Some(id) => out.with_generation(id),
         None => out,
     }

@@ -10,13 +10,16 @@ use integration_core::chat::{FinishReason, StreamStart, ToolCallSlots};
 use integration_core::{Delivery, Error, ErrorKind, GenerationId, Result, StreamEvent, UpstreamName, Usage};
 use serde_json::{Map, Value};
 
-use super::envelope::{Choice, Envelope, Fields};
+use super::envelope::{Call, Choice, Envelope, Fields};
 use super::error::{ErrorReader, ErrorSite};
-use super::response::read_usage;
+use super::head::AnswerHead;
+use super::response::{read_chat, read_usage};
 
 /// More answers or tool calls than any request can ask for: looking them up is linear, so an endless list must end.
 const MAX_CHOICES: usize = 256;
 const MAX_TOOL_CALLS: usize = 4096;
+/// Of so many tool calls the further fields are kept. They are told by place, so the last one costs as much as all.
+const MAX_RESTS: usize = 256;
 
 /// Turns the data of a stream's events into [`StreamEvent`]s that follow the grammar, whatever the provider repeats:
 ///
@@ -29,7 +32,7 @@ const MAX_TOOL_CALLS: usize = 4096;
 #[derive(Debug)]
 pub struct ChatAssembler {
     errors: ErrorReader,
-    generation: Option<GenerationId>,
+    head: AnswerHead,
     upstream: Option<UpstreamName>,
     out: VecDeque<StreamEvent>,
     failure: Option<Error>,
@@ -39,19 +42,87 @@ pub struct ChatAssembler {
     started: bool,
     content: bool,
     over: bool,
-    /// Each answer seen, and whether it is finished.
-    choices: Vec<(u32, bool)>,
+    choices: Vec<Answer>,
     slots: ToolCallSlots,
-    /// Each tool call seen, and whether its id and its name have been given out.
-    calls: Vec<((u32, u32), bool, bool)>,
+    /// How many tool calls there are in all.
+    calls: usize,
+    /// Fields of the answer as a whole that have been given out, as they are written: most pieces repeat them.
+    given: Vec<(Box<str>, Box<str>)>,
+    /// How often fields of the answer as a whole have been given out after its beginning.
+    told: usize,
+    same: Same,
+}
+
+/// What a piece looked like that said a text and nothing else that was new. Nearly every piece of a stream is such a piece, and
+/// differs from the one before it in the text only: then nothing else needs to be read again.
+#[derive(Debug, Default)]
+struct Same {
+    /// All that comes before the text.
+    before: Vec<u8>,
+    /// All that comes after it; empty if there is no such piece.
+    after: Vec<u8>,
+    choice: u32,
+}
+
+impl Same {
+    /// A piece with more around its text is read each time. It has never been seen.
+    const LONGEST: usize = 4096;
+
+    /// The text of a piece that is like the last one, less its text. What comes before and after the text is the same byte by
+    /// byte, and the text holds nothing that would end it or stand for something else.
+    fn text<'d>(&self, data: &'d [u8]) -> Option<&'d str> {
+        if self.after.is_empty() {
+            return None;
+        }
+        let text = data.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
+        let plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
+        text.iter().all(plain).then(|| std::str::from_utf8(text).ok())?
+    }
+
+    /// Takes note of a piece. `text` is a slice of it.
+    fn learn(&mut self, data: &[u8], text: &str, choice: u32) {
+        let Some(start) = (text.as_ptr() as usize).checked_sub(data.as_ptr() as usize) else {
+            return self.forget();
+        };
+        match (data.get(..start), data.get(start + text.len()..)) {
+            (Some(before), Some(after)) if data.len() - text.len() <= Self::LONGEST => {
+                self.before.clear();
+                self.before.extend_from_slice(before);
+                self.after.clear();
+                self.after.extend_from_slice(after);
+                self.choice = choice;
+            }
+            _ => self.forget(),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.after.clear();
+    }
+}
+
+/// What is known of one of the answers.
+#[derive(Debug)]
+struct Answer {
+    index: u32,
+    finished: bool,
+    /// By slot.
+    calls: Vec<Given>,
+}
+
+/// What of a tool call has been given out.
+#[derive(Debug, Default)]
+struct Given {
+    id: bool,
+    name: bool,
 }
 
 impl ChatAssembler {
-    /// An assembler that has seen nothing. `generation` is the id from the answer's header, which is the reliable one.
-    pub fn new(generation: Option<GenerationId>, errors: ErrorReader) -> Self {
+    /// An assembler that has seen nothing. `head`: what the head of the answer told; an `Option<GenerationId>` will do.
+    pub fn new(head: impl Into<AnswerHead>, errors: ErrorReader) -> Self {
         Self {
             errors,
-            generation,
+            head: head.into(),
             upstream: None,
             out: VecDeque::new(),
             failure: None,
@@ -62,7 +133,10 @@ impl ChatAssembler {
             over: false,
             choices: Vec::new(),
             slots: ToolCallSlots::default(),
-            calls: Vec::new(),
+            calls: 0,
+            given: Vec::new(),
+            told: 0,
+            same: Same::default(),
         }
     }
 
@@ -86,20 +160,77 @@ impl ChatAssembler {
 
     /// Takes the data of one event.
     pub fn push(&mut self, data: &[u8]) {
-        if self.over {
+        match self.more_text(data) {
+            Some(event) => self.out.push_back(event),
+            None => self.push_any(data),
+        }
+    }
+
+    /// The text of a piece that is like the one before it in everything else: what [`ChatAssembler::push`] and then
+    /// [`ChatAssembler::pop`] would give, if nothing waits to be popped. `None`: push it.
+    pub(crate) fn more_text(&mut self, data: &[u8]) -> Option<StreamEvent> {
+        if self.over || !self.out.is_empty() {
+            return None;
+        }
+        let text = self.same.text(data)?;
+        if text.is_empty() || self.errors.finds_key(text.as_bytes()) {
+            return None;
+        }
+        self.content = true;
+        Some(StreamEvent::Content {
+            choice: self.same.choice,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Takes the data of an event that is not like the one before it.
+    pub(crate) fn push_any(&mut self, data: &[u8]) {
+        let trimmed = data.trim_ascii();
+        // An event that says nothing keeps the line warm, as a comment does.
+        if self.over || trimmed.is_empty() {
             return;
         }
-        if data.trim_ascii() == b"[DONE]" {
+        if trimmed == b"[DONE]" {
             return self.done();
         }
-        match Envelope::read(data, !self.started) {
-            Ok(envelope) => self.read(envelope),
+        let cleaned = self.errors.clean_bytes(data);
+        match Envelope::read(&cleaned) {
+            Ok(envelope) => {
+                let (started, told) = (self.started, self.told);
+                let only = envelope.only_text();
+                self.read(envelope);
+                // A piece that brought anything else is not one like any other, and one that was changed is none that came.
+                match (only, &cleaned) {
+                    (Some((choice, text)), Cow::Borrowed(data)) if started && told == self.told => {
+                        self.same.learn(data, text, choice);
+                    }
+                    _ if told != self.told => self.same.forget(),
+                    _ => {}
+                }
+            }
             Err(error) => {
                 let out = Error::new(
                     ErrorKind::Protocol,
                     format!("a piece of the answer cannot be read: {error}"),
                 );
                 self.fail(out.with_source(error));
+            }
+        }
+    }
+
+    /// Takes what came in place of a stream: an error, or an answer in one piece, that the server called an event stream.
+    pub fn whole(&mut self, document: &[u8]) {
+        if self.over {
+            return;
+        }
+        match read_chat(document, std::mem::take(&mut self.head), &self.errors) {
+            Ok(answer) => {
+                (self.started, self.over, self.content) = (true, true, true);
+                self.out.extend(answer.into_events());
+            }
+            Err(error) => {
+                self.over = true;
+                self.failure = Some(error);
             }
         }
     }
@@ -113,7 +244,7 @@ impl ChatAssembler {
             if data.trim_ascii() == b"[DONE]" {
                 return self.done();
             }
-            let usage = Envelope::read(data, false)
+            let usage = Envelope::read(data)
                 .ok()
                 .and_then(|envelope| read_usage(envelope.usage));
             self.usage = usage.or(self.usage.take());
@@ -132,7 +263,7 @@ impl ChatAssembler {
         }
         if let Some(error) = self.held.take() {
             self.fail(error);
-        } else if !self.choices.is_empty() && self.choices.iter().all(|(_, finished)| *finished) {
+        } else if !self.choices.is_empty() && self.choices.iter().all(|answer| answer.finished) {
             self.complete();
         } else {
             self.fail(why());
@@ -154,7 +285,7 @@ impl ChatAssembler {
 
     fn complete(&mut self) {
         self.over = true;
-        if let Some(usage) = self.usage.take() {
+        if let Some(usage) = self.head.complete(self.usage.take()) {
             self.out.push_back(StreamEvent::Usage(Box::new(usage)));
         }
         self.out.push_back(StreamEvent::End);
@@ -168,7 +299,7 @@ impl ChatAssembler {
             (false, Delivery::Answered) => error,
             (false, _) => error.with_delivery(Delivery::MaybeSent),
         };
-        if let Some(id) = &self.generation {
+        if let Some(id) = &self.head.generation {
             error = error.with_generation(id.clone());
         }
         if let Some(usage) = self.usage.take() {
@@ -184,8 +315,8 @@ impl ChatAssembler {
         if let Some(usage) = read_usage(envelope.usage) {
             self.usage = Some(usage);
         }
-        if self.generation.is_none() {
-            self.generation = envelope.id.as_deref().and_then(|id| GenerationId::new(id).ok());
+        if self.head.generation.is_none() {
+            self.head.generation = envelope.id.as_deref().and_then(|id| GenerationId::new(id).ok());
         }
         if self.upstream.is_none() {
             self.upstream = envelope
@@ -193,18 +324,15 @@ impl ChatAssembler {
                 .as_deref()
                 .and_then(|name| UpstreamName::new(name).ok());
         }
-        let mut choices = std::mem::take(&mut envelope.choices);
-        let error = envelope.error.map(|raw| raw.get()).or_else(|| {
-            choices
-                .iter()
-                .find_map(|choice| choice.error)
-                .map(|raw| raw.get())
-        });
+        let choices = std::mem::take(&mut envelope.choices);
+        let error = envelope
+            .error
+            .or_else(|| choices.iter().find_map(|choice| choice.error));
         if let Some(error) = error {
-            let error = self.errors.read_value(error, ErrorSite::Stream);
+            let error = self.errors.read_value(error.get(), ErrorSite::Stream);
             // Text in the same piece has been produced, and is kept if anything came before it.
             if self.started {
-                choices.iter_mut().for_each(|choice| self.read_choice(choice));
+                choices.into_iter().for_each(|choice| self.read_choice(choice));
             }
             if !self.over {
                 self.fail(error);
@@ -213,8 +341,10 @@ impl ChatAssembler {
         }
         if !self.started {
             self.start(&mut envelope);
+        } else if !envelope.extra.is_empty() {
+            self.more_extra(&mut envelope);
         }
-        for choice in &mut choices {
+        for choice in choices {
             self.read_choice(choice);
         }
         if envelope.usage.is_some()
@@ -228,12 +358,29 @@ impl ChatAssembler {
     fn start(&mut self, envelope: &mut Envelope<'_>) {
         self.started = true;
         let mut start = StreamStart::default();
-        start.id = self.generation.clone();
+        start.id = self.head.generation.clone();
         start.model = envelope.model.take().map(Cow::into_owned);
         start.upstream = self.upstream.clone();
         start.created = envelope.created;
-        start.extra = std::mem::take(&mut envelope.extra);
+        start.rate_limits = self.head.rate_limits.take();
+        for (name, raw) in &envelope.extra {
+            remember(&mut self.given, name.as_str(), raw.get());
+        }
+        start.extra = envelope.take_extra();
         self.out.push_back(StreamEvent::Start(start));
+    }
+
+    /// Gives out the fields of the answer as a whole that a later piece brings, less those that were given out just so.
+    fn more_extra(&mut self, envelope: &mut Envelope<'_>) {
+        let given = &mut self.given;
+        envelope
+            .extra
+            .retain(|(name, raw)| remember(given, name.as_str(), raw.get()));
+        let fields = envelope.take_extra();
+        if !fields.is_empty() {
+            self.told += 1;
+            self.out.push_back(StreamEvent::AnswerExtra { fields });
+        }
     }
 
     fn give(&mut self, event: StreamEvent) {
@@ -241,12 +388,12 @@ impl ChatAssembler {
         self.out.push_back(event);
     }
 
-    fn read_choice(&mut self, wire: &mut Choice<'_>) {
+    fn read_choice(&mut self, wire: Choice<'_>) {
         if self.over {
             return;
         }
-        let choice = wire.index();
-        let at = match self.choices.iter().position(|(index, _)| *index == choice) {
+        let choice = wire.index;
+        let at = match self.choices.iter().position(|answer| answer.index == choice) {
             Some(at) => at,
             None if self.choices.len() == MAX_CHOICES => {
                 return self.fail(Error::new(
@@ -255,32 +402,38 @@ impl ChatAssembler {
                 ));
             }
             None => {
-                self.choices.push((choice, false));
+                self.choices.push(Answer {
+                    index: choice,
+                    finished: false,
+                    calls: Vec::new(),
+                });
                 self.choices.len() - 1
             }
         };
-        self.read_fields(choice, wire.take_fields(), wire.take_logprobs());
-        let (reason, native) = wire.take_finish();
-        match reason.as_deref() {
+        self.read_fields(at, wire.fields, wire.logprobs);
+        let native = wire.native_finish_reason;
+        match wire.finish_reason.as_deref() {
             None => {}
             // Usage follows in a piece of its own, as after any other reason.
             Some("error") => {
                 let error = self.held.take();
                 self.held = error.or_else(|| Some(self.errors.without_object(native.as_deref())));
             }
-            Some(_) if self.choices[at].1 => {}
+            Some(_) if self.choices[at].finished => {}
             Some(reason) => {
-                self.choices[at].1 = true;
+                self.choices[at].finished = true;
                 self.out.push_back(StreamEvent::Finish {
                     choice,
                     reason: FinishReason::from(reason),
-                    native,
+                    native: native.map(Cow::into_owned),
                 });
             }
         }
     }
 
-    fn read_fields(&mut self, choice: u32, fields: Fields, logprobs: Option<Value>) {
+    /// `at`: the place of the answer among those seen.
+    fn read_fields(&mut self, at: usize, fields: Fields<'_>, logprobs: Option<Value>) {
+        let choice = self.choices[at].index;
         if let Some(text) = fields.reasoning {
             self.give(StreamEvent::Reasoning { choice, text });
         }
@@ -291,32 +444,31 @@ impl ChatAssembler {
             });
         }
         if let Some(text) = fields.content.filter(|text| !text.is_empty()) {
+            let text = text.into_owned();
             self.give(StreamEvent::Content { choice, text });
         }
         if let Some(text) = fields.refusal {
             self.give(StreamEvent::Refusal { choice, text });
         }
-        for call in fields.tool_calls {
+        let mut rests = Vec::new();
+        for mut call in fields.tool_calls {
             let (slot, first) = self.slots.slot(choice, call.index, call.id.as_deref());
             if first {
-                if self.calls.len() == MAX_TOOL_CALLS {
+                if self.calls == MAX_TOOL_CALLS {
                     return self.fail(Error::new(
                         ErrorKind::Protocol,
                         "the stream holds too many tool calls",
                     ));
                 }
-                self.calls.push(((choice, slot), false, false));
+                self.calls += 1;
+                self.choices[at].calls.push(Given::default());
             }
-            let seen = self
-                .calls
-                .iter_mut()
-                .rev()
-                .find(|(key, ..)| *key == (choice, slot));
-            let Some((_, id_given, name_given)) = seen else {
+            keep_rest(&mut rests, slot as usize, &mut call);
+            let Some(given) = self.choices[at].calls.get_mut(slot as usize) else {
                 continue;
             };
-            let id = call.id.filter(|_| !std::mem::replace(id_given, true));
-            let name = call.name.filter(|_| !std::mem::replace(name_given, true));
+            let id = call.id.filter(|_| !std::mem::replace(&mut given.id, true));
+            let name = call.name.filter(|_| !std::mem::replace(&mut given.name, true));
             let arguments = call.arguments.unwrap_or_default();
             if first || id.is_some() || name.is_some() || !arguments.is_empty() {
                 self.give(StreamEvent::ToolCall {
@@ -335,12 +487,60 @@ impl ChatAssembler {
         if let Some(parts) = fields.content_parts {
             extra.insert("content".to_owned(), parts);
         }
+        if !rests.is_empty() {
+            extra.insert("tool_calls".to_owned(), Value::Array(rests));
+        }
         if !extra.is_empty() {
             self.give(StreamEvent::Extra {
                 choice,
                 fields: extra,
             });
         }
+    }
+}
+
+/// Whether a field of the answer as a whole says something that was not given out yet; takes note of it.
+///
+/// What is long, or one of very many, is not noted and counts as new: the memory of a stream must not grow with it, and in
+/// the fold the same value twice is the value.
+fn remember(given: &mut Vec<(Box<str>, Box<str>)>, name: &str, raw: &str) -> bool {
+    const MOST: usize = 16;
+    const LONGEST: usize = 512;
+    match given.iter_mut().find(|(known, _)| **known == *name) {
+        Some((_, known)) if **known == *raw => false,
+        Some((_, known)) => {
+            // Forgotten rather than wrong, if it is too long to be kept.
+            *known = if raw.len() <= LONGEST { raw } else { "" }.into();
+            true
+        }
+        None => {
+            if given.len() < MOST && raw.len() <= LONGEST && name.len() <= LONGEST {
+                given.push((name.into(), raw.into()));
+            }
+            true
+        }
+    }
+}
+
+/// Keeps what a tool call has beside its id, name and arguments, by its slot, as the fold expects it.
+fn keep_rest(rests: &mut Vec<Value>, slot: usize, call: &mut Call) {
+    let mut rest = std::mem::take(&mut call.extra);
+    if let Some(kind) = call.kind.take().filter(|kind| kind != "function") {
+        rest.insert("type".to_owned(), Value::String(kind));
+    }
+    if !call.function_extra.is_empty() {
+        let function = std::mem::take(&mut call.function_extra);
+        rest.insert("function".to_owned(), Value::Object(function));
+    }
+    if rest.is_empty() || slot >= MAX_RESTS {
+        return;
+    }
+    if rests.len() <= slot {
+        rests.resize(slot + 1, Value::Null);
+    }
+    match &mut rests[slot] {
+        Value::Object(so_far) => so_far.extend(rest),
+        place => *place = Value::Object(rest),
     }
 }
 
@@ -366,21 +566,23 @@ pub struct ChatStreamDecoder {
 
 impl ChatStreamDecoder {
     /// A decoder that has seen nothing, with the usual limits.
-    pub fn new(generation: Option<GenerationId>, errors: ErrorReader) -> Self {
-        Self::with_limits(SseLimits::default(), generation, errors)
+    pub fn new(head: impl Into<AnswerHead>, errors: ErrorReader) -> Self {
+        Self::with_limits(SseLimits::default(), head, errors)
     }
 
     /// A decoder with limits of its own.
-    pub fn with_limits(limits: SseLimits, generation: Option<GenerationId>, errors: ErrorReader) -> Self {
+    pub fn with_limits(limits: SseLimits, head: impl Into<AnswerHead>, errors: ErrorReader) -> Self {
         Self {
             sse: SseDecoder::new(limits),
-            assembler: ChatAssembler::new(generation, errors),
+            assembler: ChatAssembler::new(head, errors),
         }
     }
 
-    /// Takes the next bytes.
+    /// Takes the next bytes. Those after the end of the answer are let go.
     pub fn feed(&mut self, piece: Bytes) {
-        self.sse.feed(piece);
+        if !self.assembler.is_over() {
+            self.sse.feed(piece);
+        }
     }
 
     /// The next piece of the answer, or the error it ends with; `None` if more bytes are needed or all is over.
@@ -393,7 +595,10 @@ impl ChatStreamDecoder {
                 return None;
             }
             match self.sse.next_event() {
-                Ok(Some(event)) => self.assembler.push(event.data()),
+                Ok(Some(event)) => match self.assembler.more_text(event.data()) {
+                    Some(event) => return Some(Ok(event)),
+                    None => self.assembler.push_any(event.data()),
+                },
                 Ok(None) => return None,
                 Err(error) => self.assembler.broken(error.into()),
             }
@@ -402,8 +607,20 @@ impl ChatStreamDecoder {
 
     /// Takes the end of the bytes. Pop what is left with [`ChatStreamDecoder::next_event`] afterwards.
     pub fn finish(&mut self) {
+        // Events that were fed and not popped come first.
+        loop {
+            match self.sse.next_event() {
+                Ok(Some(event)) => self.assembler.push(event.data()),
+                Ok(None) => break,
+                Err(error) => return self.assembler.broken(error.into()),
+            }
+        }
         let unterminated = self.sse.finish();
-        self.assembler
-            .end(unterminated.as_ref().map(|event| event.data()));
+        match (unterminated, self.sse.stray()) {
+            (None, Some(document)) => self.assembler.whole(document),
+            (unterminated, _) => self
+                .assembler
+                .end(unterminated.as_ref().map(|event| event.data())),
+        }
     }
 }

@@ -108,3 +108,35 @@ pub fn text(events: &[Value]) -> String {
         .filter_map(|event| event["choices"][0]["delta"]["content"].as_str())
         .collect()
 }
+
+pub const MANAGEMENT: &str = "Bearer sk-or-v1-management-test";
+
+/// Any request.
+pub fn send(
+    simulation: &Simulation,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    body: &Value,
+    fault: Option<&str>,
+) -> SimulatedReply {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let path = format!("/api/v1{path}");
+    let mut request = SimulatedRequest::new(method, &path).with_body(body.as_bytes());
+    if let Some(key) = key {
+        request = request.with_header("authorization", key);
+    }
+    if let Some(fault) = fault {
+        request = request.with_header("x-simulator-fault", fault);
+    }
+    simulation.reply(&request)
+}
+
+/// A POST with the usual key.
+pub fn post(simulation: &Simulation, path: &str, body: &Value) -> SimulatedReply {
+    send(simulation, "POST", path, Some(KEY), body, None)
+}

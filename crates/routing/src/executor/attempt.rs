@@ -20,32 +20,42 @@ use crate::Target;
 pub struct Attempt {
     /// The caller's call.
     pub request: RequestId,
-    /// Which attempt of the call this is, from 1. No two attempts of a call share a number.
+    /// Which attempt of the call this is, from 1. No two admitted attempts of a call share a number.
     pub number: u16,
     /// Who is to be asked.
     pub target: Target,
     /// Whether the answer is wanted piece by piece.
     pub stream: bool,
-    /// Whether the call names no target after this one, so that waiting a little is better than refusing.
-    pub last: bool,
+    /// Whether the gate may wait for room. It may not while the call names other targets, which are asked first.
+    pub may_wait: bool,
+    /// When the call ends, by the executor's clock; `None` if it lies beyond what the clock can tell.
+    pub deadline: Option<Instant>,
 }
 
 impl Attempt {
-    /// An attempt at the last target of a call, for tests of gates.
+    /// An attempt for which the gate may wait for ever, for tests of gates.
     pub fn new(request: RequestId, number: u16, target: Target, stream: bool) -> Self {
         Self {
             request,
             number,
             target,
             stream,
-            last: true,
+            may_wait: true,
+            deadline: None,
         }
     }
 
-    /// Sets whether it is at the last target.
+    /// Sets whether the gate may wait.
     #[must_use]
-    pub fn with_last(mut self, last: bool) -> Self {
-        self.last = last;
+    pub fn with_may_wait(mut self, may_wait: bool) -> Self {
+        self.may_wait = may_wait;
+        self
+    }
+
+    /// Sets when the call ends.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
         self
     }
 }
@@ -61,7 +71,8 @@ pub trait AttemptGate: Debug + Send + Sync {
     /// # Errors
     /// An error of class [`RetryClass::Never`] ends the whole call: what forbids one attempt (a budget, a ledger that is
     /// down) forbids the next one too. Any other error (a rate limit of this target) passes the call on to the next target;
-    /// nothing was sent, so it does not count as one of the attempts a call may make.
+    /// nothing was sent, so it does not count as one of the attempts a call may make. If every target is refused like that,
+    /// the one with the shortest wait is asked for again, and may wait.
     async fn admit(&self, attempt: &Attempt) -> integration_core::Result<Box<dyn Admission>>;
 }
 
@@ -70,6 +81,11 @@ pub trait AttemptGate: Debug + Send + Sync {
 /// The executor calls [`settle`](Self::settle) exactly once for every admission, on every way out: the answer, the error, the
 /// deadline, the caller who drops the future or the stream.
 pub trait Admission: Send {
+    /// Takes what the head of the answer told of the provider's rate limits, as soon as it is there. Nothing by default.
+    fn told(&mut self, facts: &RateLimitFacts) {
+        let _ = facts;
+    }
+
     /// Takes how the attempt ended. It may run inside a `Drop`: it must neither block nor panic. Slow work, such as a write,
     /// is to be handed on.
     fn settle(self: Box<Self>, outcome: &AttemptOutcome);
@@ -133,6 +149,28 @@ pub struct AttemptFailure {
     pub rate_limits: Option<RateLimitFacts>,
 }
 
+impl AttemptFailure {
+    /// The error again, without its cause and without what only the attempt knows.
+    pub fn to_error(&self) -> Error {
+        let mut error = Error::new(self.kind, self.message.as_str())
+            .with_retry_class(self.retry_class)
+            .with_delivery(self.delivery);
+        if let Some(wait) = self.retry_after {
+            error = error.with_retry_after(wait);
+        }
+        if let Some(status) = self.status {
+            error = error.with_status(status);
+        }
+        if let Some(code) = &self.code {
+            error = error.with_code(code.as_str());
+        }
+        match &self.rate_limits {
+            Some(facts) => error.with_rate_limits(facts.clone()),
+            None => error,
+        }
+    }
+}
+
 impl From<&Error> for AttemptFailure {
     fn from(error: &Error) -> Self {
         Self {
@@ -164,8 +202,6 @@ pub struct AttemptOutcome {
     pub upstream: Option<UpstreamName>,
     /// Why the first of the answers ended.
     pub finish_reason: Option<FinishReason>,
-    /// What the head of the answer told about the provider's rate limits.
-    pub rate_limits: Option<RateLimitFacts>,
     /// From sending to the first piece a reader would see. Only streams know it.
     pub first_content: Option<Duration>,
     /// From sending to the end.
@@ -182,7 +218,6 @@ impl AttemptOutcome {
             served_model: None,
             upstream: None,
             finish_reason: None,
-            rate_limits: None,
             first_content: None,
             duration,
         }
@@ -225,7 +260,7 @@ impl Settler {
                 outcome.generation.clone_from(&start.id);
                 outcome.served_model.clone_from(&start.model);
                 outcome.upstream.clone_from(&start.upstream);
-                outcome.rate_limits = start.rate_limits.as_deref().cloned();
+                self.told(start.rate_limits.as_deref());
             }
             StreamEvent::Finish { reason, .. } if outcome.finish_reason.is_none() => {
                 outcome.finish_reason = Some(reason.clone());
@@ -243,11 +278,17 @@ impl Settler {
         outcome.served_model.clone_from(&response.model);
         outcome.upstream.clone_from(&response.upstream);
         outcome.usage.clone_from(&response.usage);
-        outcome.rate_limits = response.rate_limits.as_deref().cloned();
         outcome.finish_reason = response
             .choices
             .first()
             .and_then(|choice| choice.finish_reason.clone());
+        self.told(response.rate_limits.as_deref());
+    }
+
+    fn told(&mut self, facts: Option<&RateLimitFacts>) {
+        if let (Some(admission), Some(facts)) = (&mut self.admission, facts) {
+            admission.told(facts);
+        }
     }
 
     /// Gives an error what the attempt knows and the error does not: what was used, which generation, whether anything came.

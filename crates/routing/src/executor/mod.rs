@@ -2,6 +2,7 @@
 
 mod attempt;
 mod deadline;
+mod limits;
 mod stream;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use integration_core::{
 };
 
 pub use attempt::{Admission, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptResult, OpenGate};
+pub use limits::LimitGate;
 
 use crate::Target;
 use attempt::Settler;
@@ -128,12 +130,22 @@ impl fmt::Debug for Call<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AttemptReport {
-    /// Its number, from 1. One that the gate refused has a number too, and no admission.
+    /// Its number, from 1.
     pub number: u16,
-    /// Who was asked, or was to be.
+    /// Who was asked.
     pub target: Target,
-    /// Why it failed, or was not made; `None` for the one that answers.
+    /// Why it failed; `None` for the one that answers.
     pub error: Option<Error>,
+}
+
+/// A target that was not asked, since the gate refused it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PassedOver {
+    /// Who would have been asked.
+    pub target: Target,
+    /// Why not.
+    pub error: Error,
 }
 
 /// An answer in one piece.
@@ -146,6 +158,8 @@ pub struct Answer {
     pub target: Target,
     /// Every attempt, the last being the one that answered.
     pub attempts: Vec<AttemptReport>,
+    /// Who was not asked on the way, in order.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// An answer that has begun.
@@ -158,6 +172,8 @@ pub struct Streamed {
     pub target: Target,
     /// Every attempt, the last being the one that answers.
     pub attempts: Vec<AttemptReport>,
+    /// Who was not asked on the way, in order.
+    pub passed_over: Vec<PassedOver>,
 }
 
 impl fmt::Debug for Streamed {
@@ -165,6 +181,7 @@ impl fmt::Debug for Streamed {
         let mut out = f.debug_struct("Streamed");
         out.field("target", &self.target)
             .field("attempts", &self.attempts)
+            .field("passed_over", &self.passed_over)
             .finish_non_exhaustive()
     }
 }
@@ -174,11 +191,14 @@ impl fmt::Debug for Streamed {
 #[error("no answer after {} {}", attempts.len(), if attempts.len() == 1 { "attempt" } else { "attempts" })]
 #[non_exhaustive]
 pub struct Exhausted {
-    /// What ended the call: the last attempt's error, the gate's refusal, or the deadline.
+    /// What ended the call: the last attempt's error, the deadline, the gate's refusal; where no attempt was made, the refusal
+    /// of the target that will have room first.
     #[source]
     pub error: Error,
     /// Every attempt, in order.
     pub attempts: Vec<AttemptReport>,
+    /// Who was not asked, in order.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// Asks one target after the other until one answers.
@@ -217,6 +237,7 @@ struct Success<T> {
     settler: Settler,
     target: Target,
     attempts: Vec<AttemptReport>,
+    passed_over: Vec<PassedOver>,
     deadline: Deadline,
 }
 
@@ -248,12 +269,14 @@ impl Executor {
             answered,
             target,
             attempts,
+            passed_over,
             ..
         } = self.walk::<Whole>(call).await?;
         Ok(Answer {
             response: answered,
             target,
             attempts,
+            passed_over,
         })
     }
 
@@ -268,6 +291,7 @@ impl Executor {
             settler,
             target,
             attempts,
+            passed_over,
             deadline,
         } = self.walk::<Pieces>(call).await?;
         let Beginning { replay, source } = answered;
@@ -282,6 +306,7 @@ impl Executor {
             stream: Box::pin(committed),
             target,
             attempts,
+            passed_over,
         })
     }
 
@@ -291,18 +316,31 @@ impl Executor {
             .unwrap_or(self.config.deadline)
             .min(self.config.deadline);
         let mut deadline = Deadline::after(limit, &*self.clock);
-        let mut attempts = Vec::new();
+        let mut attempts: Vec<AttemptReport> = Vec::new();
+        let mut passed_over: Vec<PassedOver> = Vec::new();
         let mut request = Cow::Borrowed(call.request);
-        let mut ended = Error::new(ErrorKind::NoRoute, "the call names no model to ask")
-            .with_retry_class(RetryClass::Never);
-        let mut left = self.config.max_attempts.max(1);
-        for (number, (at, target)) in (1u16..).zip(call.targets.iter().enumerate()) {
-            if left == 0 {
+        // What ended the last attempt. A refusal never hides it: only this one tells whether something may have been billed.
+        let mut ended: Option<Error> = None;
+        let mut targets = call.targets.iter();
+        let mut number = 1;
+        loop {
+            if number > self.config.max_attempts.max(1) {
                 break;
             }
-            left -= 1;
+            let (target, may_wait) = match targets.next() {
+                Some(target) => (target, false),
+                None if attempts.is_empty() => match soonest(&passed_over) {
+                    Some(at) => match call.targets.iter().find(|t| **t == passed_over[at].target) {
+                        Some(target) => (target, true),
+                        None => break,
+                    },
+                    None => break,
+                },
+                None => break,
+            };
             if deadline.has_passed(&*self.clock) {
-                ended = deadline.error("the call", ended.delivery());
+                let delivery = ended.as_ref().map_or(Delivery::NotSent, Error::delivery);
+                ended = Some(deadline.error("the call", delivery));
                 break;
             }
             if request.model != target.model {
@@ -313,7 +351,8 @@ impl Executor {
                 number,
                 target: target.clone(),
                 stream: A::STREAM,
-                last: at + 1 == call.targets.len(),
+                may_wait,
+                deadline: deadline.at,
             };
             let answered = self.attempt::<A>(&call, attempt, &request, &mut deadline).await;
             let (error, stop) = match answered {
@@ -328,15 +367,28 @@ impl Executor {
                         settler,
                         target: target.clone(),
                         attempts,
+                        passed_over,
                         deadline,
                     });
                 }
-                Err(Ended::Call(error)) => return Err(Exhausted { error, attempts }),
-                Err(Ended::CallAndAttempt(error)) => (error, true),
-                Err(Ended::Refused(error)) => {
-                    left += 1;
-                    (error, false)
+                Err(Ended::Call(error)) => {
+                    return Err(Exhausted {
+                        error,
+                        attempts,
+                        passed_over,
+                    });
                 }
+                Err(Ended::Refused(error)) => {
+                    passed_over.push(PassedOver {
+                        target: target.clone(),
+                        error,
+                    });
+                    if may_wait {
+                        break;
+                    }
+                    continue;
+                }
+                Err(Ended::CallAndAttempt(error)) => (error, true),
                 Err(Ended::Attempt(error)) => {
                     let stop = error.retry_class() == RetryClass::Never;
                     (error, stop)
@@ -347,14 +399,25 @@ impl Executor {
                 target: target.clone(),
                 error: Some(duplicate(&error)),
             });
-            ended = error;
+            number += 1;
+            ended = Some(error);
             if stop {
                 break;
             }
         }
+        let refused = || {
+            let last = passed_over.last().map(|passed| &passed.error);
+            // The one that was waited for says most; the others follow.
+            last.map(duplicate)
+        };
+        let error = ended.or_else(refused).unwrap_or_else(|| {
+            Error::new(ErrorKind::NoRoute, "the call names no model to ask")
+                .with_retry_class(RetryClass::Never)
+        });
         Err(Exhausted {
-            error: ended,
+            error,
             attempts,
+            passed_over,
         })
     }
 
@@ -492,20 +555,17 @@ impl Ask for Pieces {
     }
 }
 
+/// Which of the targets that were passed over will have room first: of those that will have it at all, the one with the
+/// shortest wait, where an unknown one counts as short.
+fn soonest(passed_over: &[PassedOver]) -> Option<usize> {
+    (0..passed_over.len())
+        .filter(|at| passed_over[*at].error.retry_class() == RetryClass::SameDeployment)
+        .min_by_key(|at| passed_over[*at].error.retry_after().unwrap_or_default())
+}
+
 /// The same error without its cause, which cannot be copied: one for the list of attempts, one for the caller.
 fn duplicate(error: &Error) -> Error {
-    let mut copy = Error::new(error.kind(), error.message())
-        .with_retry_class(error.retry_class())
-        .with_delivery(error.delivery());
-    if let Some(wait) = error.retry_after() {
-        copy = copy.with_retry_after(wait);
-    }
-    if let Some(status) = error.status() {
-        copy = copy.with_status(status);
-    }
-    if let Some(code) = error.code() {
-        copy = copy.with_code(code);
-    }
+    let mut copy = AttemptFailure::from(error).to_error();
     if let Some(provider) = error.provider() {
         copy = copy.with_provider(provider.clone());
     }
@@ -520,9 +580,6 @@ fn duplicate(error: &Error) -> Error {
     }
     if let Some(usage) = error.usage() {
         copy = copy.with_usage(usage.clone());
-    }
-    if let Some(facts) = error.rate_limits() {
-        copy = copy.with_rate_limits(facts.clone());
     }
     copy
 }

@@ -19,8 +19,8 @@ use futures_core::Stream;
 use integration_core::chat::{ChatRequest, FinishReason, Message, StreamStart};
 use integration_core::{
     CallContext, Capability, CapabilitySet, ChatClient, ChatStream, Clock, Error, ErrorKind, GenerationId,
-    HealthReport, HealthStatus, IntegrationClient, ManualClock, ModelId, ProviderId, RequestId, Result,
-    RetryClass, StreamEvent, Usage,
+    HealthReport, HealthStatus, IntegrationClient, ManualClock, ModelId, ProviderId, RateLimitFacts,
+    RequestId, Result, RetryClass, StreamEvent, Usage,
 };
 use routing::{
     Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, Executor, ExecutorConfig, Target,
@@ -231,6 +231,7 @@ impl Stream for Items {
 pub struct Log {
     pub admitted: Vec<Attempt>,
     pub settled: Vec<(u16, AttemptOutcome)>,
+    pub told: Vec<RateLimitFacts>,
     pub unsettled: usize,
 }
 
@@ -306,6 +307,10 @@ struct Recorded {
 }
 
 impl Admission for Recorded {
+    fn told(&mut self, facts: &RateLimitFacts) {
+        self.log.lock().unwrap().told.push(facts.clone());
+    }
+
     fn settle(mut self: Box<Self>, outcome: &AttemptOutcome) {
         self.settled = true;
         self.log

@@ -1,0 +1,258 @@
+//! What the readers and writers of all routes share: open words, amounts by their digits, answers that may be errors.
+
+use integration_core::{Delivery, Error, ErrorKind, Result, Usage};
+use rust_decimal::Decimal;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::error::{ErrorReader, ErrorSite};
+
+/// Declares an enum of wire words with an `Other(String)` for the words that are not known yet.
+macro_rules! open_words {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$vmeta])* $variant,)+
+            /// A word this release does not know, verbatim.
+            Other(String),
+        }
+
+        impl $name {
+            /// Every word this release knows.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word on the wire.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $word,)+
+                    Self::Other(word) => word,
+                }
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(word: &str) -> Self {
+                match word {
+                    $($word => Self::$variant,)+
+                    other => Self::Other(other.to_owned()),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                let word = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                Ok(Self::from(&*word))
+            }
+        }
+    };
+}
+
+pub(crate) use open_words;
+
+/// An amount by its digits, never through a float. One that is no number is not known.
+pub(crate) fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    let raw: Box<RawValue> = Deserialize::deserialize(deserializer)?;
+    Ok(decimal(raw.get().trim_matches('"')))
+}
+
+/// A number with its point anywhere and with or without an exponent.
+pub(crate) fn decimal(digits: &str) -> Option<Decimal> {
+    let exact = Decimal::from_str_exact(digits).or_else(|_| Decimal::from_scientific(digits));
+    // More digits than a decimal holds: what a float of theirs leaves behind. The nearest one will do for a display.
+    exact.or_else(|_| digits.parse()).ok()
+}
+
+/// Writes an amount as a JSON number with every digit of it.
+pub(crate) fn number<S: Serializer>(
+    amount: &Option<Decimal>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match amount {
+        Some(amount) => RawValue::from_string(amount.normalize().to_string())
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Writes an amount as a string of its digits.
+pub(crate) fn digits<S: Serializer>(
+    amount: &Option<Decimal>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match amount {
+        Some(amount) => serializer.collect_str(&amount.normalize()),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// `null` is what an absent field is.
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// What was used. A usage that cannot be read is not reported.
+pub(crate) fn usage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Usage>, D::Error> {
+    let raw: Option<Box<RawValue>> = Deserialize::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| Usage::from_json(raw.get()).ok()))
+}
+
+/// Whether an event holds an error at its top: `null` is none.
+pub(crate) fn holds_error(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(default, borrow)]
+        error: Option<&'a RawValue>,
+    }
+    serde_json::from_slice::<Head<'_>>(data).is_ok_and(|head| head.error.is_some())
+}
+
+/// The error that a piece of a stream holds, or is.
+pub(crate) fn error_of_event(data: &[u8], errors: &ErrorReader) -> Error {
+    errors.read_value(&String::from_utf8_lossy(data), ErrorSite::Stream)
+}
+
+/// Reads an answer that is one JSON object. An error in it is a failure, even under status 200.
+///
+/// `what` is the answer's name in a message, such as "the list of providers".
+pub(crate) fn read_answer<T: DeserializeOwned>(body: &[u8], what: &str, errors: &ErrorReader) -> Result<T> {
+    if let Some(error) = errors.read_body(body) {
+        return Err(error);
+    }
+    serde_json::from_slice(body).map_err(|error| unreadable(body, what, error))
+}
+
+/// Why an answer could not be read.
+pub(crate) fn unreadable(body: &[u8], what: &str, error: serde_json::Error) -> Error {
+    let start = body.trim_ascii_start();
+    let out = if start.is_empty() {
+        Error::new(ErrorKind::Truncated, format!("{what} came empty"))
+    } else if start.first() == Some(&b'<') {
+        Error::new(
+            ErrorKind::Protocol,
+            format!("{what} is a web page, not JSON; check the base URL and what lies between"),
+        )
+    } else if error.is_eof() {
+        Error::new(
+            ErrorKind::Truncated,
+            format!("{what} ended before it was complete"),
+        )
+        .with_source(error)
+    } else {
+        // The parser's message names a place, never the text there.
+        Error::new(ErrorKind::Protocol, format!("{what} cannot be read: {error}")).with_source(error)
+    };
+    out.with_delivery(Delivery::Partial)
+}
+
+/// A request as JSON.
+pub(crate) fn body_of(request: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(request).map_err(|error| {
+        Error::new(ErrorKind::InvalidRequest, "the request cannot be written as JSON").with_source(error)
+    })
+}
+
+/// A request that is refused before it is sent.
+pub(crate) fn refused(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidRequest, why)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(unreachable_pub)]
+
+    use std::time::SystemTime;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn errors_stand_anywhere() {
+        let errors = ErrorReader::new(SystemTime::UNIX_EPOCH);
+        for (body, kind) in [
+            (
+                r#"{"error":{"code":429,"message":"m"}}"#,
+                Some(ErrorKind::RateLimited),
+            ),
+            (
+                r#"{"error":{"code":"server_error","message":"m"},"error_type":"provider_overloaded"}"#,
+                Some(ErrorKind::Overloaded),
+            ),
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#,
+                Some(ErrorKind::Overloaded),
+            ),
+            (r#"{"error":"broken"}"#, Some(ErrorKind::Upstream)),
+            (r#"{"error":null,"data":1}"#, None),
+            (r#"{"data":1}"#, None),
+        ] {
+            let read = read_answer::<Value>(body.as_bytes(), "it", &errors);
+            assert_eq!(read.err().map(|error| error.kind()), kind, "{body}");
+        }
+        for (body, kind) in [
+            ("", ErrorKind::Truncated),
+            (" <html>", ErrorKind::Protocol),
+            ("{\"data\":", ErrorKind::Truncated),
+            ("[1}", ErrorKind::Protocol),
+        ] {
+            let error = read_answer::<Value>(body.as_bytes(), "it", &errors).unwrap_err();
+            assert_eq!(error.kind(), kind, "{body}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_written_digit_by_digit() {
+        #[derive(Serialize)]
+        struct Body {
+            #[serde(serialize_with = "number")]
+            limit: Option<Decimal>,
+        }
+        for digits in ["12.5", "0.1000000000000000055511151231", "0", "-3"] {
+            let limit = Some(digits.parse().unwrap());
+            assert_eq!(
+                body_of(&Body { limit }).unwrap(),
+                format!("{{\"limit\":{digits}}}").into_bytes()
+            );
+        }
+        assert_eq!(body_of(&Body { limit: None }).unwrap(), b"{\"limit\":null}");
+    }
+
+    #[test]
+    fn unknown_words_are_kept() {
+        open_words! {
+            /// A test.
+            pub enum Word {
+                /// One.
+                One = "one",
+            }
+        }
+        let words: Vec<Word> = serde_json::from_value(json!(["one", "two\n"])).unwrap();
+        assert_eq!(words, [Word::One, Word::Other("two\n".to_owned())]);
+        assert_eq!(serde_json::to_value(&words).unwrap(), json!(["one", "two\n"]));
+        assert_eq!(
+            (Word::One.to_string(), Word::WORDS),
+            ("one".to_owned(), &["one"][..])
+        );
+    }
+}

@@ -1,0 +1,239 @@
+#![doc = include_str!("../README.md")]
+
+mod chat_chunk;
+mod completion;
+mod error_envelope;
+mod models_list;
+mod price_string;
+pub mod recorded;
+mod sse;
+mod support;
+mod usage;
+
+pub use support::KEY;
+
+/// One reader of untrusted input and what it has promised.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Target {
+    /// The name of the fuzz target, and of its folder of seeds.
+    pub name: &'static str,
+    /// Reads any bytes. Panics if the reader breaks a promise.
+    pub run: fn(&[u8]),
+    /// Words of the format, for mutations that get past its first check.
+    pub dictionary: &'static [&'static str],
+}
+
+/// Every target, by name.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "chat_chunk",
+        run: chat_chunk::run,
+        dictionary: CHAT_WORDS,
+    },
+    Target {
+        name: "completion",
+        run: completion::run,
+        dictionary: CHAT_WORDS,
+    },
+    Target {
+        name: "error_envelope",
+        run: error_envelope::run,
+        dictionary: ERROR_WORDS,
+    },
+    Target {
+        name: "models_list",
+        run: models_list::run,
+        dictionary: MODEL_WORDS,
+    },
+    Target {
+        name: "price_string",
+        run: price_string::run,
+        dictionary: PRICE_WORDS,
+    },
+    Target {
+        name: "sse",
+        run: sse::run,
+        dictionary: SSE_WORDS,
+    },
+    Target {
+        name: "usage",
+        run: usage::run,
+        dictionary: USAGE_WORDS,
+    },
+];
+
+/// The target of that name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+const SSE_WORDS: &[&str] = &[
+    "data:",
+    "data: ",
+    "data",
+    "event:",
+    "id:",
+    "retry:",
+    ":",
+    "\n",
+    "\r",
+    "\r\n",
+    "\n\n",
+    "\r\r",
+    "\u{feff}",
+    "\0",
+    "é",
+    "\u{10ffff}",
+    "[DONE]",
+    "99999999999999999999",
+];
+
+const CHAT_WORDS: &[&str] = &[
+    "data: ",
+    "\n\n",
+    "[DONE]",
+    ": OPENROUTER PROCESSING\n\n",
+    "null",
+    "{}",
+    "[]",
+    "\"\"",
+    "0",
+    "-1",
+    "1e400",
+    "4294967296",
+    "1000000000",
+    "\"choices\":",
+    "\"delta\":",
+    "\"message\":",
+    "\"content\":",
+    "\"reasoning\":",
+    "\"reasoning_details\":[{\"type\":\"reasoning.text\",\"index\":0}]",
+    "\"tool_calls\":[{\"index\":0,\"id\":\"a\"}]",
+    "\"index\":",
+    "\"id\":",
+    "\"function\":{\"name\":\"f\",\"arguments\":\"{\"}",
+    "\"finish_reason\":\"stop\"",
+    "\"finish_reason\":\"error\"",
+    "\"native_finish_reason\":\"length\"",
+    "\"error\":{\"code\":502,\"message\":\"x\"}",
+    "\"usage\":{\"prompt_tokens\":1,\"cost\":0.1}",
+    "\"logprobs\":{\"content\":[]}",
+    "\"provider\":",
+    "\\ud800",
+    "canary-key-7f3a91c05d",
+    "\"extra\":{\"a\":[1]}",
+];
+
+const ERROR_WORDS: &[&str] = &[
+    "429\n",
+    "402\n",
+    "200\n",
+    "599\n",
+    "retry-after: ",
+    "x-ratelimit-reset: ",
+    "\n\n",
+    "-1",
+    "1e9",
+    "soon",
+    "9999999999999",
+    "\"error\":",
+    "\"message\":",
+    "\"code\":",
+    "\"metadata\":",
+    "\"error_type\":",
+    "\"raw\":",
+    "\"limit_source\":\"openrouter_free_tier_daily\"",
+    "\"resets_at\":\"2026-10-30T00:00:00.000Z\"",
+    "\"retry_after_seconds\":",
+    "\"availability\":{\"retryable\":true}",
+    "\"provider_name\":",
+    "\"flagged_input\":",
+    "\"headers\":{\"Retry-After\":\"7\"}",
+    "null",
+    "{}",
+    "[]",
+    "<html>",
+    "canary-key-7f3a91c05d",
+    "\u{202e}",
+    "\\n",
+    "canary-key\\u002d7f3a91c05d",
+];
+
+const MODEL_WORDS: &[&str] = &[
+    "\"data\":[",
+    "\"id\":",
+    "\"canonical_slug\":",
+    "\"pricing\":{",
+    "\"prompt\":\"0.1\"",
+    "\"-1\"",
+    "\"overrides\":[",
+    "\"min_prompt_tokens\":",
+    "\"utc_start\":",
+    "\"utc_end\":2400",
+    "\"discount\":",
+    "\"architecture\":{",
+    "\"input_modalities\":[\"text\"]",
+    "\"context_length\":",
+    "\"top_provider\":{",
+    "\"supported_parameters\":[",
+    "\"reasoning\":{",
+    "\"benchmarks\":{",
+    "\"total_count\":",
+    "null",
+    "1e400",
+    "-5",
+    "{}",
+    "[]",
+    "\"\"",
+    "18446744073709551616",
+];
+
+const PRICE_WORDS: &[&str] = &[
+    "0.",
+    "e-",
+    "E+",
+    "1e-28",
+    "-1",
+    "-0",
+    "+",
+    "_",
+    " ",
+    ",",
+    "0x",
+    "NaN",
+    "inf",
+    "١",
+    "7922816251426433759354395033",
+    "0000000000000000000000000000",
+    ".",
+    "e",
+    "99",
+    "1",
+];
+
+const USAGE_WORDS: &[&str] = &[
+    "\"prompt_tokens\":",
+    "\"completion_tokens\":",
+    "\"total_tokens\":",
+    "\"input_tokens\":",
+    "\"prompt_tokens_details\":{",
+    "\"cached_tokens\":",
+    "\"cost\":",
+    "\"cost_details\":{",
+    "\"is_byok\":true",
+    "\"upstream_inference_cost\":",
+    "\"server_tool_use\":{",
+    "null",
+    "-1",
+    "1e400",
+    "1e-400",
+    "0.1e-28",
+    "1.0",
+    "\"1\"",
+    "18446744073709551615",
+    "18446744073709551616",
+    "{}",
+    "[]",
+    "NaN",
+];
