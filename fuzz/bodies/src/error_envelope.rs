@@ -42,7 +42,7 @@ pub(crate) fn run(data: &[u8]) {
 fn parse(data: &[u8]) -> (u16, HeaderMap, &[u8]) {
     let bare = || {
         (
-            if data.len() % 2 == 0 { 400 } else { 503 },
+            if data.len().is_multiple_of(2) { 400 } else { 503 },
             HeaderMap::new(),
             data,
         )
