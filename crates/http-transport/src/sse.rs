@@ -3,6 +3,7 @@
 //! Follows the WHATWG algorithm. The same bytes give the same events however they are cut into pieces; work is linear in the
 //! bytes, whatever the pieces; every byte is limited.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ pub enum SseError {
 }
 
 /// One event. Its data is a slice of the bytes that were fed wherever one piece held the whole line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SseEvent {
     name: Option<Box<str>>,
     data: Bytes,
@@ -110,7 +111,7 @@ impl SseEvent {
 }
 
 /// The data lines of the event being read.
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum Data {
     #[default]
     None,
@@ -119,7 +120,7 @@ enum Data {
     Many(BytesMut),
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Line {
     bytes: Bytes,
     /// Known to be UTF-8.
@@ -127,7 +128,7 @@ struct Line {
 }
 
 /// The beginning of a line whose end has not come.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Begun {
     bytes: BytesMut,
     /// How much of it is known to be UTF-8. A long line that comes in pieces is checked as they come, while they are at hand
@@ -202,7 +203,7 @@ const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 /// assert_eq!(decoder.next_event()?.expect("complete").text(), "{\"a\":1}");
 /// # Ok::<(), http_transport::sse::SseError>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct SseDecoder {
     limits: SseLimits,
     /// What was fed and not read yet.
@@ -225,6 +226,45 @@ pub struct SseDecoder {
     /// Lines in place of events that look like another kind of document.
     stray: Vec<u8>,
     failed: Option<SseError>,
+}
+
+impl Data {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(line) => line.bytes.len(),
+            Self::Many(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Shows how much there is of what a stream said, never what.
+impl fmt::Debug for SseEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseEvent")
+            .field("name_bytes", &self.name.as_deref().map(str::len))
+            .field("data_bytes", &self.data.len())
+            .field("id_bytes", &self.id.as_deref().map(str::len))
+            .finish()
+    }
+}
+
+/// Shows how much there is of what a stream said, never what.
+impl fmt::Debug for SseDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseDecoder")
+            .field("limits", &self.limits)
+            .field("taken", &self.taken)
+            .field("unread_bytes", &self.unread.len())
+            .field("line_bytes", &self.line.bytes.len())
+            .field("data_bytes", &self.data.len())
+            .field("name_bytes", &self.name.as_deref().map(str::len))
+            .field("id_bytes", &self.id.as_deref().map(str::len))
+            .field("retry", &self.retry)
+            .field("stray_bytes", &self.stray.len())
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SseDecoder {

@@ -168,6 +168,8 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 
 fn send_error(error: reqwest::Error, host: &str) -> TransportError {
     let host = host.to_owned();
+    // Once there is a connection these are why it broke, not why there is none: the request may have been read by then.
+    let connecting = error.is_connect();
     let mut known = None;
     let mut delivery = Delivery::MaybeSent;
     for cause in causes(&error) {
@@ -180,7 +182,9 @@ fn send_error(error: reqwest::Error, host: &str) -> TransportError {
         if not_processed(cause) {
             delivery = Delivery::NotSent;
         }
-        known = known.or_else(|| Known::of(cause));
+        if connecting {
+            known = known.or_else(|| Known::of(cause));
+        }
     }
     let reason = root_cause(&error);
     match known {
@@ -195,7 +199,7 @@ fn send_error(error: reqwest::Error, host: &str) -> TransportError {
             source: error.into(),
         },
         None if error.is_builder() => TransportError::config(format!("the request cannot be sent: {reason}")),
-        None if error.is_connect() => TransportError::Connect {
+        None if connecting => TransportError::Connect {
             host,
             reason,
             source: error.into(),

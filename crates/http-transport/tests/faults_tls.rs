@@ -190,3 +190,29 @@ async fn f04_such_an_error_sends_the_caller_elsewhere() {
         )
     );
 }
+
+#[tokio::test]
+async fn f04_what_breaks_after_the_handshake_may_have_been_processed() {
+    let authority = Authority::new();
+    let address = serve(
+        authority.server("localhost", |_| {}),
+        |_, mut stream| async move {
+            let mut bytes = vec![0; 4096];
+            let _ = stream.read(&mut bytes).await;
+            // A record that cannot be decrypted, after the whole request has been read.
+            let mut record = vec![23, 3, 3, 0, 32];
+            record.extend([7; 32]);
+            let socket = stream.get_mut().0;
+            let _ = socket.write_all(&record).await;
+            let _ = socket.read(&mut bytes).await;
+        },
+    )
+    .await;
+    let error = trusting(&authority, &ManualClock::new())
+        .send(request(endpoint("localhost", address)), None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, TransportError::Broken { .. }), "{error:?}");
+    assert_eq!(error.delivery(), Delivery::MaybeSent);
+    assert_eq!(attempts(error, RetryPolicy::standard()), 1);
+}

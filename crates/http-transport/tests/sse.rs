@@ -206,3 +206,19 @@ proptest! {
         prop_assert_eq!(&decode(&[text.replace('\n', "\r").as_bytes()]), &lf);
     }
 }
+
+#[test]
+fn debug_tells_lengths_only() {
+    let mut decoder = SseDecoder::default();
+    decoder.feed(
+        "id: canary\nevent: canary\ndata: canary\n\n{canary\nid: canary\ndata: canary\ndata: can".into(),
+    );
+    let before = format!("{decoder:?}");
+    let event = decoder.next_event().unwrap().unwrap();
+    assert_eq!(decoder.next_event().unwrap(), None);
+    let shown = format!("{before} {event:?} {decoder:#?}");
+    assert!(!shown.contains("can"), "{shown}");
+    // Bytes are shown as numbers where nobody takes care.
+    assert!(!shown.contains("99, 97"), "{shown}");
+    assert!(format!("{event:?}").contains("data_bytes: 6"));
+}

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::wire::fields::{amount, null_as_default};
+use crate::wire::fields::{amount, null_as_default, unfit};
 
 /// What the key may do and what is left of it. Amounts are US dollars, to the last digit sent; they may be negative. What is
 /// not told is `None`. Holds no part of the key.
@@ -138,10 +138,8 @@ impl KeyInfo {
                 }
             })
             .map_err(|error| {
-                let message = format!("what the key may do cannot be read: {error}");
-                Error::new(ErrorKind::Protocol, message)
-                    .with_delivery(Delivery::Answered)
-                    .with_source(error)
+                let message = format!("what the key may do cannot be read: {}", unfit(&error));
+                Error::new(ErrorKind::Protocol, message).with_delivery(Delivery::Answered)
             })
     }
 }

@@ -2,7 +2,7 @@
 
 use integration_core::{Delivery, Error, ErrorKind};
 use model_catalogue::openrouter::{UnknownField, read_models};
-use model_catalogue::{ModelRecord, ModelSource};
+use model_catalogue::{CatalogueError, ModelRecord, ModelSource};
 
 /// The models OpenRouter offers at the moment, of every output kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,18 @@ impl Models {
         let text =
             std::str::from_utf8(body).map_err(|_| protocol("the list of models is not UTF-8".to_owned()))?;
         let (records, unknown) = read_models(text).map_err(|error| {
-            protocol(format!("the list of models cannot be read: {error}")).with_source(error)
+            // The reader's own words may quote what it found.
+            let why = match error {
+                CatalogueError::Malformed { line, column, .. } => {
+                    format!("it is not of the form expected (line {line}, column {column})")
+                }
+                CatalogueError::Empty => "it is empty".to_owned(),
+                CatalogueError::TooMany { found, most, .. } => {
+                    format!("it has {found} models, and {most} are the most")
+                }
+                _ => "it makes no sense".to_owned(),
+            };
+            protocol(format!("the list of models cannot be read: {why}"))
         })?;
         Ok(Self { records, unknown })
     }

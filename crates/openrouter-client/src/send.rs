@@ -235,18 +235,17 @@ impl Inner {
         F: Fn(Response) -> A,
         A: Future<Output = Result<T>>,
     {
+        // What a call may take in all, the route's and the configured limit, holds for all its attempts together.
+        let total = [outgoing.total, self.timeouts.total].into_iter().flatten().min();
         if outgoing.once {
-            return read(self.send(outgoing, outgoing.total).await?).await;
+            return read(self.send(outgoing, total).await?).await;
         }
         let retrier = if outgoing.repeatable() {
             &self.free
         } else {
             &self.retrier
         };
-        // What a call may take in all holds for all its attempts together.
-        let ends = outgoing
-            .total
-            .and_then(|total| self.clock.now().checked_add(total));
+        let ends = total.and_then(|total| self.clock.now().checked_add(total));
         let deadline = [outgoing.deadline, ends].into_iter().flatten().min();
         retrier
             .run(&*self.clock, deadline, |attempt| {
@@ -254,7 +253,7 @@ impl Inner {
                 async move {
                     let left = match ends {
                         Some(ends) if attempt > 1 => Some(ends.saturating_duration_since(self.clock.now())),
-                        _ => outgoing.total,
+                        _ => total,
                     };
                     read(self.send(outgoing, left).await?).await
                 }
@@ -274,7 +273,6 @@ impl Inner {
         }
         request = request.with_headers(headers);
         if let Some(total) = total {
-            let total = self.timeouts.total.map_or(total, |limit| limit.min(total));
             request = request.with_timeouts(self.timeouts.with_total(total));
         }
         let response = self

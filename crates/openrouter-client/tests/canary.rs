@@ -272,3 +272,80 @@ async fn panics_that_are_caught() {
     shown.debug(&client.id());
     shown.check();
 }
+
+/// Text in a place where something else belongs: what the parser would quote.
+#[tokio::test]
+async fn texts_in_wrong_places() {
+    let mut shown = Shown::default();
+    // No key that the client knows: an answer, or a key made just now.
+    let fresh = "sk-or-v1-FRESHCANARY-0123456789";
+    for body in [
+        json!(fresh),
+        json!([fresh]),
+        json!({"data": fresh}),
+        json!({"data": [fresh], "key": [fresh]}),
+        json!({"data": {"label": {"x": fresh}, "budgets": fresh, "hash": [fresh]}, "key": {"x": fresh}}),
+        json!({"choices": fresh}),
+        json!({"choices": [fresh]}),
+        json!({"choices": [{"message": fresh, "delta": fresh, "index": fresh}]}),
+    ] {
+        for script in [
+            Script::json(200, body.to_string()),
+            Script::sse([body.to_string()]),
+        ] {
+            show_errors(&mut shown, script).await;
+        }
+    }
+    shown.check();
+}
+
+/// As [`show_all`], without the answers, which may hold what a server says.
+async fn show_errors(shown: &mut Shown, script: Script) {
+    let upstream = ScriptedUpstream::always(script).await;
+    let client = client(&upstream);
+    let completion = openrouter_client::routes::RawRequest::get("batches").unwrap();
+    let errors = [
+        client.chat(&cx(), &request()).await.err(),
+        read(&client, &request()).await.1,
+        client.models().await.err(),
+        client.key().await.err(),
+        client
+            .create_key(&openrouter_client::routes::NewKey::new("new"))
+            .await
+            .err(),
+        match client.raw(&cx(), &completion).await {
+            Ok(answer) => answer.json::<u8>().err(),
+            Err(error) => Some(error),
+        },
+    ];
+    assert!(errors.iter().flatten().count() > 0);
+    errors.iter().flatten().for_each(|error| shown.error(error));
+}
+
+/// A key in escapes, in which no search of the bytes finds it.
+#[tokio::test]
+async fn keys_in_escapes() {
+    let mut shown = Shown::default();
+    let escaped = KEY.replace('-', "\\u002d");
+    assert_ne!(escaped, KEY);
+    let twice = escaped.replace('\\', "\\\\");
+    let object = format!(
+        r#"{{"code":"{escaped}","message":"bad {escaped}","metadata":{{"raw":"{{\"message\":\"{twice}\"}}",
+        "provider_name":"{escaped}","error_type":"{escaped}","previous_errors":[{{"provider":"{escaped}"}}]}}}}"#
+    );
+    for body in [
+        format!(r#"{{"error":{object}}}"#),
+        format!(r#"{{"error":"{escaped}"}}"#),
+        format!(
+            r#"{{"id":"{escaped}","request_id":"gen-{escaped}","error_type":"{escaped}","provider":"{escaped}","error":{object}}}"#
+        ),
+        format!(r#"{{"id":"{escaped}","provider":"{escaped}","choices":[]}}"#),
+    ] {
+        for status in [200, 429, 500] {
+            for script in [Script::json(status, &body), Script::sse([&body])] {
+                show_all(&mut shown, script).await;
+            }
+        }
+    }
+    shown.check();
+}

@@ -158,7 +158,7 @@ fn bodies_that_are_an_error_under_a_status_of_success() {
             .unwrap();
     assert_eq!(
         (error.kind(), error.status(), error.delivery()),
-        (K::RateLimited, Some(429), Delivery::Answered)
+        (K::RateLimited, Some(429), Delivery::Partial)
     );
     assert_eq!(error.generation().unwrap().as_str(), "gen-1");
     assert_eq!(error.usage().unwrap().prompt_tokens, Some(3));
@@ -169,6 +169,7 @@ fn bodies_that_are_an_error_under_a_status_of_success() {
         r#"{"error":null,"data":1}"#,
         r#"{"data":{"error":"x"}}"#,
         "[]",
+        r#"["a list holds no field"]"#,
         "",
         "<html>",
         "7",

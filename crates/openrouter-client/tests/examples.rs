@@ -70,6 +70,8 @@ examples! {
     keys_and_credits, "../examples/keys_and_credits.rs", MANAGEMENT, ["balance: Some(", "made: ", "Secret([redacted])", "its limit now: Some(2.5)", "ended: true"];
     pkce, "../examples/pkce.rs", ORDINARY, ["https://openrouter.ai/auth?callback_url=http%3A%2F%2Flocalhost", "granted: Secret([redacted])", "a second time: permission_denied"];
     errors_and_retries, "../examples/errors_and_retries.rs", ORDINARY, ["model_not_found: ", "timeout after the deadline"];
+    response_cache, "../examples/response_cache.rs", ORDINARY, ["first time: from the cache: false", "second time: from the cache: true, cost in USD: Some(0"];
+    outages, "../examples/outages.rs", ORDINARY, ["retries false: ", "retries true: answered by Some("];
     raw_call, "../examples/raw_call.rs", ORDINARY, ["HTTP 200: ", "events of Some(\"gen-", "no such batch: ", "this path cannot be called"];
 }
 

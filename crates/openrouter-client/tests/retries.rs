@@ -11,6 +11,7 @@ use http_transport::Timeouts;
 use http_transport::retry::Retrier;
 use integration_core::{ChatClient, Clock, Delivery, Error, ErrorKind, ManualClock, StreamEvent};
 use openrouter_client::retry::{RetryPolicy, RetryRules};
+use openrouter_client::routes::{RawMethod, RawRequest};
 use openrouter_client::{Config, OpenRouterClient};
 use provider_testkit::upstream::{Script, ScriptedUpstream};
 use serde_json::json;
@@ -327,16 +328,24 @@ async fn what_may_have_been_billed() {
 #[tokio::test]
 async fn f01_a_refused_connection_is_tried_again() {
     let upstream = ScriptedUpstream::always(Script::new()).await;
-    let config = retrying(&upstream);
-    drop(upstream);
+    // A port that was free a moment ago, and at which nobody listens.
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let config = retrying(&upstream).with_base_url(&format!("http://{closed}/api/v1"));
     let clock = ManualClock::new();
     let client = start(config, &clock);
     let error = drive(&clock, async move { client.chat(&cx(), &request()).await })
         .await
         .unwrap_err();
-    if error.delivery() == Delivery::NotSent {
-        assert_eq!(waits(&clock), expected(&error));
-    }
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Transport, Delivery::NotSent)
+    );
+    assert_eq!(waits(&clock).len(), 2);
+    assert_eq!(waits(&clock), expected(&error));
+    assert_eq!(upstream.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -496,4 +505,91 @@ async fn dropping_a_call_ends_its_retries() {
         tokio::task::yield_now().await;
     }
     assert_eq!(upstream.requests().len(), 1);
+}
+
+/// An error beside tokens, a cost or part of an answer may be billed, whatever it calls itself.
+#[tokio::test]
+async fn what_has_used_something_is_not_made_again() {
+    let error = r#""error":{"code":502,"message":"m"}"#;
+    for beside in [
+        r#""usage":{"prompt_tokens":3,"completion_tokens":0}"#,
+        r#""usage":{"prompt_tokens":0,"cost":0.01}"#,
+        r#""choices":[{"index":0,"message":{"content":"Hi"},"delta":{"content":"Hi"}}]"#,
+        r#""choices":[{"index":0,"message":{"tool_calls":[{"id":"c"}]},"delta":{"tool_calls":[{"id":"c"}]}}]"#,
+    ] {
+        let body = format!("{{{error},{beside}}}");
+        let told = fails_at_once(Script::json(200, &body)).await;
+        assert_eq!(told.delivery(), Delivery::Partial, "{body}");
+        let told = fails_at_once(Script::sse([&body])).await;
+        assert!(told.delivery() != Delivery::Answered, "{body}");
+        // On the routes that share a reader too.
+        let upstream = ScriptedUpstream::always(Script::json(200, &body)).await;
+        let clock = ManualClock::new();
+        let client = start(retrying(&upstream), &clock);
+        let call = RawRequest::post("completions").unwrap().with_retry_allowed();
+        let told = drive(&clock, async move { client.raw(&cx(), &call).await })
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (told.delivery(), upstream.requests().len()),
+            (Delivery::Partial, 1)
+        );
+    }
+    // Nothing used, nothing said: a refusal.
+    for beside in [
+        r#""usage":{"prompt_tokens":0,"completion_tokens":0,"cost":0}"#,
+        r#""choices":[{"index":0,"message":{"content":""},"delta":{"content":""}}]"#,
+    ] {
+        exhausts(Script::json(200, format!("{{{error},{beside}}}"))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_raw_call_that_may_change_something_is_made_once() {
+    for (method, allowed, attempts) in [
+        (RawMethod::Get, false, 3),
+        (RawMethod::Put, false, 3),
+        (RawMethod::Post, false, 1),
+        (RawMethod::Patch, false, 1),
+        (RawMethod::Post, true, 3),
+        (RawMethod::Patch, true, 3),
+    ] {
+        let upstream = ScriptedUpstream::always(refusal(502, "m", json!({}))).await;
+        let clock = ManualClock::new();
+        let client = start(retrying(&upstream), &clock);
+        let mut call = RawRequest::new(method, "guardrails").unwrap();
+        if allowed {
+            call = call.with_retry_allowed();
+        }
+        let error = drive(&clock, async move { client.raw(&cx(), &call).await })
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Upstream);
+        assert_eq!(upstream.requests().len(), attempts, "{method:?} {allowed}");
+    }
+}
+
+#[tokio::test]
+async fn the_configured_total_holds_for_all_attempts() {
+    let wait = Duration::from_secs(5);
+    let script = refusal(429, "m", json!({})).with_header("Retry-After", "5");
+    let upstream = ScriptedUpstream::always(script).await;
+    let clock = ManualClock::new();
+    let config = retrying(&upstream).with_timeouts(
+        Timeouts::default()
+            .with_connect(LONG)
+            .with_first_byte(LONG)
+            .with_first_content(LONG)
+            .with_idle(LONG)
+            .with_total(Duration::from_secs(9)),
+    );
+    let client = start(config, &clock);
+    let call = async move { client.chat(&cx(), &request()).await };
+    let error = one_wait(&clock, &upstream, wait, call).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), upstream.requests().len()),
+        (ErrorKind::RateLimited, 2)
+    );
+    // The last attempt gets what is left.
+    assert!(clock.requested_sleeps().contains(&Duration::from_secs(4)));
 }

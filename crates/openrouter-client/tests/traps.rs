@@ -517,7 +517,9 @@ async fn trap_16_reasoning_details_are_replayed_as_they_came() {
 /// The reset is in milliseconds, and a daily limit is not asked again before it.
 #[tokio::test]
 async fn trap_21_the_reset_of_a_rate_limit_is_in_milliseconds() {
-    let clock = ManualClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_361_540));
+    // Twelve hours before the reset: less than any cap, so that another unit gives another time.
+    let ahead = Duration::from_secs(12 * 3600);
+    let clock = ManualClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_361_600) - ahead);
     for (message, class, period) in [
         (
             "free-models-per-day",
@@ -544,11 +546,40 @@ async fn trap_21_the_reset_of_a_rate_limit_is_in_milliseconds() {
             (error.kind(), error.retry_class()),
             (ErrorKind::RateLimited, class)
         );
-        let minute = Some(Duration::from_secs(60));
-        assert_eq!(error.retry_after(), minute);
+        assert_eq!(error.retry_after(), Some(ahead));
         let window = error.rate_limits().unwrap().requests.clone().unwrap();
         assert_eq!((window.limit, window.remaining), (Some(50), Some(0)));
-        assert_eq!((window.resets_in, window.period), (minute, Some(period)));
+        assert_eq!((window.resets_in, window.period), (Some(ahead), Some(period)));
+    }
+}
+
+/// The copy of a head inside an error is of OpenRouter's own limits only where the error is OpenRouter's own.
+#[tokio::test]
+async fn trap_21_an_upstreams_limits_are_not_ours() {
+    let headers = json!({"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0", "Retry-After": "3"});
+    for (metadata, kind, ours) in [
+        (json!({"headers": headers}), ErrorKind::RateLimited, true),
+        (
+            json!({"headers": headers, "provider_name": "P"}),
+            ErrorKind::Overloaded,
+            false,
+        ),
+        (
+            json!({"headers": headers, "provider_name": "P", "is_byok": true}),
+            ErrorKind::RateLimited,
+            false,
+        ),
+        (
+            json!({"headers": headers, "limit_source": "upstream_provider_shared_pool"}),
+            ErrorKind::Overloaded,
+            false,
+        ),
+    ] {
+        let body = json!({"error": {"code": 429, "message": "m", "metadata": metadata}});
+        let upstream = ScriptedUpstream::always(Script::json(429, body)).await;
+        let error = client(&upstream).chat(&cx(), &request()).await.unwrap_err();
+        assert_eq!((error.kind(), error.rate_limits().is_some()), (kind, ours));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
     }
 }
 

@@ -341,9 +341,20 @@ impl Account {
         Err(in_flight(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)))
     }
 
-    /// Holds what a request may cost until then.
-    pub(crate) fn hold(&mut self, shape: &AccountShape, weight: &Weight, until: Duration) {
-        if shape.credits.is_some() && shape.low_balance.is_some() {
+    /// Holds what a request may cost until then, where the balance is low; what has ended is let go.
+    pub(crate) fn hold(
+        &mut self,
+        shape: &AccountShape,
+        spending: &Spending,
+        weight: &Weight,
+        now: Moment,
+        until: Duration,
+    ) {
+        self.holds.retain(|(until, _)| *until > now.since);
+        let Some(low) = shape.low_balance else {
+            return;
+        };
+        if until > now.since && Self::balance(shape, spending).is_some_and(|balance| balance < low.0) {
             self.holds.push((until, weight.held()));
         }
     }

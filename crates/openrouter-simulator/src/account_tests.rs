@@ -146,7 +146,7 @@ fn requests_on_their_way_hold_a_share_of_a_low_balance() {
     let one = weight(50, Some(10));
     for until in [5_000, 9_100] {
         assert!(account.afford(&low, &books, &one, at(0)).is_ok());
-        account.hold(&low, &one, Duration::from_millis(until));
+        account.hold(&low, &books, &one, at(0), Duration::from_millis(until));
     }
     let problem = account.afford(&low, &books, &one, at(0)).unwrap_err();
     assert_eq!((problem.status, problem.retry_after), (402, Some(5)));
@@ -170,6 +170,13 @@ fn requests_on_their_way_hold_a_share_of_a_low_balance() {
     // Who has more than a low balance holds nothing.
     let rich = shape("credits = 80\nlow_balance = 10\n");
     assert!(account.afford(&rich, &books, &large, at(0)).is_ok());
+    account.hold(&rich, &books, &large, at(7), Duration::from_secs(30));
+    // One of the two from before has ended, and nothing has come.
+    assert_eq!(account.holds.len(), 1);
+    for second in 10..100 {
+        account.hold(&low, &books, &one, at(second), Duration::from_secs(second + 2));
+    }
+    assert_eq!(account.holds.len(), 2);
 }
 
 #[test]

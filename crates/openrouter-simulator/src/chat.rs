@@ -73,10 +73,10 @@ impl Searches {
 impl Call<'_> {
     /// A name for the conversation at a model.
     pub(crate) fn session(&self, asked: &Asked, model: &str) -> u64 {
-        let key = self.key.to_le_bytes();
+        // Of the account, whichever of its keys is used.
         match self.said_session(asked) {
-            Some(session) => fingerprint(&[&key, model.as_bytes(), b"said", session.as_bytes()]),
-            None => fingerprint(&[&key, model.as_bytes(), b"seen", &asked.conversation.to_le_bytes()]),
+            Some(session) => fingerprint(&[model.as_bytes(), b"said", session.as_bytes()]),
+            None => fingerprint(&[model.as_bytes(), b"seen", &asked.conversation.to_le_bytes()]),
         }
     }
 
@@ -143,7 +143,8 @@ impl Simulation {
             &[u8::from(asked.stream)],
             request.body(),
         ]);
-        if let Some(wish) = wish.filter(|wish| !wish.clear) {
+        // Whoever asks for a failure wants it, not an answer from before.
+        if let Some(wish) = wish.filter(|wish| !wish.clear && plan.is_empty()) {
             let found = self.state().cache.find(name, now.since);
             if let Some(hit) = found {
                 return self.again(hit, &call, wish);
@@ -190,12 +191,16 @@ impl Simulation {
 
     /// Finds somebody who serves a request.
     fn infer(&self, asked: &Asked, call: &mut Call<'_>, delay: &mut Duration) -> Inference {
-        let targets: Result<Vec<Target<'_>>, Problem> =
-            asked.models.iter().map(|name| self.target(name, asked)).collect();
-        let targets = match targets {
-            Ok(targets) => targets,
-            Err(problem) => return Inference::Failed(Box::new(problem)),
-        };
+        let mut targets: Vec<Target<'_>> = Vec::new();
+        let mut failed = Vec::new();
+        for (at, name) in asked.models.iter().enumerate() {
+            match self.target(name, asked) {
+                Ok(target) => targets.push(target),
+                // A later model that nobody serves is no reason to refuse the first.
+                Err(problem) if at > 0 && problem.status == 404 => failed.push((problem, None)),
+                Err(problem) => return Inference::Failed(Box::new(problem)),
+            }
+        }
         call.online = targets.iter().any(|target| target.suffixes.online);
         let attempt = Attempt {
             simulation: self,
@@ -204,12 +209,12 @@ impl Simulation {
             routing: Routing {
                 requested: asked.models.first().cloned().unwrap_or_default(),
                 strategy: match targets.as_slice() {
-                    [one] => one.strategy,
+                    [one] if failed.is_empty() => one.strategy,
                     _ => "fallback",
                 },
                 ..Routing::default()
             },
-            failed: Vec::new(),
+            failed,
             committed: None,
         };
         if let Err(problem) = attempt.let_in() {
@@ -335,6 +340,11 @@ impl<'a> Attempt<'a> {
                 Next::Over => standing.over = true,
                 Next::End => break,
                 Next::Done(inference) => return *inference,
+                // Whoever has been told that it works hears of this, too, in the body.
+                Next::Fail(problem) if self.committed.is_some() => {
+                    self.failed.push((*problem, None));
+                    break;
+                }
                 Next::Fail(problem) => return self.fail(*problem),
                 Next::Serve(serving) => {
                     let served = simulation.serve(self.asked, self.call, *serving);
@@ -530,7 +540,9 @@ impl<'a> Attempt<'a> {
                 problem = problem.with("is_byok", true);
             }
             self.routing.attempts.push(tried(problem.status));
-            note(!counts_against(problem.status));
+            if counts_against(problem.status) {
+                note(false);
+            }
             let last = !moves_on(problem.status) || problem.is_of_the_account();
             self.failed.push((problem, Some(endpoint.upstream.name)));
             return match (last, whole_model) {

@@ -384,6 +384,10 @@ impl FaultPlan {
             .map(|part| (part.fault, part.retry_after))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The fault for a route that has no model.
     pub fn bare(&self) -> Option<Fault> {
         self.fault_for(&[])

@@ -24,15 +24,28 @@ enum Node {
     Repeat(Box<Node>, u32, u32),
 }
 
-/// Makes a text between two lengths, if that can be done.
-pub(crate) fn matching(pattern: &str, shortest: usize, longest: usize, dice: &mut Dice) -> Option<String> {
+/// Makes a text between two lengths, if that can be done in as many steps as are left. All texts of one value draw on the same
+/// steps: nested groups can ask for more than anybody can wait for without writing a letter.
+pub(crate) fn matching(
+    pattern: &str,
+    shortest: usize,
+    longest: usize,
+    dice: &mut Dice,
+    left: &mut u32,
+) -> Option<String> {
+    // Reading it costs as well.
+    let reading = u32::try_from(pattern.len() / 16).unwrap_or(u32::MAX);
+    *left = left.saturating_sub(reading);
+    if *left == 0 {
+        return None;
+    }
     let node = Parser::parse(pattern)?;
     let free = !pattern.starts_with('^');
     let tail = !pattern.ends_with('$') || pattern.ends_with("\\$");
     // Repetitions are drawn; a text of the right length comes sooner or later if there are any.
     for attempt in 0..60 {
         let mut text = String::new();
-        write(&node, attempt, dice, &mut text);
+        write(&node, attempt, dice, &mut text, left)?;
         let mut length = text.chars().count();
         // Where the pattern may stand anywhere, the rest is filled up.
         if length < shortest && (free || tail) {
@@ -47,20 +60,25 @@ pub(crate) fn matching(pattern: &str, shortest: usize, longest: usize, dice: &mu
     None
 }
 
-fn write(node: &Node, attempt: u32, dice: &mut Dice, into: &mut String) {
+/// `None` where no steps are left.
+fn write(node: &Node, attempt: u32, dice: &mut Dice, into: &mut String, left: &mut u32) -> Option<()> {
+    *left = left.checked_sub(1)?;
     if into.len() >= MOST {
-        return;
+        return Some(());
     }
+    let index = |dice: &mut Dice, count: usize| dice.below(u32::try_from(count).unwrap_or(u32::MAX)) as usize;
     match node {
         Node::One(letters) => {
-            let letters: Vec<&char> = letters.iter().collect();
-            into.extend(dice.pick(&letters));
+            into.extend(letters.get(index(dice, letters.len())));
         }
-        Node::All(nodes) => nodes.iter().for_each(|node| write(node, attempt, dice, into)),
+        Node::All(nodes) => {
+            for node in nodes {
+                write(node, attempt, dice, into, left)?;
+            }
+        }
         Node::Any(nodes) => {
-            let nodes: Vec<&Node> = nodes.iter().collect();
-            if let Some(node) = dice.pick(&nodes) {
-                write(node, attempt, dice, into);
+            if let Some(node) = nodes.get(index(dice, nodes.len())) {
+                write(node, attempt, dice, into, left)?;
             }
         }
         Node::Repeat(node, least, most) => {
@@ -71,10 +89,11 @@ fn write(node: &Node, attempt: u32, dice: &mut Dice, into: &mut String) {
                 _ => *least,
             };
             for _ in 0..count.min(MOST as u32) {
-                write(node, attempt, dice, into);
+                write(node, attempt, dice, into, left)?;
             }
         }
     }
+    Some(())
 }
 
 struct Parser<'a> {
@@ -254,6 +273,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn matching(pattern: &str, shortest: usize, longest: usize, dice: &mut Dice) -> Option<String> {
+        super::matching(pattern, shortest, longest, dice, &mut 50_000)
+    }
+
+    #[test]
+    fn nests_that_write_nothing_come_to_an_end() {
+        for inner in ["()", "(|)", "(a{0})"] {
+            let nest = (0..3).fold(inner.to_owned(), |nest, _| format!("({nest}{{2000}})"));
+            let (mut left, mut dice) = (50_000, Dice::new(1, "pattern", &[]));
+            let made = super::matching(&format!("^{nest}$"), 0, MOST, &mut dice, &mut left);
+            assert_eq!((made, left), (None, 0), "{inner}");
+            // Nothing is left for the next one either.
+            assert_eq!(super::matching("^a$", 0, 9, &mut dice, &mut left), None);
+        }
+        let deep = (0..40).fold("()".to_owned(), |nest, _| format!("({nest}{{2000}})"));
+        assert_eq!(matching(&deep, 0, MOST, &mut Dice::new(1, "pattern", &[])), None);
+        assert_eq!(
+            matching("^()(|)$", 0, 9, &mut Dice::new(1, "pattern", &[])),
+            Some(String::new())
+        );
+    }
 
     /// Another reader of patterns says whether a text matches.
     fn matches(pattern: &str, text: &str) -> bool {

@@ -18,6 +18,8 @@ const DEEPEST: usize = 24;
 const MOST: u64 = 2_000;
 /// The most values made for one schema: one that repeats itself twice over would double at every level.
 const VALUES: u32 = 20_000;
+/// The most steps taken for the patterns of one schema.
+const STEPS: u32 = 50_000;
 
 /// Makes a value. A schema that nothing fits gives some value all the same.
 pub(crate) fn value(schema: &Value, dice: &mut Dice) -> Value {
@@ -25,6 +27,7 @@ pub(crate) fn value(schema: &Value, dice: &mut Dice) -> Value {
         root: schema,
         dice,
         left: VALUES,
+        steps: STEPS,
     }
     .make(schema, 0, "value")
 }
@@ -46,6 +49,8 @@ struct Maker<'a> {
     dice: &'a mut Dice,
     /// How many more values may be made.
     left: u32,
+    /// How many more steps may be taken for patterns.
+    steps: u32,
 }
 
 impl Maker<'_> {
@@ -260,7 +265,7 @@ impl Maker<'_> {
             let bound = |name: &str| fields.get(name).and_then(Value::as_u64);
             let bound = |name: &str, other: u64| bound(name).unwrap_or(other).min(MOST) as usize;
             let (shortest, longest) = (bound("minLength", 0), bound("maxLength", MOST));
-            if let Some(made) = pattern::matching(wanted, shortest, longest, dice) {
+            if let Some(made) = pattern::matching(wanted, shortest, longest, dice, &mut self.steps) {
                 return made;
             }
         }

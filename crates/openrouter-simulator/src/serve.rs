@@ -317,7 +317,10 @@ impl Simulation {
             state.account.own_key_bought(list_price, call.now);
         }
         if let (Some(weight), false) = (weight, own_key) {
-            state.account.hold(&self.config.scenario.account, &weight, until);
+            let shape = &self.config.scenario.account;
+            let state = &mut *state;
+            let spending = &state.memory.spending;
+            state.account.hold(shape, spending, &weight, call.now, until);
         }
         state.memory.remember(served.id.clone(), call.key, generation);
     }

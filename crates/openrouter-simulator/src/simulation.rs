@@ -1,6 +1,7 @@
 //! The service without a socket: a request in, a reply out, nothing waited for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,12 +26,25 @@ use crate::sessions::{Health, PromptCache, Sessions};
 use crate::wire::Step;
 
 /// A request, as it came.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SimulatedRequest<'a> {
     method: &'a str,
     path: &'a str,
     headers: Vec<(&'a str, &'a str)>,
     body: &'a [u8],
+}
+
+/// Without the values of headers, which hold the key, and without the body, which holds the prompt.
+impl fmt::Debug for SimulatedRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| *name).collect();
+        f.debug_struct("SimulatedRequest")
+            .field("method", &self.method)
+            .field("path", &self.path.split('?').next())
+            .field("headers", &names)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
 }
 
 impl<'a> SimulatedRequest<'a> {

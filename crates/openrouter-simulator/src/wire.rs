@@ -1,5 +1,6 @@
 //! Answers as an event stream, in the shapes that the service sends.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use crate::serve::Served;
 use crate::wire_parts::{Chunk, ChunkChoice, Delta, deltas};
 
 /// One thing that happens to the body of an answer, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
     /// Nothing for a while.
@@ -23,6 +24,18 @@ pub enum Step {
     Break,
     /// Nothing more happens, and the connection stays open; nothing follows.
     Stall,
+}
+
+/// Of bytes only how many: they may hold a key that was just made.
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wait(time) => f.debug_tuple("Wait").field(time).finish(),
+            Self::Send(bytes) => f.debug_tuple("Send").field(&bytes.len()).finish(),
+            Self::Break => f.write_str("Break"),
+            Self::Stall => f.write_str("Stall"),
+        }
+    }
 }
 
 const COMMENT: &[u8] = b": OPENROUTER PROCESSING\n\n";

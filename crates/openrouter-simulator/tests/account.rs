@@ -245,6 +245,14 @@ fn whole_answers_come_out_of_the_cache() {
     assert_eq!(header(&first, "x-openrouter-cache-status"), Some("MISS"));
     clock.advance(Duration::from_secs(7));
     let second = with(&simulation, &request, on);
+    let asked_to_fail = with(
+        &simulation,
+        &request,
+        &[("X-OpenRouter-Cache", "true"), ("x-simulator-fault", "503")],
+    );
+    assert!(
+        matches!(&asked_to_fail.outcome, openrouter_simulator::Outcome::Answer(answer) if answer.status == 503)
+    );
     let source = header(&first, "x-generation-id").unwrap();
     assert_eq!(header(&second, "x-openrouter-cache-status"), Some("HIT"));
     assert_eq!(header(&second, "x-openrouter-cache-age"), Some("7"));
@@ -457,4 +465,32 @@ fn a_record_tells_what_became_of_a_request() {
         .map(|one| one["status"].as_u64().unwrap())
         .collect();
     assert_eq!(tried, [503, 200]);
+}
+
+#[test]
+fn no_key_shows_in_debug() {
+    let simulation = Simulation::new(SimulatorConfig::new(1)).unwrap();
+    let made = json!({ "name": "CANARY" }).to_string();
+    let request = SimulatedRequest::new("POST", "/api/v1/keys?token=sk-or-v1-CANARY")
+        .with_header("authorization", "Bearer sk-or-v1-management-CANARY")
+        .with_body(made.as_bytes());
+    let reply = simulation.reply(&request);
+    let body = String::from_utf8(reply.body()).unwrap();
+    let key = body
+        .split("\"key\":\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap();
+    assert!(key.starts_with("sk-or-v1-"), "{body}");
+    for shown in [
+        format!("{request:?}"),
+        format!("{reply:?}"),
+        format!("{simulation:?}"),
+    ] {
+        assert!(
+            !shown.contains(key) && !shown.contains("management-CANARY"),
+            "{shown}"
+        );
+    }
+    assert!(!format!("{request:?}").contains("CANARY"));
 }

@@ -445,3 +445,70 @@ fn an_account_narrows_who_may_serve() {
         json!(["Tell me"])
     );
 }
+
+#[test]
+fn a_refusal_of_the_account_after_an_acceptance_comes_in_the_body() {
+    let scenario = "[account]\ncredits = '0.02'\n";
+    let (simulation, _) = scripted(1, scenario);
+    let dear = "anthropic/claude-opus-4.5";
+    let fallback = json!({ "models": [dear], "max_tokens": 4_000 });
+    let plan = format!("{OPEN}=error-first");
+    let reply = ask(&simulation, &body(OPEN, fallback.clone()), Some(&plan));
+    assert_eq!(answer(&reply).status, 200);
+    let said = String::from_utf8(reply.body()).unwrap();
+    assert!(said.contains("requires more credits"), "{said}");
+    // Before anybody has accepted it is the status.
+    let reply = ask(&simulation, &body(dear, json!({ "max_tokens": 4_000 })), None);
+    assert_eq!(answer(&reply).status, 402);
+}
+
+#[test]
+fn a_later_model_that_nobody_serves_does_not_stop_the_first() {
+    let simulation = simulation(1);
+    let absent = format!("{OPEN}:nobody");
+    let request = body(OPEN, json!({ "models": [absent] }));
+    assert_eq!(answer(&ask(&simulation, &request, None)).status, 200);
+    assert_eq!(
+        answer(&ask(&simulation, &body(&absent, json!({})), None)).status,
+        404
+    );
+    let failed = ask(&simulation, &request, Some(&format!("{OPEN}=503")));
+    let error = json_of(&failed)["error"].clone();
+    assert_eq!(
+        (
+            answer(&failed).status,
+            &error["metadata"]["previous_errors"][0]["status"]
+        ),
+        (503, &json!(404))
+    );
+    let wrong = body(OPEN, json!({ "models": ["no/such-model"] }));
+    assert_eq!(answer(&ask(&simulation, &wrong, None)).status, 400);
+}
+
+#[test]
+fn a_rate_limit_is_not_held_against_an_endpoint_nor_for_it() {
+    let scenario = "[[rule]]\nupstream = 'azure'\nfault = 429\n";
+    let (simulation, _) = scripted(1, scenario);
+    for _ in 0..5 {
+        let more = json!({ "provider": { "order": ["azure"] } });
+        assert_eq!(
+            answer(&ask(&simulation, &body("openai/gpt-4o", more), None)).status,
+            200
+        );
+    }
+    let after = format!("{simulation:?}");
+    let health = after
+        .split("health: Health(")
+        .nth(1)
+        .unwrap()
+        .split("cache:")
+        .next()
+        .unwrap()
+        .to_owned();
+    // The successes of whoever took over, alone.
+    assert_eq!(
+        (health.matches("true").count(), health.matches("false").count()),
+        (5, 0),
+        "{health}"
+    );
+}

@@ -1,6 +1,12 @@
 //! Each target on stable: the written seeds, 20,000 mutations of them, and the same for recorded exchanges where they are. The
 //! same mutations every time; a failure names the input.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;

@@ -282,7 +282,16 @@ impl Dialect for Completions {
         }
         if holds_error(data) {
             let error = error_of_event(data, &tape.errors);
-            return tape.fail(error);
+            tape.fail(error);
+            // What stands beside it was produced, and may be billed.
+            if wire
+                .choices
+                .iter()
+                .any(|choice| choice.text.as_deref().is_some_and(|text| !text.is_empty()))
+            {
+                tape.fail_as_partial();
+            }
+            return;
         }
         let inner = wire.choices.iter().find_map(|choice| choice.error.as_deref());
         if let Some(error) = inner.filter(|error| error.get() != "null") {

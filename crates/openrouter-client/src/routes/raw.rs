@@ -13,7 +13,7 @@ use super::live::RouteStream;
 use super::query::Query;
 use crate::OpenRouterClient;
 use crate::send::{Accept, Outgoing};
-use crate::wire::fields::{body_of, error_of_event, holds_error, refused, unreadable};
+use crate::wire::fields::{body_of, error_of_event, holds_error, refused, unfit, unreadable};
 use crate::wire::tape::{Dialect, Tape};
 use crate::wire::{AnswerHead, ErrorReader};
 
@@ -46,7 +46,10 @@ impl RawMethod {
 }
 
 /// A call of any operation below the base URL, for those that have no method of their own: images, videos, batches, guardrails,
-/// workspaces, analytics, … It has the same credential, deadlines, caps, errors and retries as every call.
+/// workspaces, analytics, … It has the same credential, deadlines, caps and errors as every call.
+///
+/// What looks, sets or takes away is made again as the configured policy says. A `POST` or `PATCH` is made once, since nothing
+/// is known of what making it twice would do; [`with_retry_allowed`](Self::with_retry_allowed) says that it does no harm.
 ///
 /// A field `error` at the top of a JSON answer is a failure, whatever the status, unless
 /// [`with_errors_as_data`](Self::with_errors_as_data) says otherwise.
@@ -68,6 +71,7 @@ pub struct RawRequest {
     content_type: Option<String>,
     total: Option<Duration>,
     errors_as_data: bool,
+    retry_allowed: bool,
 }
 
 impl RawRequest {
@@ -90,6 +94,7 @@ impl RawRequest {
             content_type: None,
             total: None,
             errors_as_data: false,
+            retry_allowed: false,
         })
     }
 
@@ -161,6 +166,14 @@ impl RawRequest {
         self
     }
 
+    /// Lets a `POST` or `PATCH` be made again as the configured policy says: for operations that do no harm if they are done
+    /// twice, such as a call of a model, or one that carries an idempotency key. Changes nothing for the other methods.
+    #[must_use]
+    pub fn with_retry_allowed(mut self) -> Self {
+        self.retry_allowed = true;
+        self
+    }
+
     fn outgoing(&self, client: &OpenRouterClient, cx: &CallContext, accept: Accept) -> Result<Outgoing> {
         let query = self.query_text();
         let endpoint = client.inner.endpoint(&self.path, query.as_deref());
@@ -174,6 +187,9 @@ impl RawRequest {
             let kind = http_transport::HeaderValue::from_str(kind)
                 .map_err(|_| refused("the type of the body cannot be sent"))?;
             outgoing = outgoing.with_content_type(kind);
+        }
+        if matches!(self.method, RawMethod::Post | RawMethod::Patch) && !self.retry_allowed {
+            outgoing = outgoing.once();
         }
         if let Some(total) = self.total {
             outgoing = outgoing.with_total(total);
@@ -285,7 +301,8 @@ impl RawEvent {
     /// [`ErrorKind::Protocol`] if it is none of that form.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.data).map_err(|error| {
-            Error::new(ErrorKind::Protocol, format!("an event cannot be read: {error}")).with_source(error)
+            let why = unfit(&error);
+            Error::new(ErrorKind::Protocol, format!("an event cannot be read: {why}"))
         })
     }
 }

@@ -39,7 +39,9 @@ impl Facts<'_> {
 }
 
 /// The sentence for people: the provider's own, and what an upstream said where the provider only passes it on.
-pub(super) fn said(kind: ErrorKind, facts: &Facts<'_>) -> String {
+///
+/// `clean` takes the key out of what was inside JSON inside a text, before it is cut to length.
+pub(super) fn said(kind: ErrorKind, facts: &Facts<'_>, clean: &dyn Fn(&str) -> String) -> String {
     let mut said = facts.message.trim().to_owned();
     if let Some(issues) = validation_issues(&said) {
         said = issues;
@@ -66,11 +68,13 @@ pub(super) fn said(kind: ErrorKind, facts: &Facts<'_>) -> String {
         .filter(|_| about_capacity)
         .and_then(inner_message)
     {
+        let inner = clean(&inner);
         said = format!("{said}: {}", inner.chars().take(200).collect::<String>());
     }
     if let Some(before) = tried_before(facts) {
         said = format!("{said} (before it: {before})");
     }
+    said = clean(&said);
     // The advice behind it must fit.
     if said.chars().count() > 400 {
         said = said.chars().take(400).chain(['…']).collect();

@@ -306,6 +306,23 @@ pub(crate) struct Choices<'a> {
     rest: Vec<Choice<'a>>,
 }
 
+impl Choice<'_> {
+    /// Whether it holds anything that a model has produced.
+    pub(crate) fn says_anything(&self) -> bool {
+        let fields = &self.fields;
+        let text = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+        text(fields.content.as_deref())
+            || fields.content_parts.is_some()
+            || text(fields.reasoning.as_deref())
+            || !fields.reasoning_details.is_empty()
+            || text(fields.refusal.as_deref())
+            || !fields.tool_calls.is_empty()
+            || ["audio", "images"]
+                .iter()
+                .any(|name| fields.extra.contains_key(*name))
+    }
+}
+
 impl<'a> Choices<'a> {
     pub(crate) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()

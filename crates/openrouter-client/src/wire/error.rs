@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::classify::{Facts, by_status, by_word, classify, hint, said};
+use super::fields::billed_if_used;
 use super::head::{AnswerHead, Lookup, rate_limits, reset};
 use super::response::read_usage;
 
@@ -103,7 +104,7 @@ impl ErrorReader {
         }
     }
 
-    fn clean(&self, text: &str) -> String {
+    pub(crate) fn clean(&self, text: &str) -> String {
         match &self.key {
             Some(key) if key.finder.find(text.as_bytes()).is_some() => {
                 text.replace(key.secret.expose(), BLOT)
@@ -194,10 +195,25 @@ impl ErrorReader {
             request_id: Value,
             #[serde(default)]
             error_type: Value,
+            /// What was produced before it failed: of chat and of completions, of Messages, of Responses.
+            #[serde(default, borrow)]
+            choices: Option<&'a RawValue>,
+            #[serde(default, borrow)]
+            content: Option<&'a RawValue>,
+            #[serde(default, borrow)]
+            output: Option<&'a RawValue>,
+        }
+        // A list would be read as the fields in their order, and its first item as the error.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return None;
         }
         let body = self.clean_bytes(body);
         let found: Body<'_> = serde_json::from_slice(&body).ok()?;
-        let error = serde_json::from_str(found.error?.get()).unwrap_or(Value::Bool(true));
+        let error = self.read_json(found.error?.get()).unwrap_or(Value::Bool(true));
+        let produced = [found.choices, found.content, found.output]
+            .into_iter()
+            .flatten()
+            .any(|raw| serde_json::from_str(raw.get()).is_ok_and(|value| says_anything(&value)));
         let envelope = [
             ("error", error),
             ("id", found.id),
@@ -207,9 +223,13 @@ impl ErrorReader {
         let envelope = envelope.map(|(name, value)| (name.to_owned(), value));
         let error = self
             .envelope(&envelope.into_iter().collect(), None, &|_| None)
-            .with_delivery(Delivery::Answered);
+            .with_delivery(if produced {
+                Delivery::Partial
+            } else {
+                Delivery::Answered
+            });
         Some(match read_usage(found.usage) {
-            Some(usage) => error.with_usage(usage),
+            Some(usage) => billed_if_used(error.with_usage(usage)),
             None => error,
         })
     }
@@ -242,7 +262,7 @@ impl ErrorReader {
         let generation = ["id", "request_id"].into_iter().find_map(|name| {
             let id = envelope.get(name)?.as_str()?;
             // The Messages dialect numbers requests beside generations.
-            (name == "id" || id.starts_with("gen-")).then(|| GenerationId::new(id).ok())?
+            (name == "id" || id.starts_with("gen-")).then(|| GenerationId::new(self.clean(id)).ok())?
         });
         match generation {
             Some(id) => error.with_generation(id),
@@ -358,13 +378,15 @@ impl ErrorReader {
             (Some(true), RetryClass::OtherDeployment) => Some(RetryClass::SameDeployment),
             _ => class,
         };
-        let said = said(kind, &facts);
+        let said = said(kind, &facts, &|text| self.clean(text));
         let status_said = if status == 0 {
             String::new()
         } else {
             format!(" (HTTP {status})")
         };
-        let mut error = Error::new(kind, format!("{said}{status_said}{}", hint(kind, &facts)));
+        // Cleaned last of all: what was taken out of escapes or put together may spell the key again.
+        let said = self.clean(&format!("{said}{status_said}{}", hint(kind, &facts)));
+        let mut error = Error::new(kind, said);
         if let Some(class) = class {
             error = error.with_retry_class(class);
         }
@@ -377,11 +399,11 @@ impl ErrorReader {
             .or(facts.text("provider_code"))
             .or(facts.text("provider_error_code"))
         {
-            error = error.with_code(code);
+            error = error.with_code(self.clean(code));
         }
         if let Some(upstream) = facts
             .text("provider_name")
-            .and_then(|name| UpstreamName::new(name).ok())
+            .and_then(|name| UpstreamName::new(self.clean(name)).ok())
         {
             error = error.with_upstream(upstream);
         }
@@ -396,7 +418,13 @@ impl ErrorReader {
                 other => Cow::Owned(other.to_string()),
             })
         };
-        let header = |name: &str| header(name).map(Cow::Borrowed).or_else(|| copied(name));
+        // What an upstream says of its own limits says nothing of ours; how long it wants to be left alone holds for it too.
+        let own = kind != ErrorKind::Overloaded && facts.text("provider_name").is_none();
+        let header = |name: &str| {
+            header(name)
+                .map(Cow::Borrowed)
+                .or_else(|| copied(name).filter(|_| own || name == "retry-after"))
+        };
         if let Some(limits) = rate_limits(&header, &|| self.now(), facts.period()) {
             error = error.with_rate_limits(limits);
         }
@@ -429,5 +457,34 @@ impl ErrorReader {
                 reset(&told, &|| self.now())
             })
             .or_else(|| Some(until(rfc3339(facts.text("resets_at")?)?, self.now())))
+    }
+}
+
+/// Whether part of an answer, such as a choice or a list of them, holds anything that a model has produced.
+fn says_anything(value: &Value) -> bool {
+    const SAID: [&str; 9] = [
+        "text",
+        "content",
+        "message",
+        "delta",
+        "reasoning",
+        "refusal",
+        "arguments",
+        "audio",
+        "images",
+    ];
+    match value {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => items.iter().any(says_anything),
+        Value::Object(fields) => {
+            SAID.iter()
+                .filter_map(|name| fields.get(*name))
+                .any(says_anything)
+                || ["tool_calls", "reasoning_details"]
+                    .iter()
+                    .filter_map(|name| fields.get(*name)?.as_array())
+                    .any(|items| !items.is_empty())
+        }
+        _ => false,
     }
 }

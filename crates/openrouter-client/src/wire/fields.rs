@@ -4,6 +4,7 @@ use integration_core::{Delivery, Error, ErrorKind, Result, Usage};
 use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::error::{ErrorReader, ErrorSite};
@@ -117,6 +118,44 @@ pub(crate) fn usage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     Ok(raw.and_then(|raw| Usage::from_json(raw.get()).ok()))
 }
 
+/// Whether a usage tells of anything that was done, and so may be billed.
+pub(crate) fn used_anything(usage: &Usage) -> bool {
+    let counts = [
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.prompt_audio_tokens,
+        usage.prompt_image_tokens,
+        usage.prompt_video_tokens,
+        usage.reasoning_tokens,
+        usage.completion_audio_tokens,
+        usage.completion_image_tokens,
+        usage.server_tools.tool_calls_executed,
+        usage.server_tools.web_search_requests,
+    ];
+    let costs = [
+        usage.reported.cost,
+        usage.reported.upstream_cost,
+        usage.reported.upstream_prompt_cost,
+        usage.reported.upstream_completion_cost,
+        usage.reported.server_tool_cost,
+    ];
+    counts.into_iter().flatten().any(|count| count > 0)
+        || costs.into_iter().flatten().any(|cost| !cost.is_zero())
+}
+
+/// An error that tells of tokens or costs beside it is no refusal: what it used may be billed, and once more if it is made again.
+pub(crate) fn billed_if_used(error: Error) -> Error {
+    if error.delivery() == Delivery::Answered && error.usage().is_some_and(used_anything) {
+        error.with_delivery(Delivery::Partial)
+    } else {
+        error
+    }
+}
+
 /// Whether an event holds an error at its top: `null` is none.
 pub(crate) fn holds_error(data: &[u8]) -> bool {
     #[derive(Deserialize)]
@@ -124,7 +163,9 @@ pub(crate) fn holds_error(data: &[u8]) -> bool {
         #[serde(default, borrow)]
         error: Option<&'a RawValue>,
     }
-    serde_json::from_slice::<Head<'_>>(data).is_ok_and(|head| head.error.is_some())
+    // A list would be read as the fields in their order.
+    data.trim_ascii_start().first() == Some(&b'{')
+        && serde_json::from_slice::<Head<'_>>(data).is_ok_and(|head| head.error.is_some())
 }
 
 /// The error that a piece of a stream holds, or is.
@@ -142,6 +183,18 @@ pub(crate) fn read_answer<T: DeserializeOwned>(body: &[u8], what: &str, errors: 
     serde_json::from_slice(body).map_err(|error| unreadable(body, what, error))
 }
 
+/// What is wrong with JSON, and where. The parser's own message quotes the text it found, which may be an answer or a new key:
+/// neither it nor the parser's error goes with an error of ours.
+pub(crate) fn unfit(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Syntax => "it is not JSON",
+        Category::Data => "it is not of the form expected",
+        Category::Eof => "it breaks off",
+        Category::Io => "it cannot be read",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
+}
+
 /// Why an answer could not be read.
 pub(crate) fn unreadable(body: &[u8], what: &str, error: serde_json::Error) -> Error {
     let start = body.trim_ascii_start();
@@ -157,19 +210,17 @@ pub(crate) fn unreadable(body: &[u8], what: &str, error: serde_json::Error) -> E
             ErrorKind::Truncated,
             format!("{what} ended before it was complete"),
         )
-        .with_source(error)
     } else {
-        // The parser's message names a place, never the text there.
-        Error::new(ErrorKind::Protocol, format!("{what} cannot be read: {error}")).with_source(error)
+        let why = unfit(&error);
+        Error::new(ErrorKind::Protocol, format!("{what} cannot be read: {why}"))
     };
     out.with_delivery(Delivery::Partial)
 }
 
 /// A request as JSON.
 pub(crate) fn body_of(request: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(request).map_err(|error| {
-        Error::new(ErrorKind::InvalidRequest, "the request cannot be written as JSON").with_source(error)
-    })
+    serde_json::to_vec(request)
+        .map_err(|_| Error::new(ErrorKind::InvalidRequest, "the request cannot be written as JSON"))
 }
 
 /// A request that is refused before it is sent.

@@ -30,9 +30,7 @@ pub fn chat_body(request: &ChatRequest, stream: bool) -> Result<Vec<u8>, Error> 
             stream,
         },
     )
-    .map_err(|error| {
-        Error::new(ErrorKind::InvalidRequest, "the request cannot be written as JSON").with_source(error)
-    })?;
+    .map_err(|_| Error::new(ErrorKind::InvalidRequest, "the request cannot be written as JSON"))?;
     Ok(body)
 }
 

@@ -6,8 +6,9 @@ use integration_core::chat::{Choice, Content, FinishReason, Message, Role, ToolC
 use integration_core::{ChatResponse, Delivery, Error, ErrorKind, GenerationId, UpstreamName, Usage};
 use serde_json::value::RawValue;
 
-use super::envelope::{Call, Envelope, Fields};
+use super::envelope::{Call, Choice as WireChoice, Envelope, Fields};
 use super::error::{ErrorReader, ErrorSite};
+use super::fields::{billed_if_used, unfit};
 use super::head::AnswerHead;
 
 /// Reads the answer. `head`: what the head of the answer told; an `Option<GenerationId>` will do.
@@ -29,18 +30,18 @@ pub fn read_chat(
     let usage = head.complete(read_usage(envelope.usage));
     let id = head
         .generation
-        .or_else(|| GenerationId::new(envelope.id.as_deref()?).ok());
+        .or_else(|| GenerationId::new(errors.clean(envelope.id.as_deref()?)).ok());
     let upstream = envelope
         .provider
         .as_deref()
-        .and_then(|name| UpstreamName::new(name).ok());
+        .and_then(|name| UpstreamName::new(errors.clean(name)).ok());
     let told = |error: Error| {
         let error = match &id {
             Some(id) => error.with_generation(id.clone()),
             None => error,
         };
         let error = match &usage {
-            Some(usage) => error.with_usage(usage.clone()),
+            Some(usage) => billed_if_used(error.with_usage(usage.clone())),
             None => error,
         };
         match &upstream {
@@ -49,7 +50,13 @@ pub fn read_chat(
         }
     };
     if let Some(error) = envelope.error {
-        return Err(told(errors.read_value(error.get(), ErrorSite::Answer)));
+        // Part of an answer beside it was produced, and may be billed.
+        let site = if envelope.choices.iter().any(WireChoice::says_anything) {
+            ErrorSite::Partial
+        } else {
+            ErrorSite::Answer
+        };
+        return Err(told(errors.read_value(error.get(), site)));
     }
     let extra = envelope.take_extra();
     let (model, created) = (envelope.model.map(Cow::into_owned), envelope.created);
@@ -135,14 +142,13 @@ fn unreadable(body: &[u8], error: serde_json::Error, head: AnswerHead) -> Error 
             "the answer is a web page, not JSON; check the base URL and what lies between",
         )
     } else if error.is_eof() {
-        Error::new(ErrorKind::Truncated, "the answer ended before it was complete").with_source(error)
+        Error::new(ErrorKind::Truncated, "the answer ended before it was complete")
     } else {
-        // The parser's message names a place, never the text there.
+        let why = unfit(&error);
         Error::new(
             ErrorKind::Protocol,
-            format!("the answer is no chat answer: {error}"),
+            format!("the answer is no chat answer: {why}"),
         )
-        .with_source(error)
     };
     let out = out.with_delivery(Delivery::Partial);
     match head.generation {

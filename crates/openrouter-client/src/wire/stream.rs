@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::envelope::{Call, Choice, Envelope, Fields};
 use super::error::{ErrorReader, ErrorSite};
+use super::fields::{billed_if_used, unfit};
 use super::head::AnswerHead;
 use super::response::{read_chat, read_usage};
 
@@ -209,11 +210,11 @@ impl ChatAssembler {
                 }
             }
             Err(error) => {
-                let out = Error::new(
+                let why = unfit(&error);
+                self.fail(Error::new(
                     ErrorKind::Protocol,
-                    format!("a piece of the answer cannot be read: {error}"),
-                );
-                self.fail(out.with_source(error));
+                    format!("a piece of the answer cannot be read: {why}"),
+                ));
             }
         }
     }
@@ -303,7 +304,7 @@ impl ChatAssembler {
             error = error.with_generation(id.clone());
         }
         if let Some(usage) = self.usage.take() {
-            error = error.with_usage(usage);
+            error = billed_if_used(error.with_usage(usage));
         }
         if let Some(upstream) = self.upstream.as_ref().filter(|_| error.upstream().is_none()) {
             error = error.with_upstream(upstream.clone());
@@ -316,13 +317,16 @@ impl ChatAssembler {
             self.usage = Some(usage);
         }
         if self.head.generation.is_none() {
-            self.head.generation = envelope.id.as_deref().and_then(|id| GenerationId::new(id).ok());
+            self.head.generation = envelope
+                .id
+                .as_deref()
+                .and_then(|id| GenerationId::new(self.errors.clean(id)).ok());
         }
         if self.upstream.is_none() {
             self.upstream = envelope
                 .provider
                 .as_deref()
-                .and_then(|name| UpstreamName::new(name).ok());
+                .and_then(|name| UpstreamName::new(self.errors.clean(name)).ok());
         }
         let choices = std::mem::take(&mut envelope.choices);
         let error = envelope
@@ -330,12 +334,20 @@ impl ChatAssembler {
             .or_else(|| choices.iter().find_map(|choice| choice.error));
         if let Some(error) = error {
             let error = self.errors.read_value(error.get(), ErrorSite::Stream);
+            let produced = choices.iter().any(Choice::says_anything);
             // Text in the same piece has been produced, and is kept if anything came before it.
             if self.started {
                 choices.into_iter().for_each(|choice| self.read_choice(choice));
             }
             if !self.over {
                 self.fail(error);
+                // Where nothing came before it, it may be billed all the same.
+                if produced {
+                    self.failure = self
+                        .failure
+                        .take()
+                        .map(|error| error.with_delivery(Delivery::Partial));
+                }
             }
             return;
         }

@@ -8,6 +8,7 @@ use http_transport::sse::{SseDecoder, SseLimits};
 use integration_core::{Delivery, Error, ErrorKind, Result, Usage};
 
 use super::error::ErrorReader;
+use super::fields::{billed_if_used, unfit};
 use super::head::AnswerHead;
 
 /// Reads the data of events into pieces of an answer.
@@ -84,15 +85,23 @@ impl<P> Tape<P> {
             error = error.with_generation(id.clone());
         }
         if let Some(usage) = self.usage.take() {
-            error = error.with_usage(usage);
+            error = billed_if_used(error.with_usage(usage));
         }
         self.failure = Some(error);
     }
 
+    /// Takes it that part of the answer was produced before the failure it ended with.
+    pub(crate) fn fail_as_partial(&mut self) {
+        self.failure = self
+            .failure
+            .take()
+            .map(|error| error.with_delivery(Delivery::Partial));
+    }
+
     /// Ends the answer as failed, since a piece of it made no sense.
     pub(crate) fn unreadable(&mut self, error: serde_json::Error) {
-        let said = format!("a piece of the answer cannot be read: {error}");
-        self.fail(Error::new(ErrorKind::Protocol, said).with_source(error));
+        let said = format!("a piece of the answer cannot be read: {}", unfit(&error));
+        self.fail(Error::new(ErrorKind::Protocol, said));
     }
 }
 
