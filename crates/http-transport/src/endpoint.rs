@@ -7,7 +7,7 @@ use crate::TransportError;
 
 /// A checked URL. `Display` and `Debug` show neither its query nor a fragment.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint(reqwest::Url);
+pub struct Endpoint(url::Url);
 
 impl Endpoint {
     /// Takes an `https` URL, or an `http` one whose host is this machine (`localhost`, `127.0.0.0/8`, `::1`).
@@ -30,7 +30,7 @@ impl Endpoint {
     /// # Errors
     /// As [`Endpoint::new`], less the encryption.
     pub fn with_plain_http(url: &str) -> Result<Self, TransportError> {
-        let url = reqwest::Url::parse(url.trim())
+        let url = url::Url::parse(url.trim())
             .map_err(|error| TransportError::config(format!("the base URL cannot be read: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TransportError::config(
@@ -67,12 +67,7 @@ impl Endpoint {
 
     /// Whether the host is this machine.
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default();
-        let address = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>();
-        address.map_or(host == "localhost", |address| address.is_loopback())
+        is_loopback(self.0.host_str().unwrap_or_default())
     }
 
     /// The host and, where it is not the scheme's own, the port.
@@ -83,9 +78,22 @@ impl Endpoint {
             .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    pub(crate) fn url(&self) -> reqwest::Url {
-        self.0.clone()
+    pub(crate) fn uri(&self) -> Result<http::Uri, TransportError> {
+        // A fragment is for the reader of an answer, not for its server.
+        let text = self.0.as_str();
+        let text = text.split_once('#').map_or(text, |(text, _)| text);
+        text.parse()
+            .map_err(|error| TransportError::config(format!("the request cannot be sent: {error}")))
     }
+}
+
+/// Whether a host is this machine: `localhost`, or an address of its loopback interface.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
 }
 
 impl fmt::Display for Endpoint {
@@ -136,9 +144,9 @@ mod tests {
         let joined = endpoint.join("/models", Some("key=hunter2"));
         assert_eq!(joined.to_string(), "https://host:8443/a/models");
         assert_eq!(format!("{joined:?}"), "Endpoint(https://host:8443/a/models)");
-        assert_eq!(joined.url().as_str(), "https://host:8443/a/models?key=hunter2");
+        assert_eq!(joined.uri().unwrap(), "https://host:8443/a/models?key=hunter2");
         assert_eq!(
-            endpoint.join("x", None).url().as_str(),
+            endpoint.join("x", None).uri().unwrap(),
             "https://host:8443/a/x?k=v"
         );
     }

@@ -2,9 +2,10 @@
 
 mod clock;
 mod config;
-mod connect;
+mod connection;
 pub mod date;
 mod deadline;
+mod dial;
 mod endpoint;
 mod error;
 mod request;

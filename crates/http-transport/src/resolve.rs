@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use hyper_util::client::legacy::connect::dns::Name;
 use integration_core::{BoxFuture, Clock};
+use tower::Service;
 
 /// Finds the addresses of a host. Asked once for each new connection to a host that has a name; connections are kept, so
 /// this is rare.
@@ -123,7 +125,7 @@ impl Resolver {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.get(host)?;
         let age = self.clock.now().saturating_duration_since(known.at);
-        (age <= self.keep).then(|| Arc::clone(&known.addresses))
+        (age <= self.keep && !self.keep.is_zero()).then(|| Arc::clone(&known.addresses))
     }
 
     fn remember(&self, host: String, addresses: Vec<IpAddr>) -> Arc<[IpAddr]> {
@@ -144,14 +146,27 @@ impl Resolver {
     }
 }
 
-impl reqwest::dns::Resolve for Resolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let asking = self.clone().addresses(name.as_str().to_owned());
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ResolveFailed;
+    type Future = BoxFuture<'static, Result<Self::Response, ResolveFailed>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveFailed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolver = self.clone();
         Box::pin(async move {
-            let addresses = asking.await?;
+            // RFC 6761, section 6.3. Plain http is allowed to this machine, so nobody is asked whether that is it.
+            let addresses = if crate::endpoint::is_loopback(name.as_str()) {
+                [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into()
+            } else {
+                resolver.addresses(name.as_str().to_owned()).await?
+            };
             // Port 0: the connector puts in the port of the address it is asked for.
             let addresses: Vec<SocketAddr> = addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
-            Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
+            Ok(addresses.into_iter())
         })
     }
 }

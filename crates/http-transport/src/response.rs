@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
+use hyper::body::Incoming;
 use integration_core::Delivery;
 
+use crate::connection::{Connection, Origin, Pool};
 use crate::deadline::Deadlines;
 use crate::error::root_cause;
 use crate::sse::{SseDecoder, SseEvent};
@@ -23,21 +26,21 @@ pub struct Response {
 }
 
 impl Response {
-    pub(crate) fn new(answer: reqwest::Response, deadlines: Deadlines, limits: Limits) -> Self {
+    pub(crate) fn new(exchange: Exchange, deadlines: Deadlines, limits: Limits) -> Self {
         Self {
-            body: Body { answer, deadlines },
+            body: Body { exchange, deadlines },
             limits,
         }
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.body.answer.status()
+        self.body.exchange.head.status
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        self.body.answer.headers()
+        &self.body.exchange.head.headers
     }
 
     /// A header as text; `None` if it is absent or not ASCII.
@@ -122,34 +125,69 @@ impl fmt::Debug for Response {
     }
 }
 
+/// An answer that is being read, and the connection it comes over.
+pub(crate) struct Exchange {
+    head: http::response::Parts,
+    body: Incoming,
+    /// `None` once the body is over, or broken.
+    connection: Option<(Connection, Origin)>,
+    pool: Arc<Pool>,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        answer: http::Response<Incoming>,
+        connection: Connection,
+        origin: Origin,
+        pool: Arc<Pool>,
+    ) -> Self {
+        let (head, body) = answer.into_parts();
+        Self {
+            head,
+            body,
+            connection: Some((connection, origin)),
+            pool,
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Bytes>>> {
+        let Some((connection, _)) = &mut self.connection else {
+            return Poll::Ready(None);
+        };
+        let piece = connection.poll_piece(&mut self.body, cx);
+        match &piece {
+            Poll::Ready(None) => {
+                if let Some((connection, origin)) = self.connection.take() {
+                    self.pool.put_back(origin, connection);
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.connection = None,
+            _ => {}
+        }
+        piece
+    }
+}
+
 struct Body {
-    answer: reqwest::Response,
+    exchange: Exchange,
     deadlines: Deadlines,
 }
 
 impl Body {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<reqwest::Result<Option<Bytes>>> {
-        // The future holds nothing but the borrow, so making it anew at each poll loses nothing.
-        pin!(self.answer.chunk()).poll(cx)
-    }
-
     /// The next piece. Whether a deadline has passed is looked at only while there is none: whoever gets a piece must call
     /// [`Deadlines::check`] once it is known what the piece holds.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
-        match self.poll_chunk(cx) {
-            Poll::Ready(Ok(None)) => Poll::Ready(None),
-            Poll::Ready(Ok(Some(piece))) => {
+        match self.exchange.poll_piece(cx) {
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Ok(piece))) => {
                 self.deadlines.bytes_arrived();
                 Poll::Ready(Some(Ok(piece)))
             }
-            Poll::Ready(Err(error)) => {
-                let error = error.without_url();
-                Poll::Ready(Some(Err(TransportError::Broken {
-                    reason: root_cause(&error),
-                    delivery: Delivery::Partial,
-                    source: error.into(),
-                })))
-            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(TransportError::Broken {
+                reason: root_cause(&error),
+                delivery: Delivery::Partial,
+                source: error.into(),
+            }))),
             Poll::Pending => self.deadlines.poll_expired(cx).map(|error| Some(Err(error))),
         }
     }
@@ -249,7 +287,7 @@ impl EventStream {
         if let Some(mut body) = self.body.take() {
             // A few pieces at most: a server that goes on talking is not worth its connection.
             for _ in 0..4 {
-                if !matches!(body.poll_chunk(cx), Poll::Ready(Ok(Some(_)))) {
+                if !matches!(body.exchange.poll_piece(cx), Poll::Ready(Some(Ok(_)))) {
                     break;
                 }
             }

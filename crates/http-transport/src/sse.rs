@@ -140,18 +140,18 @@ struct Begun {
 /// Adds to a buffer that may hold `limit` bytes at the most.
 ///
 /// Each growth copies, and holds the old bytes beside the new. So a short buffer is doubled, and a long one, which is rare,
-/// goes to the limit or a sixteenth of it, and so on: the most that is held is the limit and a sixteenth. What a buffer has not
-/// been filled with costs addresses but no memory.
+/// goes to the limit or a thirty-second of it, and so on: what is held beside is 32 KiB, or a thirty-second of the limit where
+/// that is more. What a buffer has not been filled with costs addresses but no memory.
 fn append(buffer: &mut BytesMut, piece: &[u8], limit: usize) {
-    const SHORT: usize = 64 << 10;
+    const SHORT: usize = 32 << 10;
     let needed = buffer.len().saturating_add(piece.len());
     if needed > buffer.capacity() {
         let room = if needed <= SHORT {
             (needed * 2).min(SHORT)
         } else {
             let mut room = limit.max(needed);
-            while room / 16 >= needed {
-                room /= 16;
+            while room / 32 >= needed {
+                room /= 32;
             }
             room
         };

@@ -5,26 +5,36 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use http::header::{ACCEPT, HOST, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderValue, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use integration_core::{Clock, Delivery};
 use tokio_rustls::rustls;
 
-use crate::connect::{ConnectDeadline, ConnectTimeout};
+use crate::connection::{Body, Connection, Origin, Pool};
 use crate::deadline::Deadlines;
+use crate::dial::{ConnectTimeout, DialError, Dialer};
 use crate::error::{causes, root_cause};
-use crate::resolve::{ResolveFailed, Resolver};
-use crate::{Phase, Request, Response, TransportConfig, TransportError};
+use crate::resolve::ResolveFailed;
+use crate::response::Exchange;
+use crate::{Phase, Request, Response, SystemClock, TransportConfig, TransportError};
 
 /// An HTTP client: keeps connections open, follows no redirect, decompresses nothing, retries nothing that may have been
 /// processed, and uses no proxy it was not told to use. Clones share the connections.
 #[derive(Clone)]
 pub struct Transport {
-    client: reqwest::Client,
-    config: Arc<TransportConfig>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: TransportConfig,
     clock: Arc<dyn Clock>,
-    /// Why encrypted connections cannot be made, where they cannot.
-    no_tls: Option<Arc<str>>,
+    user_agent: HeaderValue,
+    dialer: Dialer,
+    pool: Arc<Pool>,
 }
 
 impl Transport {
@@ -36,43 +46,22 @@ impl Transport {
     /// # Errors
     /// [`TransportError::Config`] if the proxy, the user agent or a root certificate cannot be used.
     pub fn new(config: TransportConfig, clock: Arc<dyn Clock>) -> Result<Self, TransportError> {
-        let mut roots = Vec::new();
-        for pem in &config.root_certificates {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-            if certificates.is_empty() {
-                return Err(TransportError::config(
-                    "a root certificate cannot be read: it must be in PEM form, `-----BEGIN CERTIFICATE-----` and so on",
-                ));
-            }
-            roots.extend(certificates);
-        }
-        let trusted = builder(&config, &clock)?.tls_certs_merge(roots.iter().cloned());
-        let (client, no_tls) = match trusted.build() {
-            Ok(client) => (client, None),
-            Err(error) => {
-                let reason = root_cause(&error.without_url());
-                let set_up =
-                    |why: &str| TransportError::config(format!("the HTTP client cannot be set up: {why}"));
-                if !roots.is_empty() {
-                    return Err(set_up(&reason));
-                }
-                // Without roots every handshake fails closed; only plain connections can work.
-                let client = builder(&config, &clock)?.tls_certs_only([]).build();
-                let client = client.map_err(|error| set_up(&root_cause(&error.without_url())))?;
-                (client, Some(reason.into()))
-            }
-        };
+        let user_agent = HeaderValue::from_str(&config.user_agent)
+            .map_err(|_| TransportError::config("the user agent cannot be sent as a header"))?;
         Ok(Self {
-            client,
-            config: Arc::new(config),
-            clock,
-            no_tls,
+            shared: Arc::new(Shared {
+                dialer: Dialer::new(&config, &clock)?,
+                pool: Pool::new(config.keep_alive, Arc::new(SystemClock)),
+                config,
+                clock,
+                user_agent,
+            }),
         })
     }
 
     /// The clock the deadlines are measured by.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+        &self.shared.clock
     }
 
     /// Sends a request and waits for the head of the answer, whatever its status. `deadline`: when the caller stops
@@ -87,150 +76,163 @@ impl Transport {
         request: Request,
         deadline: Option<Instant>,
     ) -> Result<Response, TransportError> {
-        let timeouts = request.timeouts.unwrap_or(self.config.timeouts);
-        let mut deadlines = Deadlines::start(Arc::clone(&self.clock), timeouts, deadline);
+        let shared = &*self.shared;
+        let timeouts = request.timeouts.unwrap_or(shared.config.timeouts);
+        let mut deadlines = Deadlines::start(Arc::clone(&shared.clock), timeouts, deadline);
         if deadlines.over_at_start() {
             return Err(TransportError::Deadline {
                 phase: Phase::Caller,
                 delivery: Delivery::NotSent,
             });
         }
-        if let Some(reason) = self.no_tls.as_ref().filter(|_| request.endpoint.is_https()) {
+        let reason = shared.dialer.no_tls();
+        if let Some(reason) = reason.filter(|_| request.endpoint.is_https()) {
             return Err(TransportError::config(format!(
                 "encrypted connections cannot be made: {reason}; install the system's root certificates"
             )));
         }
-        let endpoint = request.endpoint;
-        let mut outgoing = reqwest::Request::new(request.method, endpoint.url());
-        *outgoing.headers_mut() = request.headers;
-        *outgoing.body_mut() = request.body.map(reqwest::Body::from);
-
-        let mut sending = pin!(self.client.execute(outgoing));
+        let mut sending = pin!(shared.exchange(request));
         let outcome = poll_fn(|cx| match sending.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+            Poll::Ready(outcome) => Poll::Ready(outcome),
             Poll::Pending => deadlines.poll_expired(cx).map(Err),
-        })
-        .await?;
-        let answer = outcome.map_err(|error| send_error(error.without_url(), &endpoint.host()))?;
+        });
+        let exchange = outcome.await?;
         deadlines.head_arrived();
-        Ok(Response::new(answer, deadlines, self.config.limits))
+        Ok(Response::new(exchange, deadlines, shared.config.limits))
     }
 }
 
-fn builder(
-    config: &TransportConfig,
-    clock: &Arc<dyn Clock>,
-) -> Result<reqwest::ClientBuilder, TransportError> {
-    let connect = ConnectDeadline {
-        clock: Arc::clone(clock),
-        limit: config.timeouts.connect,
+impl Shared {
+    async fn exchange(&self, request: Request) -> Result<Exchange, TransportError> {
+        let host = request.endpoint.host();
+        let uri = request.endpoint.uri()?;
+        let origin = Origin::of(&uri);
+        let mut outgoing = self.outgoing(request, uri.clone());
+        // A kept connection may turn out to have been closed before anything was sent: then the next one is taken.
+        while let Some(mut connection) = self.pool.take(&origin) {
+            set_target(&mut outgoing, &uri, self.target(&uri, &connection));
+            match connection.exchange(outgoing).await {
+                Ok(answer) => return Ok(self.answered(answer, connection, origin)),
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) => outgoing = unsent,
+                    None => return Err(broken(failed.into_error())),
+                },
+            }
+        }
+        let dialled = self.dialer.dial(&uri).await;
+        let dialled = dialled.map_err(|error| not_dialled(error, &host))?;
+        let mut connection = match Connection::open(dialled).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(not_dialled(error.into(), &host)),
+        };
+        self.pool.share(&origin, &connection);
+        set_target(&mut outgoing, &uri, self.target(&uri, &connection));
+        match connection.exchange(outgoing).await {
+            Ok(answer) => Ok(self.answered(answer, connection, origin)),
+            Err(failed) => Err(broken(failed.into_error())),
+        }
+    }
+
+    fn outgoing(&self, request: Request, uri: Uri) -> http::Request<Body> {
+        let mut outgoing = http::Request::new(Full::new(request.body.unwrap_or_default()));
+        *outgoing.method_mut() = request.method;
+        let headers = outgoing.headers_mut();
+        *headers = request.headers;
+        if !headers.contains_key(USER_AGENT) {
+            headers.insert(USER_AGENT, self.user_agent.clone());
+        }
+        if !headers.contains_key(ACCEPT) {
+            headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        }
+        let proxy = self.dialer.forwarder(&uri);
+        if let Some(authorization) = proxy.and_then(|proxy| proxy.authorization.clone()) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
+        outgoing
+    }
+
+    /// How a request says where it goes: in full to a proxy and over HTTP/2, else in two parts.
+    fn target(&self, uri: &Uri, connection: &Connection) -> Target {
+        if connection.is_http2() {
+            Target::Http2
+        } else if self.dialer.forwarder(uri).is_some() {
+            Target::Proxy
+        } else {
+            Target::Server
+        }
+    }
+
+    fn answered(&self, answer: http::Response<Incoming>, connection: Connection, origin: Origin) -> Exchange {
+        Exchange::new(answer, connection, origin, Arc::clone(&self.pool))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Server,
+    Proxy,
+    Http2,
+}
+
+fn set_target(outgoing: &mut http::Request<Body>, uri: &Uri, target: Target) {
+    let authority = uri.authority().map(|authority| authority.as_str());
+    if target == Target::Http2 {
+        outgoing.headers_mut().remove(HOST);
+    } else if let Some(Ok(host)) = authority.map(HeaderValue::from_str) {
+        outgoing.headers_mut().insert(HOST, host);
+    }
+    *outgoing.uri_mut() = match uri.path_and_query() {
+        Some(path) if target == Target::Server => Uri::from(path.clone()),
+        _ => uri.clone(),
     };
-    let resolver = Resolver::new(
-        Arc::clone(&config.resolver),
-        Arc::clone(clock),
-        config.stale_addresses,
-    );
-    let builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        // A request the server says it did not process is an error like any other: who retries must see every attempt.
-        .retry(reqwest::retry::never().max_retries_per_request(0))
-        .user_agent(config.user_agent.as_str())
-        .pool_idle_timeout(config.keep_alive)
-        // A connection of many streams whose other end is gone takes every new request with it until somebody looks.
-        .http2_keep_alive_interval(PING_EVERY)
-        .http2_keep_alive_timeout(PING_ANSWER)
-        // What a slow reader leaves unread of a stream stays with the server.
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .dns_resolver(resolver)
-        .connector_layer(connect);
-    match &config.proxy {
-        None => Ok(builder),
-        Some(proxy) => reqwest::Proxy::all(proxy.as_str())
-            .map(|proxy| builder.proxy(proxy))
-            .map_err(|_| TransportError::config("the proxy's URL cannot be read: use http://host:port")),
-    }
 }
 
-/// While an HTTP/2 connection has open streams it is asked this often whether it still lives.
-const PING_EVERY: Duration = Duration::from_secs(30);
-
-/// How long it may take to say so.
-const PING_ANSWER: Duration = Duration::from_secs(15);
-
-/// 64 KiB a stream: the specification's own default, and Envoy's advice.
-const STREAM_WINDOW: u32 = 64 << 10;
-
-/// 1 MiB for all streams of a connection: Envoy's advice.
-const CONNECTION_WINDOW: u32 = 1 << 20;
-
-fn send_error(error: reqwest::Error, host: &str) -> TransportError {
+/// Why no connection could be made.
+fn not_dialled(error: DialError, host: &str) -> TransportError {
     let host = host.to_owned();
-    // Once there is a connection these are why it broke, not why there is none: the request may have been read by then.
-    let connecting = error.is_connect();
-    let mut known = None;
-    let mut delivery = Delivery::MaybeSent;
-    for cause in causes(&error) {
+    let (mut no_address, mut not_trusted) = (None, None);
+    for cause in causes(&*error) {
         if cause.is::<ConnectTimeout>() {
             return TransportError::Deadline {
                 phase: Phase::Connect,
                 delivery: Delivery::NotSent,
             };
         }
-        if not_processed(cause) {
-            delivery = Delivery::NotSent;
-        }
-        if connecting {
-            known = known.or_else(|| Known::of(cause));
-        }
+        no_address = no_address.or(cause.downcast_ref::<ResolveFailed>());
+        not_trusted = not_trusted.or(cause.downcast_ref::<rustls::Error>());
     }
-    let reason = root_cause(&error);
-    match known {
-        Some(Known::NoAddress { host, reason }) => TransportError::Dns {
+    let no_address = no_address.map(|failed| (failed.host.clone(), failed.source.to_string()));
+    let not_trusted = not_trusted.map(ToString::to_string);
+    match (no_address, not_trusted) {
+        (Some((host, reason)), _) => TransportError::Dns {
             host,
             reason,
-            source: error.into(),
+            source: error,
         },
-        Some(Known::NotTrusted { reason }) => TransportError::Tls {
+        (None, Some(reason)) => TransportError::Tls {
             host,
             reason,
-            source: error.into(),
+            source: error,
         },
-        None if error.is_builder() => TransportError::config(format!("the request cannot be sent: {reason}")),
-        None if connecting => TransportError::Connect {
+        (None, None) => TransportError::Connect {
             host,
-            reason,
-            source: error.into(),
-        },
-        None => TransportError::Broken {
-            reason,
-            delivery,
-            source: error.into(),
+            reason: root_cause(&*error),
+            source: error,
         },
     }
 }
 
-/// A cause that says why there is no connection.
-enum Known {
-    NoAddress { host: String, reason: String },
-    NotTrusted { reason: String },
-}
-
-impl Known {
-    fn of(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        if let Some(failed) = cause.downcast_ref::<ResolveFailed>() {
-            return Some(Self::NoAddress {
-                host: failed.host.clone(),
-                reason: failed.source.to_string(),
-            });
-        }
-        cause
-            .downcast_ref::<rustls::Error>()
-            .map(|refused| Self::NotTrusted {
-                reason: refused.to_string(),
-            })
+/// Why a request on an open connection has no answer.
+fn broken(error: hyper::Error) -> TransportError {
+    let not_sent = causes(&error).any(not_processed);
+    TransportError::Broken {
+        reason: root_cause(&error),
+        delivery: if not_sent {
+            Delivery::NotSent
+        } else {
+            Delivery::MaybeSent
+        },
+        source: error.into(),
     }
 }
 
@@ -251,8 +253,8 @@ fn not_processed(cause: &(dyn std::error::Error + 'static)) -> bool {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("config", &self.config)
-            .field("clock", &self.clock)
+            .field("config", &self.shared.config)
+            .field("clock", &self.shared.clock)
             .finish_non_exhaustive()
     }
 }

@@ -130,7 +130,10 @@ pub(super) const FOR_TESTS: &[&str] = &["provider-testkit", "openrouter-simulato
 
 /// Packages of other people that only some members may name as a normal dependency. The roots may name all.
 pub(super) const OWNED: &[(&str, &[&str])] = &[
-    ("reqwest", &["http-transport"]),
+    // What providers are called with. The simulator's is the server.
+    ("reqwest", &[]),
+    ("hyper", &["http-transport", "openrouter-simulator"]),
+    ("hyper-util", &["http-transport", "openrouter-simulator"]),
     ("rusqlite", &["store-sqlite"]),
     ("axum", &["openrouter-simulator"]),
     ("dotenvy", &[]),

@@ -50,7 +50,7 @@ fn the_arrows_of_the_architecture_are_allowed() {
         ("store-other", uses("routing", Normal)),
         ("gateway", uses("openrouter-simulator", Normal)),
         ("gateway", uses("axum", Normal)),
-        ("http-transport", uses("reqwest", Normal)),
+        ("http-transport", uses("hyper", Normal)),
         ("costing", uses("rust_decimal", Normal)),
         ("other-client", uses("openrouter-simulator", Development)),
         ("other-client", uses("reqwest", Development)),
@@ -130,7 +130,8 @@ fn other_arrows_are_refused_with_the_reason() {
             uses("openrouter-simulator", Normal),
             "may not depend on openrouter-simulator",
         ),
-        ("other-client", uses("reqwest", Normal), "only http-transport may"),
+        ("other-client", uses("reqwest", Normal), "only the gateway may"),
+        ("other-client", uses("hyper", Normal), "only http-transport"),
         ("costing", uses("dotenvy", Normal), "only the gateway may"),
         (
             "surprise",
