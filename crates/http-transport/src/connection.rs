@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use integration_core::Clock;
 
 use crate::dial::{Dialled, Io};
+use crate::socket::Probe;
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -53,6 +54,7 @@ pub(crate) struct Http1 {
     sender: http1::SendRequest<Body>,
     /// `None` once it is closed.
     connection: Option<http1::Connection<Io, Body>>,
+    probe: Probe,
 }
 
 impl Connection {
@@ -63,6 +65,7 @@ impl Connection {
             return Ok(Self::Http1(Box::new(Http1 {
                 sender,
                 connection: Some(connection),
+                probe: dialled.probe,
             })));
         }
         let mut settings = http2::Builder::new(TokioExecutor::new());
@@ -147,9 +150,10 @@ impl Http1 {
         }
     }
 
-    /// Whether it can take a request: the last answer is over, and the server has not closed it as far as can be seen.
+    /// Whether it can take a request: the last answer is over, and the server has not closed it.
     fn is_free(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        let probe = self.probe.clone();
+        probe.during(|| self.drive(&mut Context::from_waker(Waker::noop())));
         self.connection.is_some() && self.sender.is_ready()
     }
 }
@@ -311,7 +315,12 @@ mod tests {
     async fn used() -> (Connection, DuplexStream) {
         let (ours, mut theirs) = tokio::io::duplex(1 << 10);
         let io = Io::new(Box::new(ours));
-        let mut connection = Connection::open(Dialled { io, http2: false }).await.unwrap();
+        let dialled = Dialled {
+            io,
+            http2: false,
+            probe: Probe::default(),
+        };
+        let mut connection = Connection::open(dialled).await.unwrap();
         let answer = async {
             theirs.read_u8().await.unwrap();
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
