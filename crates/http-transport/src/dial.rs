@@ -21,6 +21,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, crypto};
 use tower::Service;
 
+use crate::connection::Connection;
+use crate::error::root_cause;
 use crate::resolve::Resolver;
 use crate::socket::{Probe, ProbedSocket};
 use crate::{TransportConfig, TransportError};
@@ -68,6 +70,9 @@ impl Dialer {
         let mut sockets = HttpConnector::new_with_resolver(resolver);
         sockets.enforce_http(false);
         sockets.set_nodelay(true);
+        // Of several addresses each has its part of the time. Of a single one it is a little more than all of it, so that it is
+        // the deadline that is told.
+        sockets.set_connect_timeout(Some(config.timeouts.connect.mul_f32(1.1)));
         // A peer that is gone without a word is noticed after a minute even where no deadline looks.
         sockets.set_keepalive(Some(KEEP_ALIVE));
         sockets.set_keepalive_interval(Some(KEEP_ALIVE));
@@ -97,8 +102,9 @@ impl Dialer {
     }
 
     /// Opens a connection, in no more time than that may take.
-    pub(crate) async fn dial(&self, to: &Uri) -> Result<Dialled, DialError> {
-        let mut dialling = Box::pin(self.clone().open(to.clone()));
+    pub(crate) async fn dial(&self, to: &Uri) -> Result<Connection, DialError> {
+        let opening = self.clone().open(to.clone());
+        let mut dialling = Box::pin(async { Ok(Connection::open(opening.await?).await?) });
         let mut timer = self.clock.sleep(self.limit);
         poll_fn(|cx| match dialling.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome),
@@ -148,7 +154,11 @@ impl Dialer {
     async fn to_proxy(&self, proxy: &Proxy, probe: &Probe) -> Result<Box<dyn Socket>, DialError> {
         let socket = Box::new(self.socket(proxy.uri.clone(), probe).await?);
         if is_https(&proxy.uri) {
-            Ok(Box::new(self.encrypt(socket, &proxy.uri, &[b"http/1.1"]).await?))
+            let stream = self.encrypt(socket, &proxy.uri, &[b"http/1.1"]).await;
+            // As text: it is not the server that cannot be trusted.
+            Ok(Box::new(stream.map_err(|error| {
+                format!("no secure connection to the proxy: {}", root_cause(&*error))
+            })?))
         } else {
             Ok(socket)
         }
