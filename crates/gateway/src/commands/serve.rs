@@ -65,8 +65,12 @@ fn announce(app: &App, server: &Server) {
 /// Says at once what would else be found out by the first call: a key that is refused, a limit that is used up. The account's
 /// quota of free models is learnt by the way.
 async fn look_at_upstreams(app: Arc<App>) {
+    let simulated = match app.mode() {
+        Mode::Live => "",
+        Mode::Simulated => " (simulated)",
+    };
     for report in app.upstreams.health_of_all().await.reports {
-        let id = &report.id;
+        let id = format!("{}{simulated}", report.id);
         match (report.status, &report.message) {
             (HealthStatus::Healthy, None) => tracing::info!("{id} is healthy"),
             (HealthStatus::Healthy, Some(message)) => tracing::info!("{id} is healthy: {message}"),
