@@ -72,6 +72,7 @@ examples! {
     errors_and_retries, "../examples/errors_and_retries.rs", ORDINARY, ["model_not_found: ", "timeout after the deadline"];
     response_cache, "../examples/response_cache.rs", ORDINARY, ["first time: from the cache: false", "second time: from the cache: true, cost in USD: Some(0"];
     outages, "../examples/outages.rs", ORDINARY, ["retries false: ", "retries true: answered by Some("];
+    deadlines_and_network, "../examples/deadlines_and_network.rs", ORDINARY, ["timeout: no answer in time (MaybeSent)", "not on the list"];
     raw_call, "../examples/raw_call.rs", ORDINARY, ["HTTP 200: ", "events of Some(\"gen-", "no such batch: ", "this path cannot be called"];
 }
 
