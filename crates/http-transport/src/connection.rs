@@ -188,6 +188,11 @@ impl Http2 {
         !self.sender.is_closed()
     }
 
+    /// Whether there are streams on it. Asked of the handle that is kept.
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.allowed) > 1
+    }
+
     /// Whether a further stream would begin at once. Asked of the handle that is kept.
     fn has_room(&self) -> bool {
         Arc::strong_count(&self.allowed) <= self.allowed.load(Ordering::Relaxed).min(MOST_STREAMS)
@@ -247,8 +252,7 @@ impl Pool {
         let now = self.clock.now();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = kept.by_origin.get_mut(origin)?;
-        idle.shared
-            .retain(|(http2, used)| http2.is_open() && !self.is_old(*used, now));
+        idle.shared.retain(|(http2, used)| self.keeps(http2, *used, now));
         if let Some((http2, used)) = idle.shared.iter_mut().find(|(http2, _)| http2.has_room()) {
             *used = now;
             return Some(Connection::Http2(http2.clone()));
@@ -308,6 +312,10 @@ impl Pool {
         }
     }
 
+    fn keeps(&self, http2: &Http2, used: Instant, now: Instant) -> bool {
+        http2.is_open() && (http2.is_used() || !self.is_old(used, now))
+    }
+
     fn is_old(&self, used: Instant, now: Instant) -> bool {
         now.saturating_duration_since(used) >= self.keep
     }
@@ -319,11 +327,11 @@ impl Pool {
         kept.by_origin.retain(|_, idle| {
             idle.alone
                 .retain_mut(|(http1, used)| !self.is_old(*used, now) && http1.is_free());
-            idle.shared
-                .retain(|(http2, used)| http2.is_open() && !self.is_old(*used, now));
+            idle.shared.retain(|(http2, used)| self.keeps(http2, *used, now));
             !idle.alone.is_empty() || !idle.shared.is_empty()
         });
-        !kept.by_origin.is_empty()
+        kept.watched = !kept.by_origin.is_empty();
+        kept.watched
     }
 }
 
