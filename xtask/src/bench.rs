@@ -60,21 +60,24 @@ enum Throughput {
     Other(serde::de::IgnoredAny),
 }
 
-/// A number that a bench prints itself: `ratio: NAME VALUE` or `alloc: NAME COUNT`.
-#[derive(Debug, PartialEq, Eq)]
+/// A number that a bench prints itself: `ratio: NAME VALUE` or `alloc: NAME COUNT`. A name may end with the most the value may
+/// be: `(limit 1.30)`.
+#[derive(Debug, PartialEq)]
 struct Printed {
     kind: &'static str,
     name: String,
-    value: String,
+    limit: Option<f64>,
+    value: f64,
+    shown: String,
 }
 
 /// Runs the benches and prints the summary.
 ///
 /// # Errors
-/// If a bench fails, or the document cannot be written.
+/// If a bench fails, a number is over its limit, or the document cannot be written.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
-    let (section, body) = if options.instructions {
-        ("instructions", instructions::run(workspace)?)
+    let (section, (body, over)) = if options.instructions {
+        ("instructions", (instructions::run(workspace)?, Vec::new()))
     } else {
         ("time", time(workspace)?)
     };
@@ -90,11 +93,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         fs::write(&path, replace_section(&old, section, &text)).context("cannot write docs/benchmarks.md")?;
         println!("\nwrote {}", workspace.relative(&path));
     }
+    if !over.is_empty() {
+        bail!("over the limit: {}", over.join("; "));
+    }
     Ok(())
 }
 
-/// Wall time by criterion: the summary as Markdown.
-fn time(workspace: &Workspace) -> anyhow::Result<String> {
+/// Wall time by criterion: the summary as Markdown, and which numbers are over their limits.
+fn time(workspace: &Workspace) -> anyhow::Result<(String, Vec<String>)> {
     let started = now();
     let mut printed = Vec::new();
     let mut command = process::cargo(workspace.root());
@@ -115,9 +121,14 @@ fn time(workspace: &Workspace) -> anyhow::Result<String> {
     }
     rows.sort();
     rows.into_iter().for_each(|cells| times.row(cells));
-    let mut numbers = Table::new(&["measured by the bench itself", "kind", "value"]);
-    for Printed { kind, name, value } in printed {
-        numbers.row([name, kind.to_owned(), value]);
+    let mut numbers = Table::new(&["measured by the bench itself", "kind", "value", "limit"]);
+    let mut over = Vec::new();
+    for number in printed {
+        let limit = number.limit.map(|limit| limit.to_string()).unwrap_or_default();
+        if number.limit.is_some_and(|limit| number.value >= limit) {
+            over.push(format!("{} {} of {limit}", number.name, number.shown));
+        }
+        numbers.row([number.name, number.kind.to_owned(), number.shown, limit]);
     }
 
     println!(
@@ -129,7 +140,10 @@ fn time(workspace: &Workspace) -> anyhow::Result<String> {
     if !numbers.is_empty() {
         markdown.push_str(&format!("\n{}", numbers.markdown()));
     }
-    Ok(format!("{markdown}\nThe whole run took {minutes:.1} minutes.\n"))
+    Ok((
+        format!("{markdown}\nThe whole run took {minutes:.1} minutes.\n"),
+        over,
+    ))
 }
 
 /// The `new` folders that criterion wrote since the run began.
@@ -210,12 +224,18 @@ fn read_printed(line: &str) -> Option<Printed> {
         let rest = line.trim_start().strip_prefix(kind)?.strip_prefix(": ")?;
         Some((kind, rest.trim()))
     })?;
-    let (name, value) = rest.rsplit_once(' ')?;
-    value.parse::<f64>().ok()?;
+    let (name, shown) = rest.rsplit_once(' ')?;
+    let value = shown.parse().ok()?;
+    let (name, limit) = match name.trim().rsplit_once(" (limit ") {
+        Some((name, limit)) => (name, Some(limit.strip_suffix(')')?.parse().ok()?)),
+        None => (name.trim(), None),
+    };
     Some(Printed {
         kind,
-        name: name.trim().to_owned(),
-        value: value.to_owned(),
+        name: name.to_owned(),
+        limit,
+        value,
+        shown: shown.to_owned(),
     })
 }
 
@@ -348,8 +368,13 @@ mod tests {
     fn printed_numbers_are_collected() {
         let printed = read_printed("ratio: one call over bare reqwest 1.07").unwrap();
         assert_eq!(
-            (printed.kind, printed.name.as_str(), printed.value.as_str()),
-            ("ratio", "one call over bare reqwest", "1.07")
+            (printed.kind, printed.name.as_str(), printed.value, printed.limit),
+            ("ratio", "one call over bare reqwest", 1.07, None)
+        );
+        let printed = read_printed("ratio: a stream, at once (limit 1.30) 0.90").unwrap();
+        assert_eq!(
+            (printed.name.as_str(), printed.shown.as_str(), printed.limit),
+            ("a stream, at once", "0.90", Some(1.3))
         );
         assert_eq!(read_printed("alloc: cost 0").unwrap().kind, "alloc");
         assert_eq!(read_printed("ratio: without a number"), None);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::Context;
 use costing::{LedgerStore, PriceBook, UtcTime};
@@ -73,7 +72,7 @@ impl App {
     /// One sentence about the part that failed: the data directory, the database file, the scenario, the configuration.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let store = SqliteStore::open(&settings.data_dir)?;
-        Self::with_store(settings, Arc::new(store)).await
+        Self::with_parts(settings, Arc::new(store), Arc::new(SystemClock)).await
     }
 
     /// Like [`App::start`] for a command that may run beside a gateway: where that one holds the ledger, calls are
@@ -93,26 +92,24 @@ impl App {
             }
             other => other?,
         };
-        Self::with_store(settings, Arc::new(store)).await
+        Self::with_parts(settings, Arc::new(store), Arc::new(SystemClock)).await
     }
 
-    /// Puts the parts together over a ledger that is open already.
+    /// Puts the parts together over a ledger that is open already. `clock`: what deadlines, limits and prices go by.
     ///
     /// # Errors
     /// Those of [`App::start`] but for the ledger's.
-    pub async fn with_store(settings: Settings, store: Arc<dyn LedgerStore>) -> anyhow::Result<Self> {
+    pub async fn with_parts(
+        settings: Settings,
+        store: Arc<dyn LedgerStore>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         let (catalogue, prices) = bundled()?;
         settings.check_models(&catalogue)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline());
-        let limiter = |id: &ProviderId| {
-            let limiter = RateLimiter::new(settings.rate_limits.clone(), Arc::clone(&clock))
-                .with_max_wait(Duration::from_secs(settings.limits.wait_seconds));
-            (id.clone(), limiter)
-        };
         Ok(Self {
-            limiters: Arc::new(upstreams.ids().map(limiter).collect()),
+            limiters: Arc::new(upstreams.limiters().collect()),
             snapshot: Snapshot::new(&catalogue, &prices),
             executor: Executor::new(upstreams.clients(), Arc::clone(&clock), config),
             catalogue,

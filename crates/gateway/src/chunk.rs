@@ -42,14 +42,27 @@ impl ChunkWriter {
         ])
     }
 
-    fn delta(&mut self, choice: u32, mut delta: Map<String, Value>) -> Vec<Value> {
+    fn delta(&mut self, choice: u32, delta: Map<String, Value>) -> Vec<Value> {
+        self.piece(choice, delta, Map::new())
+    }
+
+    /// `beside`: what stands in the choice beside its delta.
+    fn piece(
+        &mut self,
+        choice: u32,
+        mut delta: Map<String, Value>,
+        beside: Map<String, Value>,
+    ) -> Vec<Value> {
         let mut out: Vec<Value> = self.finish.take().into_iter().collect();
         if !self.began {
             self.began = true;
             delta.insert("role".to_owned(), json!("assistant"));
         }
-        let choices = json!([{ "index": choice, "delta": delta, "finish_reason": null }]);
-        out.push(Value::Object(self.chunk(choices)));
+        let mut piece = beside;
+        piece.insert("index".to_owned(), json!(choice));
+        piece.insert("delta".to_owned(), Value::Object(delta));
+        piece.insert("finish_reason".to_owned(), Value::Null);
+        out.push(Value::Object(self.chunk(json!([piece]))));
         out
     }
 
@@ -84,6 +97,7 @@ impl ChunkWriter {
                 self.delta(choice, one("tool_calls", json!([call])))
             }
             StreamEvent::Extra { choice, fields } => self.delta(choice, fields),
+            StreamEvent::ChoiceExtra { choice, fields } => self.piece(choice, Map::new(), fields),
             StreamEvent::Finish {
                 choice,
                 reason,
@@ -156,4 +170,26 @@ pub fn completion(id: &str, model: &str, created: i64, response: ChatResponse, w
     }
     object.insert("waypost".to_owned(), waypost);
     Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_choice_stand_beside_its_delta() {
+        let mut writer = ChunkWriter::new("r", "m", 7);
+        let fields = Map::from_iter([
+            ("filter".to_owned(), json!({ "hate": 0 })),
+            ("index".to_owned(), json!(9)),
+        ]);
+        let chunks = writer.push(StreamEvent::ChoiceExtra { choice: 1, fields });
+        let [chunk] = &chunks[..] else {
+            panic!("{chunks:?}")
+        };
+        assert_eq!(
+            chunk["choices"],
+            json!([{ "filter": { "hate": 0 }, "index": 1, "delta": { "role": "assistant" }, "finish_reason": null }])
+        );
+    }
 }

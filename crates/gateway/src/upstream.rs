@@ -8,6 +8,7 @@ use http_transport::retry::RetryPolicy;
 use integration_core::{ChatClient, Clock, HealthAggregate, HealthReport, ProviderId, Secret};
 use openrouter_client::OpenRouterClient;
 use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
+use rate_limits::RateLimiter;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -47,6 +48,7 @@ pub struct Upstreams {
 #[derive(Debug)]
 struct Integration {
     client: Arc<dyn ChatClient>,
+    limiter: RateLimiter,
     /// Held while a check runs, so that many callers cause one.
     last: Mutex<Option<(Instant, HealthReport)>>,
 }
@@ -59,8 +61,11 @@ impl Upstreams {
     /// One sentence about the setting, the scenario or the port that failed.
     pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         let (mode, client, simulator) = open(settings, clock).await?;
+        let limiter = RateLimiter::new(settings.rate_limits.clone(), Arc::clone(clock))
+            .with_max_wait(Duration::from_secs(settings.limits.wait_seconds));
         let integrations = vec![Integration {
             client: Arc::new(client),
+            limiter,
             last: Mutex::new(None),
         }];
         let mut upstreams = Self {
@@ -96,6 +101,13 @@ impl Upstreams {
             .map(|integration| Arc::clone(&integration.client))
     }
 
+    /// The limiter of each integration.
+    pub fn limiters(&self) -> impl Iterator<Item = (ProviderId, RateLimiter)> {
+        self.integrations
+            .iter()
+            .map(|integration| (integration.client.id().clone(), integration.limiter.clone()))
+    }
+
     /// The names of the integrations.
     pub fn ids(&self) -> impl Iterator<Item = &ProviderId> {
         self.integrations
@@ -125,6 +137,7 @@ impl Upstreams {
             Some((at, report)) if now.duration_since(*at) < HEALTH_TTL => report.clone(),
             _ => {
                 let report = integration.client.health().await;
+                learn_free_daily(&integration.limiter, &report);
                 *last = Some((now, report.clone()));
                 report
             }
@@ -141,6 +154,17 @@ impl Upstreams {
         if let Some(simulator) = self.simulator {
             simulator.shutdown().await;
         }
+    }
+}
+
+/// Takes over what the account may ask of free models today, where a check has told it.
+fn learn_free_daily(limiter: &RateLimiter, report: &HealthReport) {
+    let number = |name: &str| u32::try_from(report.details.get(name)?.as_u64()?).ok();
+    if let (Some(limit), Some(left)) = (
+        number(openrouter_client::FREE_REQUESTS_A_DAY),
+        number(openrouter_client::FREE_REQUESTS_LEFT_TODAY),
+    ) {
+        limiter.set_openrouter_free_daily(limit, limit.saturating_sub(left));
     }
 }
 

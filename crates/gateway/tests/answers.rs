@@ -4,6 +4,11 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use integration_core::ManualClock;
+use provider_testkit::upstream::{Script, ScriptedUpstream};
 use serde_json::json as object;
 use support::{Gateway, data_lines, json, pico, unsettled};
 
@@ -190,21 +195,68 @@ async fn a_caller_who_leaves_is_settled_too() {
     let mut response = gateway.post(AUTO_STREAM).send().await.unwrap();
     assert!(response.chunk().await.unwrap().is_some());
     drop(response);
-    let settled = async {
-        loop {
-            let row = gateway.ledger().pop().unwrap();
-            if let Some(outcome) = row.outcome {
-                return outcome;
-            }
+    within_20_s(async || gateway.ledger()[0].outcome.is_some()).await;
+    assert_eq!(gateway.ledger()[0].outcome.as_deref(), Some("cancelled"));
+    gateway.stop().await;
+}
+
+/// Lets everything else run until something is so.
+async fn within_20_s(mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
             tokio::task::yield_now().await;
         }
     };
-    assert_eq!(
-        tokio::time::timeout(std::time::Duration::from_secs(20), settled)
-            .await
-            .unwrap(),
-        "cancelled"
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap();
+}
+
+/// The upstream's answer is longer than all the buffers on the way; the caller takes nothing of it.
+#[tokio::test]
+async fn a_caller_who_takes_nothing_for_a_minute_is_given_up_and_settled() {
+    let text = "x".repeat(8 << 10);
+    let event = format!(
+        r#"{{"id":"gen-1","model":"openai/gpt-4o-mini","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#
     );
+    let events = vec![event; 4_000];
+    let upstream =
+        ScriptedUpstream::start(
+            move |received| match received.path.ends_with("/chat/completions") {
+                true => Script::sse(&events),
+                false => Script::json(200, r#"{"data":{"label":"test"}}"#),
+            },
+        )
+        .await;
+    let clock = ManualClock::new();
+    let base = format!("{}/api/v1", upstream.url());
+    let env = [
+        ("OPENROUTER_API_KEY", "sk-or-v1-test"),
+        ("OPENROUTER_BASE_URL", &*base),
+    ];
+    let gateway = Gateway::at(Arc::new(clock.clone()), "", env).await;
+    let body =
+        r#"{"model":"openai/gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let response = gateway.post(body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let minute = Duration::from_secs(60);
+    // The caller is waited for once every buffer is full, and then for good.
+    let mut waited_for = 0;
+    within_20_s(async || {
+        waited_for = if clock.due_in().contains(&minute) {
+            waited_for + 1
+        } else {
+            0
+        };
+        waited_for > 1_000
+    })
+    .await;
+    assert_eq!(gateway.ledger()[0].outcome, None);
+    clock.advance(minute);
+    within_20_s(async || gateway.ledger()[0].outcome.is_some()).await;
+    assert_eq!(gateway.ledger()[0].outcome.as_deref(), Some("cancelled"));
+    upstream.closed().await;
+    drop(response);
     gateway.stop().await;
 }
 

@@ -107,6 +107,19 @@ async fn a_model_at_its_rate_limit_is_passed_over_without_being_asked() {
     gateway.stop().await;
 }
 
+/// The account's quota of free models is asked for with its health, at the start.
+#[tokio::test]
+async fn a_free_model_is_not_asked_when_the_days_quota_is_used_up() {
+    let key = r#"{"data":{"label":"test","free_model_daily_requests":{"limit":50,"used":50,"remaining":0}}}"#;
+    let upstream = ScriptedUpstream::always(Script::json(200, key)).await;
+    let gateway = Gateway::behind("sk-or-v1-test", &format!("{}/api/v1", upstream.url())).await;
+    let body = r#"{"model":"google/gemma-4-31b-it:free","messages":[{"role":"user","content":"Hello"}]}"#;
+    let response = gateway.post(body).send().await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(chats(&upstream), 0);
+    gateway.stop().await;
+}
+
 #[test]
 fn a_rate_limit_that_limits_nothing_or_nobody_is_a_mistake() {
     use gateway::config::{Overrides, Settings};

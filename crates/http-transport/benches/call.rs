@@ -1,4 +1,4 @@
-//! A call and a stream through the transport against the same by the bare HTTP library: same bytes, same server on this
+//! A call and a stream through the transport against the same by bare reqwest: same bytes, same server on this
 //! machine, turn about. Also what a retry decision costs.
 #![allow(
     missing_docs,
@@ -164,7 +164,7 @@ fn compare(what: &str, rounds: usize, bare: impl Fn() -> Duration, ours: impl Fn
     let (bare, ours) = (bare[rounds / 2], ours[rounds / 2]);
     let ratio = ours.as_secs_f64() / bare.as_secs_f64();
     println!("{what}: bare {bare:?}, transport {ours:?}");
-    println!("ratio: {what} through the transport over the bare HTTP library {ratio:.2}");
+    println!("ratio: {what} through the transport over bare reqwest (limit 1.30) {ratio:.2}");
 }
 
 fn call(_: &mut Criterion) {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use integration_core::Clock;
 
 use crate::dial::{Dialled, Io};
+use crate::socket::Probe;
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -37,8 +39,12 @@ const PING_ANSWER: Duration = Duration::from_secs(15);
 /// Envoy's advice.
 const STREAM_WINDOW: u32 = 64 << 10;
 
-/// 1 MiB for all streams of a connection: Envoy's advice.
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// As many streams a connection at the most: what RFC 9113, section 6.5.2, says a server should allow at the least. A server
+/// that allows fewer is taken at its word.
+const MOST_STREAMS: usize = 100;
+
+/// For all streams of a connection: more than they can hold together, so that readers that stop do not stop the others.
+const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// The most connections that wait for one server's next requests.
 const MOST_IDLE: usize = 512;
@@ -46,13 +52,22 @@ const MOST_IDLE: usize = 512;
 /// An open connection.
 pub(crate) enum Connection {
     Http1(Box<Http1>),
-    Http2(http2::SendRequest<Body>),
+    Http2(Http2),
+}
+
+/// A handle to a connection of many streams. There is one for each stream, and one that is kept.
+#[derive(Clone)]
+pub(crate) struct Http2 {
+    sender: http2::SendRequest<Body>,
+    /// How many streams the server allows. Counts the handles by the way.
+    allowed: Arc<AtomicUsize>,
 }
 
 pub(crate) struct Http1 {
     sender: http1::SendRequest<Body>,
     /// `None` once it is closed.
     connection: Option<http1::Connection<Io, Body>>,
+    probe: Probe,
 }
 
 impl Connection {
@@ -63,6 +78,7 @@ impl Connection {
             return Ok(Self::Http1(Box::new(Http1 {
                 sender,
                 connection: Some(connection),
+                probe: dialled.probe,
             })));
         }
         let mut settings = http2::Builder::new(TokioExecutor::new());
@@ -74,9 +90,21 @@ impl Connection {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .handshake(dialled.io)
             .await?;
+        let allowed = Arc::new(AtomicUsize::new(MOST_STREAMS));
+        let told = Arc::downgrade(&allowed);
         // Its end is told to every stream on it.
-        tokio::spawn(async { drop(connection.await) });
-        Ok(Self::Http2(sender))
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            let _ = poll_fn(|cx| {
+                let end = connection.as_mut().poll(cx);
+                if let Some(allowed) = told.upgrade() {
+                    allowed.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                }
+                end
+            })
+            .await;
+        });
+        Ok(Self::Http2(Http2 { sender, allowed }))
     }
 
     pub(crate) fn is_http2(&self) -> bool {
@@ -90,7 +118,7 @@ impl Connection {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         match self {
-            Self::Http2(sender) => sender.try_send_request(request).await,
+            Self::Http2(http2) => http2.sender.try_send_request(request).await,
             Self::Http1(http1) => {
                 let mut answering = pin!(http1.sender.try_send_request(request));
                 poll_fn(|cx| {
@@ -147,10 +175,22 @@ impl Http1 {
         }
     }
 
-    /// Whether it can take a request: the last answer is over, and the server has not closed it as far as can be seen.
+    /// Whether it can take a request: the last answer is over, and the server has not closed it.
     fn is_free(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        let probe = self.probe.clone();
+        probe.during(|| self.drive(&mut Context::from_waker(Waker::noop())));
         self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+impl Http2 {
+    fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Whether a further stream would begin at once. Asked of the handle that is kept.
+    fn has_room(&self) -> bool {
+        Arc::strong_count(&self.allowed) <= self.allowed.load(Ordering::Relaxed).min(MOST_STREAMS)
     }
 }
 
@@ -190,7 +230,7 @@ struct Kept {
 struct Idle {
     /// The one used last is used first: the others grow old and go.
     alone: Vec<(Box<Http1>, Instant)>,
-    shared: Option<(http2::SendRequest<Body>, Instant)>,
+    shared: Vec<(Http2, Instant)>,
 }
 
 impl Pool {
@@ -207,12 +247,11 @@ impl Pool {
         let now = self.clock.now();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = kept.by_origin.get_mut(origin)?;
-        if let Some((sender, used)) = &mut idle.shared {
-            if !sender.is_closed() && !self.is_old(*used, now) {
-                *used = now;
-                return Some(Connection::Http2(sender.clone()));
-            }
-            idle.shared = None;
+        idle.shared
+            .retain(|(http2, used)| http2.is_open() && !self.is_old(*used, now));
+        if let Some((http2, used)) = idle.shared.iter_mut().find(|(http2, _)| http2.has_room()) {
+            *used = now;
+            return Some(Connection::Http2(http2.clone()));
         }
         while let Some((mut http1, used)) = idle.alone.pop() {
             if !self.is_old(used, now) && http1.is_free() {
@@ -224,38 +263,48 @@ impl Pool {
 
     /// Lets further requests share a connection, if it can be shared.
     pub(crate) fn share(self: &Arc<Self>, origin: &Origin, connection: &Connection) {
-        if let Connection::Http2(sender) = connection {
-            self.keep(origin.clone(), |idle, now| {
-                idle.shared = Some((sender.clone(), now))
-            });
+        if let Connection::Http2(http2) = connection {
+            self.keep(origin, |idle, now| idle.shared.push((http2.clone(), now)));
         }
     }
 
     /// Takes a connection back whose answer has been read to its end. One that is not free then is closed.
-    pub(crate) fn put_back(self: &Arc<Self>, origin: Origin, connection: Connection) {
-        if let Connection::Http1(mut http1) = connection
-            && http1.is_free()
-        {
-            self.keep(origin, |idle, now| {
-                if idle.alone.len() < MOST_IDLE {
-                    idle.alone.push((http1, now));
+    pub(crate) fn put_back(self: &Arc<Self>, origin: &Origin, connection: Connection) {
+        match connection {
+            Connection::Http1(mut http1) => {
+                if http1.is_free() {
+                    self.keep(origin, |idle, now| {
+                        if idle.alone.len() < MOST_IDLE {
+                            idle.alone.push((http1, now));
+                        }
+                    });
                 }
-            });
+            }
+            Connection::Http2(http2) => {
+                let now = self.clock.now();
+                let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let shared = kept.by_origin.get_mut(origin).into_iter();
+                for (other, used) in shared.flat_map(|idle| &mut idle.shared) {
+                    if Arc::ptr_eq(&other.allowed, &http2.allowed) {
+                        *used = now;
+                    }
+                }
+            }
         }
     }
 
-    fn keep(self: &Arc<Self>, origin: Origin, add: impl FnOnce(&mut Idle, Instant)) {
+    fn keep(self: &Arc<Self>, origin: &Origin, add: impl FnOnce(&mut Idle, Instant)) {
         let now = self.clock.now();
         if self.keep.is_zero() {
             return;
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        add(kept.by_origin.entry(origin).or_default(), now);
+        add(kept.by_origin.entry(origin.clone()).or_default(), now);
         if !kept.watched
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             kept.watched = true;
-            runtime.spawn(watch(Arc::downgrade(self)));
+            runtime.spawn(watch(Watch(Arc::downgrade(self))));
         }
     }
 
@@ -270,24 +319,31 @@ impl Pool {
         kept.by_origin.retain(|_, idle| {
             idle.alone
                 .retain_mut(|(http1, used)| !self.is_old(*used, now) && http1.is_free());
-            if let Some((sender, used)) = &idle.shared
-                && (sender.is_closed() || self.is_old(*used, now))
-            {
-                idle.shared = None;
-            }
-            !idle.alone.is_empty() || idle.shared.is_some()
+            idle.shared
+                .retain(|(http2, used)| http2.is_open() && !self.is_old(*used, now));
+            !idle.alone.is_empty() || !idle.shared.is_empty()
         });
-        kept.watched = !kept.by_origin.is_empty();
-        kept.watched
+        !kept.by_origin.is_empty()
     }
 }
 
 /// Looks after a pool while it holds anything.
-async fn watch(pool: Weak<Pool>) {
-    while let Some(sleep) = pool.upgrade().map(|pool| pool.clock.sleep(pool.keep)) {
+async fn watch(watch: Watch) {
+    while let Some(sleep) = watch.0.upgrade().map(|pool| pool.clock.sleep(pool.keep / 2)) {
         sleep.await;
-        if !pool.upgrade().is_some_and(|pool| pool.prune()) {
+        if !watch.0.upgrade().is_some_and(|pool| pool.prune()) {
             return;
+        }
+    }
+}
+
+/// Tells the pool that nobody looks after it any more, also where the runtime ends before the pool.
+struct Watch(Weak<Pool>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.kept.lock().unwrap_or_else(PoisonError::into_inner).watched = false;
         }
     }
 }
@@ -311,7 +367,12 @@ mod tests {
     async fn used() -> (Connection, DuplexStream) {
         let (ours, mut theirs) = tokio::io::duplex(1 << 10);
         let io = Io::new(Box::new(ours));
-        let mut connection = Connection::open(Dialled { io, http2: false }).await.unwrap();
+        let dialled = Dialled {
+            io,
+            http2: false,
+            probe: Probe::default(),
+        };
+        let mut connection = Connection::open(dialled).await.unwrap();
         let answer = async {
             theirs.read_u8().await.unwrap();
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -330,7 +391,7 @@ mod tests {
     async fn a_connection_is_kept_for_its_own_server_and_its_time() {
         let (pool, clock, origin) = pool();
         let (connection, _server) = used().await;
-        pool.put_back(origin.clone(), connection);
+        pool.put_back(&origin, connection);
         assert!(
             pool.take(&Origin::of(&Uri::from_static("https://api.example/")))
                 .is_none()
@@ -338,7 +399,7 @@ mod tests {
         clock.advance(KEEP - Duration::from_secs(1));
         let connection = pool.take(&origin).expect("young enough");
         assert!(pool.take(&origin).is_none(), "one at a time");
-        pool.put_back(origin.clone(), connection);
+        pool.put_back(&origin, connection);
         clock.advance(KEEP);
         assert!(pool.take(&origin).is_none());
     }
@@ -347,7 +408,7 @@ mod tests {
     async fn a_connection_that_nobody_asks_for_is_closed_in_time_and_then_nobody_watches() {
         let (pool, clock, origin) = pool();
         let (connection, mut server) = used().await;
-        pool.put_back(origin.clone(), connection);
+        pool.put_back(&origin, connection);
         tokio::task::yield_now().await;
         assert_eq!(clock.pending(), 1);
         clock.advance(KEEP);
@@ -357,7 +418,7 @@ mod tests {
         assert_eq!(clock.pending(), 0);
         // And again.
         let (connection, _server) = used().await;
-        pool.put_back(origin, connection);
+        pool.put_back(&origin, connection);
         tokio::task::yield_now().await;
         assert_eq!(clock.pending(), 1);
         drop(pool);
@@ -370,7 +431,7 @@ mod tests {
     async fn a_connection_the_server_closed_is_not_used() {
         let (pool, _, origin) = pool();
         let (old, server) = used().await;
-        pool.put_back(origin.clone(), old);
+        pool.put_back(&origin, old);
         drop(server);
         assert!(pool.take(&origin).is_none());
     }
@@ -382,7 +443,7 @@ mod tests {
         for _ in 0..MOST_IDLE + 3 {
             let (connection, server) = used().await;
             servers.push(server);
-            pool.put_back(origin.clone(), connection);
+            pool.put_back(&origin, connection);
         }
         let kept = std::iter::from_fn(|| pool.take(&origin)).count();
         assert_eq!(kept, MOST_IDLE);

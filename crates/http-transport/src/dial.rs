@@ -21,7 +21,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, crypto};
 use tower::Service;
 
+use crate::connection::Connection;
+use crate::error::root_cause;
 use crate::resolve::Resolver;
+use crate::socket::{Probe, ProbedSocket};
 use crate::{TransportConfig, TransportError};
 
 /// What bytes go over. Behind a box, since it may be encrypted within a proxy's encryption.
@@ -42,6 +45,8 @@ pub(crate) struct Dialled {
     pub(crate) io: Io,
     /// Whether the server chose HTTP/2.
     pub(crate) http2: bool,
+    /// Of the socket below everything else.
+    pub(crate) probe: Probe,
 }
 
 /// Opens connections.
@@ -65,6 +70,9 @@ impl Dialer {
         let mut sockets = HttpConnector::new_with_resolver(resolver);
         sockets.enforce_http(false);
         sockets.set_nodelay(true);
+        // Of several addresses each has its part of the time. Of a single one it is a little more than all of it, so that it is
+        // the deadline that is told.
+        sockets.set_connect_timeout(Some(config.timeouts.connect.mul_f32(1.1)));
         // A peer that is gone without a word is noticed after a minute even where no deadline looks.
         sockets.set_keepalive(Some(KEEP_ALIVE));
         sockets.set_keepalive_interval(Some(KEEP_ALIVE));
@@ -94,8 +102,9 @@ impl Dialer {
     }
 
     /// Opens a connection, in no more time than that may take.
-    pub(crate) async fn dial(&self, to: &Uri) -> Result<Dialled, DialError> {
-        let mut dialling = Box::pin(self.clone().open(to.clone()));
+    pub(crate) async fn dial(&self, to: &Uri) -> Result<Connection, DialError> {
+        let opening = self.clone().open(to.clone());
+        let mut dialling = Box::pin(async { Ok(Connection::open(opening.await?).await?) });
         let mut timer = self.clock.sleep(self.limit);
         poll_fn(|cx| match dialling.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome),
@@ -106,11 +115,13 @@ impl Dialer {
 
     async fn open(self, to: Uri) -> Result<Dialled, DialError> {
         let proxy = self.proxy.as_ref().filter(|_| !is_local(&to)).cloned();
+        let probe = Probe::default();
         let io = match proxy {
-            None => Box::new(self.socket(to.clone()).await?) as Box<dyn Socket>,
-            Some(proxy) if !is_https(&to) => self.to_proxy(&proxy).await?,
+            None => Box::new(self.socket(to.clone(), &probe).await?) as Box<dyn Socket>,
+            Some(proxy) if !is_https(&to) => self.to_proxy(&proxy, &probe).await?,
             Some(proxy) => {
-                let mut tunnel = Tunnel::new(proxy.uri.clone(), ToProxy(self.clone(), Arc::clone(&proxy)));
+                let way = ToProxy(self.clone(), Arc::clone(&proxy), probe.clone());
+                let mut tunnel = Tunnel::new(proxy.uri.clone(), way);
                 if let Some(authorization) = &proxy.authorization {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
@@ -121,6 +132,7 @@ impl Dialer {
             return Ok(Dialled {
                 io: TokioIo::new(io),
                 http2: false,
+                probe,
             });
         }
         let stream = self.encrypt(io, &to, &[b"h2", b"http/1.1"]).await?;
@@ -128,19 +140,25 @@ impl Dialer {
         Ok(Dialled {
             io: TokioIo::new(Box::new(stream)),
             http2,
+            probe,
         })
     }
 
-    async fn socket(&self, to: Uri) -> Result<tokio::net::TcpStream, DialError> {
+    async fn socket(&self, to: Uri, probe: &Probe) -> Result<ProbedSocket, DialError> {
         let mut sockets = self.sockets.clone();
         poll_fn(|cx| sockets.poll_ready(cx)).await?;
-        Ok(sockets.call(to).await?.into_inner())
+        let stream = sockets.call(to).await?.into_inner();
+        Ok(ProbedSocket::new(stream, probe.clone()))
     }
 
-    async fn to_proxy(&self, proxy: &Proxy) -> Result<Box<dyn Socket>, DialError> {
-        let socket = Box::new(self.socket(proxy.uri.clone()).await?);
+    async fn to_proxy(&self, proxy: &Proxy, probe: &Probe) -> Result<Box<dyn Socket>, DialError> {
+        let socket = Box::new(self.socket(proxy.uri.clone(), probe).await?);
         if is_https(&proxy.uri) {
-            Ok(Box::new(self.encrypt(socket, &proxy.uri, &[b"http/1.1"]).await?))
+            let stream = self.encrypt(socket, &proxy.uri, &[b"http/1.1"]).await;
+            // As text: it is not the server that cannot be trusted.
+            Ok(Box::new(stream.map_err(|error| {
+                format!("no secure connection to the proxy: {}", root_cause(&*error))
+            })?))
         } else {
             Ok(socket)
         }
@@ -214,7 +232,7 @@ impl Proxy {
 }
 
 /// Opens the way to a proxy, for the tunnel through it.
-struct ToProxy(Dialer, Arc<Proxy>);
+struct ToProxy(Dialer, Arc<Proxy>, Probe);
 
 impl Service<Uri> for ToProxy {
     type Response = Io;
@@ -226,8 +244,8 @@ impl Service<Uri> for ToProxy {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let (dialer, proxy) = (self.0.clone(), Arc::clone(&self.1));
-        Box::pin(async move { Ok(TokioIo::new(dialer.to_proxy(&proxy).await?)) })
+        let (dialer, proxy, probe) = (self.0.clone(), Arc::clone(&self.1), self.2.clone());
+        Box::pin(async move { Ok(TokioIo::new(dialer.to_proxy(&proxy, &probe).await?)) })
     }
 }
 

@@ -12,6 +12,7 @@ mod request;
 mod resolve;
 mod response;
 pub mod retry;
+mod socket;
 pub mod sse;
 mod transport;
 

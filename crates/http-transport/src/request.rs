@@ -58,7 +58,7 @@ impl Request {
         self
     }
 
-    /// Sets a header, in place of an earlier one of that name.
+    /// Sets a header, in place of an earlier one of that name. `Host` is the transport's own, whatever is set here.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);

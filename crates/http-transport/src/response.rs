@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use integration_core::Delivery;
 
 use crate::connection::{Connection, Origin, Pool};
@@ -142,11 +142,23 @@ impl Exchange {
         pool: Arc<Pool>,
     ) -> Self {
         let (head, body) = answer.into_parts();
-        Self {
+        let mut exchange = Self {
             head,
             body,
             connection: Some((connection, origin)),
             pool,
+        };
+        // Nobody reads a body that is not there.
+        if exchange.body.is_end_stream() {
+            exchange.end();
+        }
+        exchange
+    }
+
+    /// The answer is over, and the connection free for the next request.
+    fn end(&mut self) {
+        if let Some((connection, origin)) = self.connection.take() {
+            self.pool.put_back(&origin, connection);
         }
     }
 
@@ -156,11 +168,7 @@ impl Exchange {
         };
         let piece = connection.poll_piece(&mut self.body, cx);
         match &piece {
-            Poll::Ready(None) => {
-                if let Some((connection, origin)) = self.connection.take() {
-                    self.pool.put_back(origin, connection);
-                }
-            }
+            Poll::Ready(None) => self.end(),
             Poll::Ready(Some(Err(_))) => self.connection = None,
             _ => {}
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -91,10 +92,19 @@ impl Transport {
                 "encrypted connections cannot be made: {reason}; install the system's root certificates"
             )));
         }
-        let mut sending = pin!(shared.exchange(request));
+        let sent = AtomicBool::new(false);
+        let mut sending = pin!(shared.exchange(request, &sent));
         let outcome = poll_fn(|cx| match sending.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome),
-            Poll::Pending => deadlines.poll_expired(cx).map(Err),
+            Poll::Pending => deadlines.poll_expired(cx).map(|error| match error {
+                TransportError::Deadline { phase, .. } if !sent.load(Ordering::Relaxed) => {
+                    Err(TransportError::Deadline {
+                        phase,
+                        delivery: Delivery::NotSent,
+                    })
+                }
+                error => Err(error),
+            }),
         });
         let exchange = outcome.await?;
         deadlines.head_arrived();
@@ -103,7 +113,8 @@ impl Transport {
 }
 
 impl Shared {
-    async fn exchange(&self, request: Request) -> Result<Exchange, TransportError> {
+    /// `sent`: whether the request may have left, as far as it has come.
+    async fn exchange(&self, request: Request, sent: &AtomicBool) -> Result<Exchange, TransportError> {
         let host = request.endpoint.host();
         let uri = request.endpoint.uri()?;
         let origin = Origin::of(&uri);
@@ -111,6 +122,7 @@ impl Shared {
         // A kept connection may turn out to have been closed before anything was sent: then the next one is taken.
         while let Some(mut connection) = self.pool.take(&origin) {
             set_target(&mut outgoing, &uri, self.target(&uri, &connection));
+            sent.store(true, Ordering::Relaxed);
             match connection.exchange(outgoing).await {
                 Ok(answer) => return Ok(self.answered(answer, connection, origin)),
                 Err(mut failed) => match failed.take_message() {
@@ -119,14 +131,12 @@ impl Shared {
                 },
             }
         }
+        sent.store(false, Ordering::Relaxed);
         let dialled = self.dialer.dial(&uri).await;
-        let dialled = dialled.map_err(|error| not_dialled(error, &host))?;
-        let mut connection = match Connection::open(dialled).await {
-            Ok(connection) => connection,
-            Err(error) => return Err(not_dialled(error.into(), &host)),
-        };
+        let mut connection = dialled.map_err(|error| not_dialled(error, &host))?;
         self.pool.share(&origin, &connection);
         set_target(&mut outgoing, &uri, self.target(&uri, &connection));
+        sent.store(true, Ordering::Relaxed);
         match connection.exchange(outgoing).await {
             Ok(answer) => Ok(self.answered(answer, connection, origin)),
             Err(failed) => Err(broken(failed.into_error())),

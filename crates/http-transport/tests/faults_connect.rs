@@ -6,12 +6,13 @@ mod common;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{attempts, endpoint, get, let_time_pass, phase, post, secs, settle, transport, whole};
 use http_transport::retry::{Retrier, RetryPolicy};
 use http_transport::{
-    Endpoint, Phase, Request, Resolve, ResolveError, SystemResolver, Transport, TransportConfig,
-    TransportError,
+    Endpoint, Phase, Request, Resolve, ResolveError, SystemClock, SystemResolver, Timeouts, Transport,
+    TransportConfig, TransportError,
 };
 use integration_core::{BoxFuture, Clock, Delivery, Error, ErrorKind, ManualClock, RetryClass};
 use provider_testkit::upstream::{Script, ScriptedUpstream};
@@ -42,9 +43,9 @@ async fn f01_a_refused_connection_is_told_as_not_sent_and_may_be_retried() {
 
 /// Listens, and lets nobody in: its queue is full, so the kernel drops what asks for a connection. Held are the connections
 /// that fill it.
-async fn black_hole() -> (SocketAddr, tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
+async fn black_hole(at: &str) -> (SocketAddr, tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.bind(at.parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut held = Vec::new();
@@ -68,7 +69,7 @@ async fn black_hole() -> (SocketAddr, tokio::net::TcpListener, Vec<tokio::net::T
 
 #[tokio::test]
 async fn f02_a_black_hole_costs_the_connect_deadline_and_nothing_was_sent() {
-    let (address, _listener, _held) = black_hole().await;
+    let (address, _listener, _held) = black_hole("127.0.0.1:0").await;
     let clock = ManualClock::new();
     let began = clock.now();
     let (transport, to) = (transport(&clock), endpoint(&format!("http://{address}")));
@@ -78,6 +79,39 @@ async fn f02_a_black_hole_costs_the_connect_deadline_and_nothing_was_sent() {
     // The deadline of connecting, not that of the first byte or of the whole call.
     assert_eq!(clock.now() - began, secs(10));
     assert_eq!(attempts(error, RetryPolicy::standard()), 3);
+}
+
+/// In real time: the time of each address is the connector's own matter.
+#[tokio::test]
+async fn f02_a_dead_address_leaves_time_for_the_next_one() {
+    let server = ScriptedUpstream::always(Script::json(200, "{}")).await;
+    let dead = format!("127.0.0.2:{}", server.address().port());
+    let (_, _listener, _held) = black_hole(&dead).await;
+    let resolver: Arc<dyn Resolve> = Written::new([Some(Ok(vec![
+        IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+    ]))]);
+    let timeouts = Timeouts::default().with_connect(Duration::from_millis(500));
+    let config = TransportConfig::default()
+        .with_resolver(resolver)
+        .with_timeouts(timeouts);
+    let transport = Transport::new(config, Arc::new(SystemClock)).unwrap();
+    let answer = transport.send(Request::get(named(&server)), None).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn f02_whoever_gives_up_while_there_is_no_connection_has_sent_nothing() {
+    let (address, _listener, _held) = black_hole("127.0.0.1:0").await;
+    let clock = ManualClock::new();
+    let deadline = clock.now() + secs(3);
+    let (transport, to) = (transport(&clock), endpoint(&format!("http://{address}")));
+    let task = tokio::spawn(async move {
+        let request = Request::post(to, "{}");
+        transport.send(request, Some(deadline)).await.unwrap_err()
+    });
+    let error = let_time_pass(&clock, task).await;
+    assert_eq!(phase(&error), (Phase::Caller, Delivery::NotSent));
 }
 
 #[tokio::test]

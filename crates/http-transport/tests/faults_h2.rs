@@ -51,6 +51,11 @@ struct Server {
 impl Server {
     /// Does the acts in turn; the last one repeats.
     async fn new(acts: &'static [Act]) -> Self {
+        Self::allowing(100, acts).await
+    }
+
+    /// Allows so many streams on a connection.
+    async fn allowing(streams: u32, acts: &'static [Act]) -> Self {
         let (requests, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (counted, connected) = (Arc::clone(&requests), Arc::clone(&connections));
         let sent = Arc::new(AtomicUsize::new(0));
@@ -60,7 +65,7 @@ impl Server {
         settings.alpn_protocols = vec![b"h2".to_vec()];
         let address = serve(settings, move |_, stream| {
             connected.fetch_add(1, Ordering::SeqCst);
-            play(stream, acts, Arc::clone(&counted), Arc::clone(&flooded))
+            play(stream, streams, acts, Arc::clone(&counted), Arc::clone(&flooded))
         })
         .await;
         let clock = ManualClock::new();
@@ -92,11 +97,14 @@ impl Server {
 
 async fn play(
     stream: TlsStream<TcpStream>,
+    streams: u32,
     acts: &'static [Act],
     requests: Arc<AtomicUsize>,
     sent: Arc<AtomicUsize>,
 ) {
-    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let mut settings = h2::server::Builder::new();
+    let handshake = settings.max_concurrent_streams(streams).handshake(stream);
+    let mut connection = handshake.await.unwrap();
     while let Some(accepted) = connection.accept().await {
         let Ok((_, respond)) = accepted else { return };
         let at = requests.fetch_add(1, Ordering::SeqCst);
@@ -154,6 +162,44 @@ impl Act {
             }
         }
     }
+}
+
+/// A request over what the server allows would wait for another's end, unseen, until it is given up.
+#[tokio::test]
+async fn a_full_connection_is_not_waited_for() {
+    let server = Server::allowing(2, &[Act::Events(1)]).await;
+    let mut open = Vec::new();
+    for calls in 1..=5_usize {
+        let answer = server.transport.send(server.request(), None).await.unwrap();
+        let mut events = answer.events();
+        assert_eq!(events.next().await.unwrap().unwrap().text(), "x");
+        open.push(events);
+        assert_eq!(server.seen(), (calls, calls.div_ceil(2)));
+    }
+    // A stream that is over makes room.
+    open.truncate(3);
+    settle().await;
+    assert!(server.transport.send(server.request(), None).await.is_ok());
+    assert_eq!(server.seen(), (6, 3));
+}
+
+/// Readers that stop keep their own streams full, and nobody else's.
+#[tokio::test]
+async fn readers_that_stop_do_not_stop_the_others() {
+    const FLOODS: usize = 40;
+    static ACTS: [Act; FLOODS + 1] = {
+        let mut acts = [Act::Flood; FLOODS + 1];
+        acts[FLOODS] = Act::Answer;
+        acts
+    };
+    let server = Server::new(&ACTS).await;
+    let mut unread = Vec::new();
+    for _ in 0..FLOODS {
+        unread.push(server.transport.send(server.request(), None).await.unwrap());
+    }
+    settle().await;
+    assert_eq!(&server.call().await.unwrap()[..], b"ok");
+    assert_eq!(server.seen(), (FLOODS + 1, 1));
 }
 
 #[tokio::test]

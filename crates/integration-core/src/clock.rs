@@ -133,6 +133,16 @@ impl ManualClock {
         self.timers().queue.len()
     }
 
+    /// How long from now until each waiting sleep is due, shortest first.
+    pub fn due_in(&self) -> Vec<Duration> {
+        let timers = self.timers();
+        timers
+            .queue
+            .keys()
+            .map(|(due, _)| due.saturating_sub(timers.elapsed))
+            .collect()
+    }
+
     /// Every sleep asked for so far, in order. Retry tests compare it with the delays they expect.
     pub fn requested_sleeps(&self) -> Vec<Duration> {
         self.timers().requested.clone()

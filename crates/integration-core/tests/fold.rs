@@ -152,11 +152,13 @@ prop_compose! {
 
 prop_compose! {
     fn choice()(index in 0u32..4, message in message(), reason in option::of("[a-z_]{1,8}"), native in option::of(text()),
-                logprobs in option::of(Just(json!({ "content": [{ "token": "a", "logprob": -0.5 }] })))) -> Choice {
+                logprobs in option::of(Just(json!({ "content": [{ "token": "a", "logprob": -0.5 }] }))),
+                extra in fields()) -> Choice {
         let mut choice = Choice::new(index, message);
         choice.finish_reason = reason.as_deref().map(FinishReason::from);
         choice.native_finish_reason = native;
         choice.logprobs = logprobs;
+        choice.extra = extra;
         choice
     }
 }
@@ -252,6 +254,34 @@ fn fields_of_the_answer_may_come_late() {
     assert_eq!(
         Value::Object(whole.extra),
         json!({ "tier": "flex", "route": { "attempt": 1 } })
+    );
+}
+
+#[test]
+fn fields_of_a_choice_are_apart_from_those_of_its_message() {
+    let piece = |value: Value| match value {
+        Value::Object(fields) => StreamEvent::ChoiceExtra { choice: 0, fields },
+        _ => unreachable!(),
+    };
+    let events = [
+        start(),
+        piece(json!({ "token_ids": [1], "filter": { "hate": 0 } })),
+        content("Hi"),
+        piece(json!({ "token_ids": [2, 3], "filter": { "hate": 1 } })),
+        stop(),
+        StreamEvent::End,
+    ];
+    assert!(!events[1].is_content());
+    let whole = fold(events).unwrap();
+    let choice = serde_json::to_value(&whole.choices[0]).unwrap();
+    assert_eq!(
+        (&choice["token_ids"], &choice["filter"]),
+        (&json!([1, 2, 3]), &json!({ "hate": 1 }))
+    );
+    assert!(whole.choices[0].message.extra.is_empty());
+    assert_eq!(
+        serde_json::from_value::<Choice>(choice).unwrap(),
+        whole.choices[0]
     );
 }
 

@@ -183,3 +183,28 @@ proptest! {
         }
     }
 }
+
+mod words {
+    #![allow(unreachable_pub)]
+
+    integration_core::open_enum! {
+        /// Words of another crate.
+        pub enum Word {
+            /// One.
+            One = "one",
+        }
+    }
+}
+
+#[test]
+fn words_nobody_knows_yet_are_kept() {
+    use words::Word;
+    let words: Vec<Word> = serde_json::from_str(r#"["one", "two\n", "o\u006ee"]"#).unwrap();
+    assert_eq!(words, [Word::One, Word::Other("two\n".to_owned()), Word::One]);
+    assert_eq!(serde_json::to_string(&words).unwrap(), r#"["one","two\n","one"]"#);
+    assert_eq!(
+        (format!("{:>5}", Word::One), Word::WORDS),
+        ("  one".to_owned(), &["one"][..])
+    );
+    assert!(serde_json::from_str::<Word>("7").is_err());
+}

@@ -52,10 +52,10 @@ fn main() {
         });
         assert!(events >= PIECES);
         println!(
-            "allocations of {name}: {} for {PIECES} pieces, {:.2} each; at most {} bytes at a time",
-            counted.count_total,
-            counted.count_total as f64 / PIECES as f64,
-            counted.bytes_max
+            "{name}: {} allocations for {PIECES} pieces, at most {} bytes at a time",
+            counted.count_total, counted.bytes_max
         );
+        let each = counted.count_total as f64 / PIECES as f64;
+        println!("alloc: for each piece of a streamed answer, {name} {each:.2}");
     }
 }

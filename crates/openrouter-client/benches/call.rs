@@ -7,15 +7,14 @@
     clippy::disallowed_methods
 )]
 
-use std::net::SocketAddr;
+mod against_reqwest;
+
 use std::time::{Duration, Instant};
 
+use against_reqwest::{Pair, compare, in_a_task, serve};
 use criterion::{Criterion, criterion_group, criterion_main};
-use integration_core::chat::Message;
-use integration_core::{CallContext, ChatClient, ChatRequest, ModelId, RequestId, Secret};
-use openrouter_client::{Config, OpenRouterClient, wire};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use integration_core::ChatClient;
+use openrouter_client::wire;
 use tokio::runtime::Runtime;
 
 /// About what a short answer looks like, keep-alive white space included.
@@ -36,118 +35,18 @@ fn answer() -> String {
     )
 }
 
-/// Answers every request on every connection, on a thread of its own.
-fn serve() -> SocketAddr {
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async move {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            let answer = answer();
-            while let Ok((mut socket, _)) = listener.accept().await {
-                socket.set_nodelay(true).unwrap();
-                let answer = answer.clone();
-                tokio::spawn(async move {
-                    let (mut bytes, mut needed) = (Vec::with_capacity(8192), None);
-                    while socket.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {
-                        if needed.is_none() {
-                            needed = bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|end| {
-                                let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-                                let length = head
-                                    .split("content-length: ")
-                                    .nth(1)
-                                    .unwrap()
-                                    .lines()
-                                    .next()
-                                    .unwrap();
-                                end + 4 + length.trim().parse::<usize>().unwrap()
-                            });
-                        }
-                        if needed == Some(bytes.len()) {
-                            bytes.clear();
-                            needed = None;
-                            if socket.write_all(answer.as_bytes()).await.is_err() {
-                                return;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-    });
-    told.recv().unwrap()
+fn pair() -> Pair {
+    let address = serve(|_| vec![answer()]);
+    Pair::new(&format!("http://{address}/api/v1"), false)
 }
 
-struct Pair {
-    client: OpenRouterClient,
-    cx: CallContext,
-    request: ChatRequest,
-    bare: reqwest::Client,
-    url: String,
-    body: Vec<u8>,
+async fn client_call(pair: &Pair) -> usize {
+    let answer = pair.client.chat(&pair.cx, &pair.request).await.unwrap();
+    answer.text().len()
 }
 
-impl Pair {
-    fn new() -> Self {
-        let base = format!("http://{}/api/v1", serve());
-        let conversation = vec![
-            Message::system("You are a helpful assistant. Answer in one paragraph."),
-            Message::user(
-                "Why does Rust have ownership, and what does it do for people who write servers? ".repeat(4),
-            ),
-        ];
-        let mut request = ChatRequest::new(ModelId::new("example/model").unwrap(), conversation);
-        request.max_tokens = Some(256);
-        let body = wire::chat_body(&request, false).unwrap();
-        let config = Config::new(Secret::new("sk-or-v1-bench").unwrap()).with_base_url(&base);
-        Self {
-            client: OpenRouterClient::new(config).unwrap(),
-            cx: CallContext::new(RequestId::new("r").unwrap()),
-            request,
-            bare: reqwest::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .unwrap(),
-            url: format!("{base}/chat/completions"),
-            body,
-        }
-    }
-
-    async fn client_call(&self) -> usize {
-        let answer = self.client.chat(&self.cx, &self.request).await.unwrap();
-        answer.text().len()
-    }
-
-    async fn bare_call(&self) -> usize {
-        let request = self
-            .bare
-            .post(&self.url)
-            .header("authorization", "Bearer sk-or-v1-bench")
-            .header("content-type", "application/json")
-            .header("accept", "application/json")
-            .body(self.body.clone());
-        request.send().await.unwrap().bytes().await.unwrap().len()
-    }
-}
-
-/// Runs calls in a task, as a server does.
-fn in_a_task<F>(runtime: &Runtime, count: u64, call: impl Fn() -> F + Send + 'static) -> Duration
-where
-    F: Future<Output = usize> + Send,
-{
-    let task = runtime.spawn(async move {
-        let start = Instant::now();
-        for _ in 0..count {
-            assert!(call().await > 100);
-        }
-        start.elapsed()
-    });
-    runtime.block_on(task).unwrap()
+async fn bare_call(pair: &Pair) -> usize {
+    pair.bare_answer().await.bytes().await.unwrap().len()
 }
 
 /// Runs one call and waits for it, as a program does that makes a call now and then.
@@ -157,34 +56,28 @@ fn one<F: Future<Output = usize>>(runtime: &Runtime, call: impl Fn() -> F) -> Du
     start.elapsed()
 }
 
-/// Measures both turn about, so that both see the same machine, and compares the medians.
-fn compare(how: &str, rounds: usize, bare: impl Fn() -> Duration, client: impl Fn() -> Duration) {
-    let (mut bare, mut client): (Vec<Duration>, Vec<Duration>) =
-        (0..rounds).map(|_| (bare(), client())).unzip();
-    bare.sort_unstable();
-    client.sort_unstable();
-    let (bare, client) = (bare[rounds / 2], client[rounds / 2]);
-    let ratio = client.as_secs_f64() / bare.as_secs_f64();
-    println!("{how}: bare {bare:?}, client {client:?}");
-    println!("ratio: client call over bare call, {how} {ratio:.2}");
-}
-
 fn call(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
-    let pair: &'static Pair = Box::leak(Box::new(Pair::new()));
-    let bare = |count| in_a_task(&runtime, count, || pair.bare_call());
-    let client = |count| in_a_task(&runtime, count, || pair.client_call());
+    let pair: &'static Pair = Box::leak(Box::new(pair()));
+    let bare = |count| in_a_task(&runtime, count, || bare_call(pair));
+    let client = |count| in_a_task(&runtime, count, || client_call(pair));
     let mut group = c.benchmark_group("call");
     group.bench_function("bare", |b| b.iter_custom(bare));
     group.bench_function("client", |b| b.iter_custom(client));
     group.finish();
 
-    let one_bare = || one(&runtime, || pair.bare_call());
-    let one_client = || one(&runtime, || pair.client_call());
-    compare("one at a time", 4001, one_bare, one_client);
+    let one_bare = || one(&runtime, || bare_call(pair));
+    let one_client = || one(&runtime, || client_call(pair));
+    compare("one call at a time", 1.2, 4001, one_bare, one_client);
     // Without a pause between calls nothing sleeps and nothing is woken: what is left is the work alone, against a server
     // that does none.
-    compare("back to back", 101, || bare(100) / 100, || client(100) / 100);
+    compare(
+        "calls back to back",
+        1.2,
+        101,
+        || bare(100) / 100,
+        || client(100) / 100,
+    );
 }
 
 /// The parts of a call that are the client's own.
@@ -193,7 +86,7 @@ fn parts(c: &mut Criterion) {
     let body = &text.as_bytes()[text.find("\r\n\r\n").unwrap() + 4..];
     let usage = &text[text.find("\"usage\":").unwrap() + 8..text.len() - 1];
     let errors = wire::ErrorReader::new(std::time::SystemTime::UNIX_EPOCH);
-    let request = Pair::new().request;
+    let request = pair().request;
     let mut group = c.benchmark_group("parts");
     group.bench_function("chat_body", |b| {
         b.iter(|| wire::chat_body(&request, false).unwrap())

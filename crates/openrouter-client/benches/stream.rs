@@ -8,16 +8,13 @@
     clippy::disallowed_methods
 )]
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+mod against_reqwest;
 
+use against_reqwest::{Pair, compare, in_a_task, serve};
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::StreamExt;
-use integration_core::chat::Message;
-use integration_core::{CallContext, ChatClient, ChatRequest, ModelId, RequestId, Secret, StreamEvent};
-use openrouter_client::{Config, OpenRouterClient, wire};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use integration_core::{ChatClient, StreamEvent};
+use openrouter_client::wire;
 use tokio::runtime::Runtime;
 
 const PIECES: usize = 1000;
@@ -55,152 +52,55 @@ fn chunk(bytes: &str) -> String {
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-generation-id: gen-1760000000-abcdefghij\r\n\
                     transfer-encoding: chunked\r\n\r\n";
 
-/// Answers every request on every connection, on a thread of its own. Under `/each` every event is sent by itself, as it
-/// would be made; under any other path all of them at once.
-fn serve() -> SocketAddr {
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async move {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            let mut pieces: Vec<String> = events().iter().map(|event| chunk(event)).collect();
-            pieces.push("0\r\n\r\n".to_owned());
-            let pieces: &'static [String] = pieces.leak();
-            let at_once: &'static str = pieces.concat().leak();
-            while let Ok((mut socket, _)) = listener.accept().await {
-                socket.set_nodelay(true).unwrap();
-                tokio::spawn(async move {
-                    let mut bytes = Vec::with_capacity(8192);
-                    while socket.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {
-                        // Every request here ends with the same byte.
-                        if !bytes.ends_with(b"}") {
-                            continue;
-                        }
-                        let each = bytes.starts_with(b"POST /each");
-                        bytes.clear();
-                        socket.write_all(HEAD.as_bytes()).await.unwrap();
-                        if each {
-                            for piece in pieces {
-                                socket.write_all(piece.as_bytes()).await.unwrap();
-                            }
-                        } else {
-                            socket.write_all(at_once.as_bytes()).await.unwrap();
-                        }
-                    }
-                });
-            }
-        });
-    });
-    told.recv().unwrap()
-}
-
-struct Pair {
-    client: OpenRouterClient,
-    cx: CallContext,
-    request: ChatRequest,
-    bare: reqwest::Client,
-    url: String,
-    body: Vec<u8>,
-}
-
-impl Pair {
-    fn new(address: SocketAddr, path: &str) -> Self {
-        let base = format!("http://{address}/{path}");
-        let request = ChatRequest::new(
-            ModelId::new("example/model").unwrap(),
-            vec![Message::user("Count to a thousand.")],
-        );
-        let body = wire::chat_body(&request, true).unwrap();
-        let config = Config::new(Secret::new("sk-or-v1-bench").unwrap()).with_base_url(&base);
-        Self {
-            client: OpenRouterClient::new(config).unwrap(),
-            cx: CallContext::new(RequestId::new("r").unwrap()),
-            request,
-            bare: reqwest::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .unwrap(),
-            url: format!("{base}/chat/completions"),
-            body,
-        }
-    }
-
-    async fn client_call(&self) -> usize {
-        let mut stream = self.client.chat_stream(&self.cx, &self.request).await.unwrap();
-        let mut pieces = 0;
-        while let Some(event) = stream.next().await {
-            if let StreamEvent::Content { text, .. } = event.unwrap() {
-                pieces += text.len().min(1);
-            }
-        }
+/// Under `/each` every event is sent by itself, as it would be made; under any other path all of them at once.
+fn answer(path: &str) -> Vec<String> {
+    let mut pieces = vec![HEAD.to_owned()];
+    pieces.extend(events().iter().map(|event| chunk(event)));
+    pieces.push("0\r\n\r\n".to_owned());
+    if path.starts_with("/each") {
         pieces
-    }
-
-    async fn bare_call(&self) -> usize {
-        let request = self
-            .bare
-            .post(&self.url)
-            .header("authorization", "Bearer sk-or-v1-bench")
-            .header("content-type", "application/json")
-            .header("accept", "text/event-stream")
-            .body(self.body.clone());
-        let mut answer = request.send().await.unwrap();
-        let mut bytes = 0;
-        while let Some(piece) = answer.chunk().await.unwrap() {
-            bytes += piece.len();
-        }
-        bytes
+    } else {
+        vec![pieces.concat()]
     }
 }
 
-/// Runs calls in a task, as a server does.
-fn in_a_task<F>(runtime: &Runtime, count: u64, call: impl Fn() -> F + Send + 'static) -> Duration
-where
-    F: Future<Output = usize> + Send,
-{
-    let task = runtime.spawn(async move {
-        let start = Instant::now();
-        for _ in 0..count {
-            assert!(call().await >= PIECES);
+async fn client_call(pair: &Pair) -> usize {
+    let mut stream = pair.client.chat_stream(&pair.cx, &pair.request).await.unwrap();
+    let mut pieces = 0;
+    while let Some(event) = stream.next().await {
+        if let StreamEvent::Content { text, .. } = event.unwrap() {
+            pieces += text.len().min(1);
         }
-        start.elapsed()
-    });
-    runtime.block_on(task).unwrap()
+    }
+    assert_eq!(pieces, PIECES);
+    pieces
 }
 
-/// Measures both turn about, so that both see the same machine, and compares the medians.
-fn compare(how: &str, rounds: usize, bare: impl Fn() -> Duration, client: impl Fn() -> Duration) {
-    let (mut bare, mut client): (Vec<Duration>, Vec<Duration>) =
-        (0..rounds).map(|_| (bare(), client())).unzip();
-    bare.sort_unstable();
-    client.sort_unstable();
-    let (bare, client) = (bare[rounds / 2], client[rounds / 2]);
-    let ratio = client.as_secs_f64() / bare.as_secs_f64();
-    println!("{how}: bare {bare:?}, client {client:?}");
-    println!("ratio: client stream over bare stream, {how} {ratio:.2}");
+async fn bare_call(pair: &Pair) -> usize {
+    let mut answer = pair.bare_answer().await;
+    let mut bytes = 0;
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        bytes += piece.len();
+    }
+    bytes
 }
 
 fn stream(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
-    let address = serve();
+    let address = serve(answer);
     for (path, how) in [
-        ("each", "every piece sent by itself"),
-        ("once", "all pieces sent at once"),
+        ("each", "a stream of 1,000 pieces, each sent by itself"),
+        ("once", "a stream of 1,000 pieces, all sent at once"),
     ] {
-        let pair: &'static Pair = Box::leak(Box::new(Pair::new(address, path)));
-        let bare = |count| in_a_task(&runtime, count, || pair.bare_call());
-        let client = |count| in_a_task(&runtime, count, || pair.client_call());
+        let pair: &'static Pair = Box::leak(Box::new(Pair::new(&format!("http://{address}/{path}"), true)));
+        let bare = |count| in_a_task(&runtime, count, || bare_call(pair));
+        let client = |count| in_a_task(&runtime, count, || client_call(pair));
         let mut group = c.benchmark_group(format!("stream/{path}"));
         group.sample_size(20);
         group.bench_function("bare", |b| b.iter_custom(bare));
         group.bench_function("client", |b| b.iter_custom(client));
         group.finish();
-        compare(how, 101, || bare(1), || client(1));
+        compare(how, 1.3, 301, || bare(1), || client(1));
     }
 }
 

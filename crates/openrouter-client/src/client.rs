@@ -103,7 +103,7 @@ impl Inner {
     }
 
     /// A stream whose first piece is there: what fails before it can be made again.
-    async fn begin(&self, response: Response, model: &ModelId) -> Result<ChatStream> {
+    pub(crate) async fn begin(&self, response: Response, model: &ModelId) -> Result<ChatStream> {
         let head = self.errors.read_head(response.headers());
         if !response.is_event_stream() {
             // An error under status 200, or an answer in one piece from a server that does not stream.

@@ -1,9 +1,10 @@
 //! What the client is set up with.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http_transport::retry::RetryPolicy;
-use http_transport::{Limits, Timeouts};
+use http_transport::{Limits, Resolve, Timeouts};
 use integration_core::{InvalidSecret, ProviderId, Secret};
 
 /// Where OpenRouter is.
@@ -37,6 +38,8 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) proxy: Option<String>,
+    pub(crate) root_certificates: Vec<Vec<u8>>,
+    pub(crate) resolver: Option<Arc<dyn Resolve>>,
     pub(crate) retry: RetryPolicy,
     pub(crate) retry_seed: Option<u64>,
 }
@@ -62,6 +65,8 @@ impl Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             proxy: None,
+            root_certificates: Vec::new(),
+            resolver: None,
             retry: RetryPolicy::standard(),
             retry_seed: None,
         }
@@ -147,10 +152,26 @@ impl Config {
         self
     }
 
-    /// Sends everything through a proxy. Without this none is used, whatever the environment says.
+    /// Sends everything through a proxy, less what goes to this machine itself. Without this none is used, whatever the
+    /// environment says.
     #[must_use]
     pub fn with_proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(url.into());
+        self
+    }
+
+    /// Trusts a certificate authority beside the system's own: that of a company whose network opens encrypted connections,
+    /// for instance. `pem`: one or more certificates in PEM form. Certificates are always checked.
+    #[must_use]
+    pub fn with_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Sets who turns host names into addresses; the system unless set. `localhost` is this machine, and is not asked for.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = Some(resolver);
         self
     }
 
@@ -203,6 +224,8 @@ impl fmt::Debug for Config {
             .field("timeouts", &self.timeouts)
             .field("limits", &self.limits)
             .field("proxy", &self.proxy.as_ref().map(|_| "[configured]"))
+            .field("root_certificates", &self.root_certificates.len())
+            .field("resolver", &self.resolver)
             .field("retry", &self.retry)
             .field("retry_seed", &self.retry_seed)
             .finish()

@@ -9,6 +9,12 @@ use serde_json::json;
 
 use crate::KeyInfo;
 
+/// The detail of a health report that tells how many requests of free models the account has each UTC day.
+pub const FREE_REQUESTS_A_DAY: &str = "free_model_requests_a_day";
+
+/// The detail of a health report that tells how many of them are left today.
+pub const FREE_REQUESTS_LEFT_TODAY: &str = "free_model_requests_left_today";
+
 /// A key that ends this soon is worth a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -30,8 +36,14 @@ pub(crate) fn of_key(id: ProviderId, key: &KeyInfo, now: SystemTime) -> HealthRe
     if let Some(free_tier) = key.is_free_tier {
         report = report.with_detail("free_tier", free_tier);
     }
-    if let Some(remaining) = key.free_daily.and_then(|free| free.remaining) {
-        report = report.with_detail("free_model_requests_left_today", remaining);
+    let free = key.free_daily.unwrap_or_default();
+    for (name, count) in [
+        (FREE_REQUESTS_A_DAY, free.limit),
+        (FREE_REQUESTS_LEFT_TODAY, free.remaining),
+    ] {
+        if let Some(count) = count {
+            report = report.with_detail(name, count);
+        }
     }
     if let Some(simulated) = key.simulated {
         report = report.with_detail("simulated", simulated);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_transport::retry::{Retrier, RetryPolicy};
+use http_transport::retry::Retrier;
 use http_transport::{
     Endpoint, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Timeouts, Transport,
     TransportConfig, TransportError, bearer, header,
 };
-use integration_core::{CallContext, Clock, Error, ErrorKind, ProviderId, Result};
+use integration_core::{CallContext, Clock, Delivery, Error, ErrorKind, ProviderId, Result};
 
 use crate::Config;
 use crate::wire::{AnswerHead, ErrorReader};
@@ -40,10 +40,7 @@ pub(crate) struct Inner {
     pub(crate) chat: Endpoint,
     transport: Transport,
     timeouts: Timeouts,
-    /// For calls that may be billed.
     retrier: Retrier,
-    /// For calls that cost nothing however often they are made. Shares the budget of the other one.
-    free: Retrier,
     /// What goes with every request.
     headers: HeaderMap,
 }
@@ -132,15 +129,11 @@ impl Outgoing {
         self
     }
 
-    /// Never makes the call again: for what would be done twice, such as the making of a key.
+    /// Makes the call again only if it is known that it has not left: for what would be done twice, such as the making of a
+    /// key, or would fail the second time, such as its deletion.
     pub(crate) fn once(mut self) -> Self {
         self.once = true;
         self
-    }
-
-    /// Whether making it again costs and changes nothing, so that it may be made again even if it may have arrived.
-    fn repeatable(&self) -> bool {
-        self.method.is_safe()
     }
 }
 
@@ -158,6 +151,12 @@ impl Inner {
             .with_user_agent(concat!("waypost-openrouter/", env!("CARGO_PKG_VERSION")));
         if let Some(proxy) = config.proxy {
             transport = transport.with_proxy(proxy);
+        }
+        for pem in config.root_certificates {
+            transport = transport.with_root_certificate(pem);
+        }
+        if let Some(resolver) = config.resolver {
+            transport = transport.with_resolver(resolver);
         }
         let base = if config.plain_http {
             Endpoint::with_plain_http(&config.base_url)
@@ -191,20 +190,13 @@ impl Inner {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
-        let seed = config.retry_seed;
-        let seeded = |retrier: Retrier| match seed {
+        let retrier = Retrier::new(config.retry);
+        let retrier = match config.retry_seed {
             Some(seed) => retrier.with_seed(seed),
             None => retrier,
         };
-        let retrier = seeded(Retrier::new(config.retry));
-        let free = match config.retry {
-            RetryPolicy::Standard(rules) => RetryPolicy::Standard(rules.with_may_be_billed(true)),
-            other => other,
-        };
-        let free = seeded(Retrier::new(free)).with_budget(retrier.budget().clone());
         Ok(Self {
             retrier,
-            free,
             transport: Transport::new(transport, Arc::clone(&clock)).map_err(named)?,
             has_key: config.key.is_some(),
             errors: ErrorReader::with_clock(Arc::clone(&clock)).with_key(config.key),
@@ -237,28 +229,50 @@ impl Inner {
     {
         // What a call may take in all, the route's and the configured limit, holds for all its attempts together.
         let total = [outgoing.total, self.timeouts.total].into_iter().flatten().min();
-        if outgoing.once {
-            return read(self.send(outgoing, total).await?).await;
-        }
-        let retrier = if outgoing.repeatable() {
-            &self.free
-        } else {
-            &self.retrier
-        };
         let ends = total.and_then(|total| self.clock.now().checked_add(total));
         let deadline = [outgoing.deadline, ends].into_iter().flatten().min();
-        retrier
-            .run(&*self.clock, deadline, |attempt| {
-                let read = &read;
-                async move {
-                    let left = match ends {
-                        Some(ends) if attempt > 1 => Some(ends.saturating_duration_since(self.clock.now())),
-                        _ => total,
-                    };
-                    read(self.send(outgoing, left).await?).await
+        let call = |attempt| {
+            let read = &read;
+            async move {
+                let left = match ends {
+                    Some(ends) if attempt > 1 => Some(ends.saturating_duration_since(self.clock.now())),
+                    _ => total,
+                };
+                read(self.send(outgoing, left).await?).await
+            }
+        };
+        if outgoing.once {
+            self.until_sent(deadline, call).await
+        } else if outgoing.method.is_safe() {
+            // It costs and changes nothing, so it may be made again even if it may have arrived.
+            self.retrier.run_free(&*self.clock, deadline, call).await
+        } else {
+            self.retrier.run(&*self.clock, deadline, call).await
+        }
+    }
+
+    /// As [`Retrier::run`], but what has left is not made again, whatever was answered.
+    async fn until_sent<T, F, A>(&self, deadline: Option<Instant>, call: F) -> Result<T>
+    where
+        F: Fn(u32) -> A,
+        A: Future<Output = Result<T>>,
+    {
+        let (mut retries, budget) = (self.retrier.retries(), self.retrier.budget());
+        loop {
+            let error = match call(retries.attempt()).await {
+                Ok(done) => {
+                    retries.success(budget);
+                    return Ok(done);
                 }
-            })
-            .await
+                Err(error) if error.delivery() != Delivery::NotSent => return Err(error),
+                Err(error) => error,
+            };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(self.clock.now()));
+            match retries.decide(&error, budget, left) {
+                Ok(wait) => self.clock.sleep(wait).await,
+                Err(_) => return Err(error),
+            }
+        }
     }
 
     /// Sends once, and makes every status but success an error.
@@ -282,7 +296,17 @@ impl Inner {
             .map_err(|error| self.named(error))?;
         let status = response.status();
         if status.is_success() {
-            return Ok(response);
+            return match response.header("content-encoding") {
+                None | Some("" | "identity") => Ok(response),
+                // Nothing expands it, so at best it is unreadable; parts of a stream might even look like the whole of one.
+                Some(_) => Err(self.named(
+                    Error::new(
+                        ErrorKind::Protocol,
+                        "the answer is compressed, which was not asked for; check what lies between",
+                    )
+                    .with_delivery(Delivery::Partial),
+                )),
+            };
         }
         let headers = response.headers().clone();
         // The status has told the essence; a body that breaks off must not hide it.

@@ -1,43 +1,17 @@
-//! The vocabulary of errors in every dialect, budgets, and limits as facts.
+//! The vocabulary of errors in every dialect, budgets, limits as facts, and waits.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::{Duration, SystemTime};
+mod common;
 
-use http_transport::{HeaderMap, HeaderName, HeaderValue};
-use integration_core::{Delivery, Error, ErrorKind, RetryClass, Secret};
-use openrouter_client::wire::{ErrorReader, ErrorSite};
+use std::time::Duration;
+
+use common::errors::{NOW, error, heads, http, reader};
+use http_transport::HeaderMap;
+use integration_core::{Delivery, ErrorKind, RetryClass, Secret};
+use openrouter_client::wire::ErrorSite;
 
 use ErrorKind as K;
 use RetryClass::{Never, OtherDeployment as Other, SameDeployment as Same};
-
-/// 2026-10-30, noon UTC.
-const NOW: u64 = 1_793_361_600;
-
-fn reader() -> ErrorReader {
-    ErrorReader::new(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
-}
-
-fn http(status: u16, headers: &[(&'static str, &str)], body: &str) -> Error {
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        })
-        .collect();
-    let error = reader().read_http(status, &headers, body.as_bytes());
-    assert_eq!(
-        (error.status(), error.delivery()),
-        (Some(status), Delivery::Answered)
-    );
-    error
-}
-
-fn error(code: &str, message: &str, metadata: &str) -> String {
-    format!(r#"{{"error":{{"code":{code},"message":"{message}","metadata":{metadata}}},"user_id":"user_1"}}"#)
-}
 
 /// The whole vocabulary of `error_type`, as a refusal, inside an answer, beside part of one, and in a stream.
 #[test]
@@ -283,16 +257,7 @@ fn limits_as_facts() {
         ("x-ratelimit-remaining-tokens", "39000"),
         ("x-ratelimit-reset-tokens", "250ms"),
     ];
-    let map: HeaderMap = others
-        .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        })
-        .collect();
-    let head = reader().read_head(&map);
+    let head = reader().read_head(&heads(&others));
     let limits = head.rate_limits.unwrap();
     assert_eq!(
         limits.requests,
@@ -375,4 +340,75 @@ fn a_placeholder_spoils_no_text() {
     let reader = reader().with_key(Some(Secret::new("e").unwrap()));
     let found = reader.read_http(500, &HeaderMap::new(), br#"{"error":{"message":"here"}}"#);
     assert_eq!(found.message(), "here (HTTP 500)");
+}
+
+/// Numbers in a body that are no times, or too long ones.
+#[test]
+fn f05_no_wait_in_a_body_is_absurd() {
+    for (wait, expected) in [
+        ("3", Some(3)),
+        ("0.2", Some(1)),
+        ("1e3", Some(1000)),
+        ("\" 4 \"", Some(4)),
+        ("1e300", Some(86_400)),
+        ("18446744073709551616", Some(86_400)),
+        ("-0.0", Some(0)),
+        ("1e400", None),
+        ("-1", None),
+        ("-1e300", None),
+        ("\"1e400\"", None),
+        ("\"inf\"", None),
+        ("\"-inf\"", None),
+        ("\"infinity\"", None),
+        ("\"NaN\"", None),
+        ("\"-nan\"", None),
+        ("\"soon\"", None),
+        ("\"\"", None),
+        ("null", None),
+        ("true", None),
+        ("[3]", None),
+    ] {
+        let metadata =
+            format!(r#"{{"error":{{"message":"m","metadata":{{"retry_after_seconds":{wait}}}}}}}"#);
+        let availability =
+            format!(r#"{{"error":{{"message":"m","availability":{{"retry_after":{wait}}}}}}}"#);
+        for body in [metadata, availability] {
+            let waits = [
+                http(503, &[], &body).retry_after(),
+                reader().read_body(body.as_bytes()).unwrap().retry_after(),
+                reader().read_value(&body, ErrorSite::Stream).retry_after(),
+            ];
+            assert_eq!(waits, [expected.map(Duration::from_secs); 3], "{body}");
+        }
+    }
+}
+
+/// Who worked behind an edge that gave up may have been at it still, and may be paid for it.
+#[test]
+fn an_edge_that_gave_up_tells_nothing_of_what_was_done() {
+    let json = error("524", "m", "{}");
+    let page = "<html>";
+    for (status, body, delivery) in [
+        (524, json.as_str(), Delivery::MaybeSent),
+        (524, page, Delivery::MaybeSent),
+        (524, "", Delivery::MaybeSent),
+        // A proxy's; OpenRouter's own says that a provider took too long.
+        (504, page, Delivery::MaybeSent),
+        (504, &error("504", "m", "{}"), Delivery::Answered),
+        (503, page, Delivery::Answered),
+    ] {
+        let error = http(status, &[], body);
+        assert_eq!(
+            (error.delivery(), error.retry_class()),
+            (delivery, Same),
+            "{status} {body}"
+        );
+    }
+    let inside = reader().read_body(json.as_bytes()).unwrap();
+    let streamed = reader().read_value(&json, ErrorSite::Stream);
+    let beside = reader().read_value(&json, ErrorSite::Partial);
+    assert_eq!(
+        [inside.delivery(), streamed.delivery(), beside.delivery()],
+        [Delivery::MaybeSent, Delivery::MaybeSent, Delivery::Partial]
+    );
 }

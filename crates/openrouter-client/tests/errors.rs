@@ -1,43 +1,17 @@
 //! The mapping of errors, case by case.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::{Duration, SystemTime};
+mod common;
 
-use http_transport::{HeaderMap, HeaderName, HeaderValue};
-use integration_core::{Delivery, Error, ErrorKind, RetryClass, Secret};
-use openrouter_client::wire::{ErrorReader, ErrorSite};
+use std::time::Duration;
+
+use common::errors::{NOW, error, http, reader};
+use http_transport::HeaderMap;
+use integration_core::{Delivery, ErrorKind, RetryClass, Secret};
+use openrouter_client::wire::ErrorSite;
 
 use ErrorKind as K;
 use RetryClass::{Never, OtherDeployment as Other, SameDeployment as Same};
-
-/// 2026-10-30, noon UTC.
-const NOW: u64 = 1_793_361_600;
-
-fn reader() -> ErrorReader {
-    ErrorReader::new(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW))
-}
-
-fn http(status: u16, headers: &[(&'static str, &str)], body: &str) -> Error {
-    let headers: HeaderMap = headers
-        .iter()
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        })
-        .collect();
-    let error = reader().read_http(status, &headers, body.as_bytes());
-    assert_eq!(
-        (error.status(), error.delivery()),
-        (Some(status), Delivery::Answered)
-    );
-    error
-}
-
-fn error(code: &str, message: &str, metadata: &str) -> String {
-    format!(r#"{{"error":{{"code":{code},"message":"{message}","metadata":{metadata}}},"user_id":"user_1"}}"#)
-}
 
 #[test]
 fn status_then_word_then_metadata() {
@@ -542,14 +516,34 @@ fn f05_how_long_to_wait() {
 }
 
 #[test]
-fn availability_corrects_the_class_only() {
-    let body = |retryable: bool| {
+fn availability_may_forbid_and_never_allows() {
+    let body = |retryable: &str| {
         format!(r#"{{"error":{{"code":502,"message":"m","availability":{{"retryable":{retryable}}}}}}}"#)
     };
-    assert_eq!(http(502, &[], &body(false)).retry_class(), Other);
-    assert_eq!(http(502, &[], &body(true)).retry_class(), Same);
-    assert_eq!(http(404, &[], &body(true)).retry_class(), Same);
-    assert_eq!(http(401, &[], &body(true)).retry_class(), Never);
+    assert_eq!(http(502, &[], &body("false")).retry_class(), Other);
+    for retryable in ["true", "null", "\"false\"", "7"] {
+        assert_eq!(http(502, &[], &body(retryable)).retry_class(), Same);
+        for (status, class) in [
+            (404, Other),
+            (403, Other),
+            (402, Other),
+            (401, Never),
+            (400, Never),
+        ] {
+            let error = http(status, &[], &body(retryable));
+            assert_eq!(error.retry_class(), class, "{status} {retryable}");
+        }
+    }
+    // The day's calls of free models are spent until midnight, whatever is said beside it.
+    let daily = r#"{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day","availability":{"retryable":true}}}"#;
+    assert_eq!(http(429, &[], daily).retry_class(), Other);
+    // And what was used was used.
+    let used = r#"{"error":{"code":404,"message":"m","availability":{"retryable":true}},"usage":{"prompt_tokens":9}}"#;
+    let error = reader().read_body(used.as_bytes()).unwrap();
+    assert_eq!(
+        (error.retry_class(), error.delivery()),
+        (Other, Delivery::Partial)
+    );
 }
 
 #[test]

@@ -444,6 +444,69 @@ async fn input_80_provider_missing_or_unknown() {
     }
 }
 
+/// `text` as gzip without compression, made by hand: RFC 1951 and RFC 1952.
+fn gzip(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap();
+    let mut crc = u32::MAX;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 * (crc & 1));
+        }
+    }
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    out.extend(length.to_le_bytes());
+    out.extend((!length).to_le_bytes());
+    out.extend(text.bytes());
+    out.extend((!crc).to_le_bytes());
+    out.extend(u32::from(length).to_le_bytes());
+    out
+}
+
+/// Nothing is asked for in compressed form, so nothing is expanded: what comes so is no answer, and cannot be a bomb.
+#[tokio::test]
+async fn f31_a_compressed_answer_is_none() {
+    let stream = [CHUNK, FINISH, "[DONE]"].map(|piece| format!("data: {piece}\n\n"));
+    for (kind, text) in [
+        ("application/json", WHOLE.to_owned()),
+        ("text/event-stream", stream.concat()),
+    ] {
+        let script = Script::chunked(200, kind)
+            .with_header("content-encoding", "gzip")
+            .send(gzip(&text));
+        let upstream = ScriptedUpstream::always(script).await;
+        for error in fails(&upstream).await {
+            // It was answered, and may be billed.
+            assert_eq!(
+                (error.kind(), error.delivery()),
+                (ErrorKind::Protocol, Delivery::Partial)
+            );
+            assert!(error.message().contains("compressed"), "{error}");
+        }
+        let sent = upstream.requests();
+        assert!(sent.iter().all(|sent| sent.header("accept-encoding").is_none()));
+    }
+    // What is called by its name and is not compressed is no different.
+    for name in ["", "identity"] {
+        let script = Script::json(200, WHOLE).with_header("content-encoding", name);
+        let upstream = ScriptedUpstream::always(script).await;
+        let answer = client(&upstream).chat(&cx(), &request()).await.unwrap();
+        assert_eq!(answer.text(), "Hi");
+    }
+    // A refusal is told by its status.
+    let body = gzip(r#"{"error":{"code":429,"message":"m"}}"#);
+    let script = Script::chunked(429, "application/json")
+        .with_header("content-encoding", "gzip")
+        .with_header("retry-after", "7")
+        .send(body);
+    for error in refused(script).await {
+        assert_eq!(
+            (error.kind(), error.retry_after()),
+            (ErrorKind::RateLimited, Some(Duration::from_secs(7)))
+        );
+    }
+}
+
 fn errors() -> ErrorReader {
     ErrorReader::new(SystemTime::UNIX_EPOCH)
 }

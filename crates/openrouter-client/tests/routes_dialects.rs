@@ -3,41 +3,12 @@
 
 mod common;
 
+use common::routes::{decimal, drain, model, upstream};
 use common::{client, cx};
-use integration_core::{Delivery, Error, ErrorKind, ModelId};
+use integration_core::{Delivery, ErrorKind, ModelId};
 use openrouter_client::routes::*;
 use provider_testkit::upstream::{Script, ScriptedUpstream};
 use serde_json::{Value, json};
-
-fn model() -> ModelId {
-    ModelId::new("a/b").unwrap()
-}
-
-fn decimal(text: &str) -> Option<rust_decimal::Decimal> {
-    Some(text.parse().unwrap())
-}
-
-async fn upstream(script: Script) -> ScriptedUpstream {
-    ScriptedUpstream::always(script.with_header("x-generation-id", "gen-head-1")).await
-}
-
-/// Everything a stream gave.
-async fn drain<T>(mut stream: RouteStream<T>) -> (Vec<T>, Option<Error>) {
-    assert_eq!(stream.generation().unwrap().as_str(), "gen-head-1");
-    let mut pieces = Vec::new();
-    while let Some(piece) = stream.next().await {
-        match piece {
-            Ok(piece) => pieces.push(piece),
-            Err(error) => {
-                assert!(stream.next().await.is_none(), "nothing follows an error");
-                assert_eq!(error.generation().unwrap().as_str(), "gen-head-1");
-                assert_eq!(error.model(), Some(&model()));
-                return (pieces, Some(error));
-            }
-        }
-    }
-    (pieces, None)
-}
 
 // ---- responses
 
@@ -146,7 +117,49 @@ async fn a_response_that_failed_is_an_error() {
     assert_eq!(answer.status.as_deref(), Some("incomplete"));
     let stream = client(&server).responses_stream(&cx(), &request).await.unwrap();
     let (pieces, error) = drain(stream).await;
-    assert!(error.is_none() && matches!(&pieces[..], [ResponsesEvent::Completed(_)]));
+    assert!(error.is_none() && matches!(&pieces[..], [ResponsesEvent::Incomplete(_)]));
+}
+
+/// Under a name that says nothing, or that says another thing, the status of the answer tells how it ended.
+#[tokio::test]
+async fn the_status_tells_how_a_response_ended() {
+    let request = ResponsesRequest::new(model(), "Hi");
+    let piece = |status: &str| json!({"type": "response.completed", "response": response(status, said())});
+    for (status, kind) in [
+        ("completed", None),
+        ("incomplete", None),
+        ("a_new_status", None),
+        ("failed", Some(ErrorKind::Upstream)),
+        ("cancelled", Some(ErrorKind::Upstream)),
+        ("in_progress", Some(ErrorKind::Truncated)),
+        ("queued", Some(ErrorKind::Truncated)),
+    ] {
+        for script in [
+            Script::json(200, response(status, said())),
+            Script::sse([piece(status).to_string(), "[DONE]".to_owned()]),
+        ] {
+            let server = upstream(script).await;
+            let ended = match client(&server).responses_stream(&cx(), &request).await {
+                Ok(stream) => drain(stream).await,
+                Err(error) => (Vec::new(), Some(error)),
+            };
+            match (ended, kind) {
+                ((_, Some(error)), Some(kind)) => {
+                    assert_eq!(error.kind(), kind, "{status}");
+                    // It may be billed.
+                    let delivery = error.delivery();
+                    assert!(matches!(delivery, Delivery::Partial | Delivery::MaybeSent));
+                    assert_eq!(error.usage().unwrap().prompt_tokens, Some(17), "{status}");
+                }
+                ((pieces, None), None) => match &pieces[..] {
+                    [ResponsesEvent::Incomplete(_)] => assert_eq!(status, "incomplete"),
+                    [ResponsesEvent::Completed(_)] => assert_ne!(status, "incomplete"),
+                    _ => panic!("{pieces:?}"),
+                },
+                (ended, _) => panic!("{status}: {ended:?}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -432,8 +445,8 @@ fn messages_stream() -> Vec<String> {
         named(json!({"type": "content_block_delta", "index": 3, "delta": {"type": "new_delta", "x": 1}})),
         named(json!({"type": "new_event", "x": 1})),
         named(
-            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
-            "usage": {"output_tokens": 5, "input_tokens": null, "cost": 0.25}}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null, "container": {"id": "c"}},
+            "context_management": {"applied_edits": []}, "usage": {"output_tokens": 5, "input_tokens": null, "cost": 0.25}}),
         ),
         named(json!({"type": "message_stop", "openrouter_metadata": {"attempt": 1}})),
     ]
@@ -492,12 +505,21 @@ async fn a_streamed_message_gives_every_kind_of_piece() {
     );
     assert!(matches!(&pieces[8], E::Other { kind, fields } if kind == "new_event" && fields["x"] == 1));
     let E::Delta {
-        stop_reason, usage, ..
+        stop_reason,
+        stop_sequence,
+        usage,
+        delta,
+        fields,
     } = &pieces[9]
     else {
         panic!()
     };
-    assert_eq!(stop_reason.as_deref(), Some("end_turn"));
+    assert_eq!((stop_reason.as_deref(), stop_sequence), (Some("end_turn"), &None));
+    assert_eq!(json!(delta), json!({"container": {"id": "c"}}));
+    assert_eq!(
+        json!(fields),
+        json!({"context_management": {"applied_edits": []}})
+    );
     // What came at the start and at the end together.
     let usage = usage.to_usage();
     assert_eq!(
@@ -592,6 +614,43 @@ async fn an_answer_out_of_the_cache_says_so() {
         .await
         .unwrap();
     assert!(answer.usage.unwrap().answer_from_cache);
+
+    // Messages, whether or not they report a usage; in one piece, streamed, and streamed by a server that does not stream.
+    let request = MessagesRequest::new(model(), 9, vec![Turn::user("x")]);
+    for usage in ["", r#","usage":{"input_tokens":0}"#] {
+        let whole =
+            format!(r#"{{"content":[{{"type":"text","text":"x"}}],"stop_reason":"end_turn"{usage}}}"#);
+        let server = hit(&whole).await;
+        let answer = client(&server).messages(&cx(), &request).await.unwrap();
+        assert!(answer.usage.unwrap().to_usage().answer_from_cache);
+        let events = [
+            format!(r#"{{"type":"message_start","message":{whole}}}"#),
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#.to_owned(),
+            r#"{"type":"message_stop"}"#.to_owned(),
+        ];
+        let events = Script::sse(events).with_header("x-openrouter-cache-status", "HIT");
+        for server in [server, ScriptedUpstream::always(events).await] {
+            let mut stream = client(&server).messages_stream(&cx(), &request).await.unwrap();
+            let mut told = 0;
+            while let Some(piece) = stream.next().await {
+                let usage = match piece.unwrap() {
+                    MessagesEvent::Start(answer) => answer.usage.unwrap(),
+                    MessagesEvent::Delta { usage, .. } => *usage,
+                    _ => continue,
+                };
+                assert!(usage.to_usage().answer_from_cache);
+                told += 1;
+            }
+            assert_eq!(told, 2);
+        }
+    }
+}
+
+/// The type of an answer whose server puts the key there.
+async fn raw_of_a_strange_type() -> Option<String> {
+    let server = upstream(Script::chunked(200, &format!("text/{}", common::KEY)).send("x")).await;
+    let raw = RawRequest::get("x").unwrap();
+    client(&server).raw(&cx(), &raw).await.unwrap().content_type
 }
 
 /// A server that sends the key back finds it nowhere in what this client shows.
@@ -618,6 +677,7 @@ async fn the_key_never_comes_back() {
                 .unwrap()
         ),
         format!("{:?}", client.raw(&cx(), &raw).await.unwrap().body),
+        format!("{:?}", raw_of_a_strange_type().await),
         format!(
             "{:?}",
             drain(client.responses_stream(&cx(), &response).await.unwrap()).await

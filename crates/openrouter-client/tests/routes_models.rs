@@ -6,30 +6,11 @@ mod common;
 use std::time::Duration;
 
 use common::client;
+use common::routes::{decimal, sent, serves};
 use integration_core::{ErrorKind, ModelId};
-use openrouter_client::OpenRouterClient;
 use openrouter_client::routes::*;
-use provider_testkit::upstream::{Received, Script, ScriptedUpstream};
+use provider_testkit::upstream::{Script, ScriptedUpstream};
 use serde_json::{Value, json};
-
-fn decimal(text: &str) -> Option<rust_decimal::Decimal> {
-    Some(text.parse().unwrap())
-}
-
-async fn serves(body: impl ToString) -> (ScriptedUpstream, OpenRouterClient) {
-    let server = ScriptedUpstream::always(Script::json(200, body)).await;
-    let client = client(&server);
-    (server, client)
-}
-
-async fn sent(server: &ScriptedUpstream) -> Received {
-    let received = server.next_request().await;
-    assert_eq!(
-        received.header("authorization").unwrap(),
-        format!("Bearer {}", common::KEY)
-    );
-    received
-}
 
 fn a_model(id: &str) -> Value {
     json!({"id": id, "canonical_slug": "a/b-20260101", "name": "B", "created": 7, "description": "d", "context_length": 8000,

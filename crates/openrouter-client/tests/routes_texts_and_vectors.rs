@@ -5,27 +5,16 @@ mod common;
 
 use std::time::SystemTime;
 
+use common::routes::{decimal, model, upstream};
 use common::{client, cx};
 use integration_core::chat::{FinishReason, fold_stream};
 use integration_core::{
-    Delivery, Embedding, EmbeddingClient, EmbeddingRequest, Error, ErrorKind, ModelId, Result, StreamEvent,
+    Delivery, Embedding, EmbeddingClient, EmbeddingRequest, Error, ErrorKind, Result, StreamEvent,
 };
 use openrouter_client::routes::*;
-use openrouter_client::wire::ErrorReader;
-use provider_testkit::upstream::{Script, ScriptedUpstream};
+use openrouter_client::wire::{ChatStreamDecoder, ErrorReader};
+use provider_testkit::upstream::Script;
 use serde_json::{Value, json};
-
-fn model() -> ModelId {
-    ModelId::new("a/b").unwrap()
-}
-
-fn decimal(text: &str) -> Option<rust_decimal::Decimal> {
-    Some(text.parse().unwrap())
-}
-
-async fn upstream(script: Script) -> ScriptedUpstream {
-    ScriptedUpstream::always(script.with_header("x-generation-id", "gen-head-1")).await
-}
 
 // ---- completions
 
@@ -101,10 +90,55 @@ async fn a_completion_streamed_is_the_same() {
     );
 }
 
+/// What is told late, beside the text or in the head is as much of a streamed answer as of one in one piece.
+#[tokio::test]
+async fn nothing_of_a_completion_is_lost_in_a_stream() {
+    let request = CompletionRequest::new(model(), "Hello");
+    let whole = r#"{"id":"gen-b","object":"text_completion","tier":"flex","openrouter_metadata":{"attempt":1},"choices":[{"index":0,
+        "text":"ab","reasoning":"hm","finish_reason":"stop","logprobs":{"tokens":["a","b"]},"token_ids":[1,2]}]}"#;
+    let pieces = [
+        r#"{"id":"gen-b","object":"text_completion","tier":"flex","choices":[{"index":0,"text":"a","reasoning":"hm",
+            "logprobs":{"tokens":["a"]},"token_ids":[1]}]}"#,
+        r#"{"id":"gen-b","object":"text_completion","tier":"flex","choices":[{"index":0,"text":"b",
+            "logprobs":{"tokens":["b"]},"token_ids":[2]}]}"#,
+        r#"{"choices":[{"index":0,"text":"","finish_reason":"stop"}],"openrouter_metadata":{"attempt":1}}"#,
+        "[DONE]",
+    ]
+    .map(|piece| piece.replace('\n', " "));
+    let limited = |script: Script| {
+        upstream(
+            script
+                .with_header("x-ratelimit-limit", "20")
+                .with_header("x-ratelimit-remaining", "7"),
+        )
+    };
+    let server = limited(Script::json(200, whole)).await;
+    let answer = client(&server).completions(&cx(), &request).await.unwrap();
+    let stream = client(&server).completions_stream(&cx(), &request).await.unwrap();
+    let unstreamed = fold_stream(stream).await.unwrap();
+    let server = limited(Script::sse(pieces)).await;
+    let stream = client(&server).completions_stream(&cx(), &request).await.unwrap();
+    let streamed = fold_stream(stream).await.unwrap();
+    assert_eq!(streamed, unstreamed);
+    assert_eq!(CompletionAnswer::from(streamed), answer);
+    assert_eq!(answer.rate_limits.unwrap().requests.unwrap().remaining, Some(7));
+    assert_eq!(
+        json!(answer.extra),
+        json!({"tier": "flex", "openrouter_metadata": {"attempt": 1}})
+    );
+    let choice = &answer.choices[0];
+    assert_eq!(
+        (choice.text.as_str(), choice.reasoning.as_deref()),
+        ("ab", Some("hm"))
+    );
+    assert_eq!(choice.logprobs, Some(json!({"tokens": ["a", "b"]})));
+    assert_eq!(json!(choice.extra), json!({"token_ids": [1, 2]}));
+}
+
 #[test]
 fn a_streamed_completion_fails_where_it_must() {
     let decode = |pieces: &[&str]| -> (Vec<StreamEvent>, Option<Error>) {
-        let mut decoder = CompletionStreamDecoder::new(None, ErrorReader::new(SystemTime::UNIX_EPOCH));
+        let mut decoder = ChatStreamDecoder::new(None, ErrorReader::new(SystemTime::UNIX_EPOCH));
         for piece in pieces {
             decoder.feed(format!("data: {piece}\n\n").into());
         }
@@ -131,6 +165,10 @@ fn a_streamed_completion_fails_where_it_must() {
     assert_eq!(error.unwrap().kind(), ErrorKind::Truncated);
     let (events, error) = decode(&[TEXT, "[DONE]"]);
     assert!(error.is_none() && matches!(events.last(), Some(StreamEvent::End)));
+    for nothing in [r#"{"choices":[]}"#, r#"{"choices":[{"text":""}]}"#] {
+        let (_, error) = decode(&[nothing, "[DONE]"]);
+        assert_eq!(error.unwrap().kind(), ErrorKind::Truncated, "{nothing}");
+    }
     let (_, error) = decode(&[
         TEXT,
         r#"{"choices":[{"text":"","finish_reason":"error"}]}"#,

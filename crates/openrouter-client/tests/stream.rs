@@ -221,6 +221,28 @@ fn a_stream_that_breaks_off_is_truncated() {
             (ErrorKind::Truncated, Delivery::MaybeSent)
         );
     }
+    // Nor do pieces that say nothing make an answer, though their list is ended as one.
+    let empty = [
+        r#"{"id":"gen-1","choices":[]}"#,
+        r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
+        with_usage,
+    ];
+    for pieces in [&empty[..1], &empty[1..2], &empty[..]] {
+        let (events, failure) = decode(&[pieces, &[DONE]].concat());
+        let error = failure.unwrap();
+        assert!(!events.contains(&StreamEvent::End));
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (ErrorKind::Truncated, Delivery::Partial)
+        );
+        assert_eq!(error.usage().is_some(), pieces.len() == 3);
+    }
+    // Something that was said is an answer then, though nobody told why it ended.
+    let answer = complete(&[&delta(json!({"content": "x"})), DONE]);
+    assert_eq!(
+        (answer.text().as_str(), &answer.choices[0].finish_reason),
+        ("x", &None)
+    );
     // One of two answers is not finished.
     let two = r#"{"choices":[{"index":1,"delta":{"content":"a"}},{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#;
     assert_eq!(decode(&[two]).1.unwrap().kind(), ErrorKind::Truncated);
@@ -460,113 +482,47 @@ fn a_limit_is_a_protocol_error_and_late_ones_cost_nothing() {
     assert_eq!(run(finished).unwrap(), StreamEvent::End);
 }
 
-fn whole(body: &str) -> Result<ChatResponse, Error> {
-    read_chat(body.as_bytes(), None, &errors())
-}
-
+/// Fields of a choice are as much of the answer as those of its message; streamed or not, they are the same in the end.
 #[test]
-fn an_answer_in_one_piece() {
-    let body = r#"
-         {"id":"gen-1","object":"chat.completion","created":7.0,"model":"a/b","provider":"P","system_fingerprint":null,
-         "service_tier":"flex","choices":[
-         {"index":1,"finish_reason":null,"message":{"role":"assistant","content":null,"tool_calls":[
-            {"index":0,"id":"c","function":{"name":"f"}},{"type":"custom","function":{"name":"g","arguments":"{}"},"x":1}]}},
-         {"index":0,"finish_reason":"stop","native_finish_reason":"end","logprobs":{"content":[]},
-            "message":{"role":"assistant","content":"Hi","refusal":null,"reasoning":"hm","reasoning_details":[{"type":"t"}],"annotations":[1]}}],
-         "usage":{"prompt_tokens":1,"cost":1.5e-7}}"#;
-    let answer = whole(body).unwrap();
-    assert_eq!((answer.id.unwrap().as_str(), answer.created), ("gen-1", Some(7)));
-    assert_eq!(json!(answer.extra), json!({"service_tier": "flex"}));
-    assert_eq!(
-        answer.usage.unwrap().reported.cost.unwrap().to_string(),
-        "0.00000015"
-    );
-    let [first, second] = &answer.choices[..] else {
-        panic!()
+fn fields_of_a_choice_are_kept() {
+    let whole = read_chat(
+        br#"{"choices":[{"index":0,"finish_reason":"stop","message":{"content":"abc"},"nothing":null,"none":[],
+            "token_ids":[1,2,1],"filter":{"level":2},"seed":1.50}]}"#,
+        None,
+        &errors(),
+    )
+    .unwrap();
+    let piece = |text: &str, more: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"nothing":null,"none":[]{more}}}]}}"#
+        )
     };
+    let lines = [
+        piece("a", r#","token_ids":[1],"filter":{"level":1}"#),
+        piece("b", r#","token_ids":[2],"filter":{"level":1}"#),
+        piece("c", r#","token_ids":[1],"filter":{"level":2}"#),
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop","seed":1.50}]}"#.to_owned(),
+        DONE.to_owned(),
+    ];
+    let streamed = complete(&lines.each_ref().map(String::as_str));
+    assert_eq!(streamed, whole);
     assert_eq!(
-        (
-            first.index,
-            first.message.content.is_some(),
-            first.finish_reason.is_some()
-        ),
-        (0, true, true)
+        json!(whole.choices[0].extra),
+        json!({"token_ids": [1, 2, 1], "filter": {"level": 2}, "seed": 1.5})
     );
-    assert_eq!(first.message.reasoning.as_deref(), Some("hm"));
-    assert_eq!(first.message.extra["annotations"], json!([1]));
-    assert!(second.message.content.is_none());
-    let calls = &second.message.tool_calls;
-    assert_eq!(
-        (
-            calls[0].id.as_str(),
-            calls[0].kind.as_str(),
-            calls[0].function.arguments.as_str()
-        ),
-        ("c", "function", "")
-    );
-    assert!(calls[0].extra.is_empty());
-    assert_eq!(
-        (calls[1].kind.as_str(), calls[1].extra["x"].as_u64()),
-        ("custom", Some(1))
-    );
-    let parts = whole(r#"{"choices":[{"message":{"content":[{"type":"text","text":"p"}]}}]}"#).unwrap();
-    assert_eq!(parts.text(), "p");
-    let header = GenerationId::new("gen-h").ok();
-    assert_eq!(
-        read_chat(br#"{"id":"x","choices":[{}]}"#, header.clone(), &errors())
-            .unwrap()
-            .id,
-        header
-    );
-}
 
-#[test]
-fn an_answer_that_is_none() {
-    for (body, kind, delivery) in [
-        ("", ErrorKind::Truncated, Delivery::Partial),
-        (" \n  ", ErrorKind::Truncated, Delivery::Partial),
-        (r#"{"choices":[{"mess"#, ErrorKind::Truncated, Delivery::Partial),
-        ("<html>", ErrorKind::Protocol, Delivery::Partial),
-        ("[1]", ErrorKind::Protocol, Delivery::Partial),
-        (r#"{"choices":[]}"#, ErrorKind::Protocol, Delivery::Answered),
-        (
-            r#"{"choices":null,"usage":{}}"#,
-            ErrorKind::Protocol,
-            Delivery::Answered,
-        ),
-        (
-            r#"{"error":{"code":503,"message":"m"}}"#,
-            ErrorKind::Overloaded,
-            Delivery::Answered,
-        ),
-        (
-            r#"{"choices":[{"finish_reason":"error","error":{"code":429,"message":"m"}}]}"#,
-            ErrorKind::RateLimited,
-            Delivery::Partial,
-        ),
-        (
-            r#"{"choices":[{"finish_reason":"error","message":{"content":"half"}}]}"#,
-            ErrorKind::Upstream,
-            Delivery::Partial,
-        ),
-    ] {
-        let error = whole(body).unwrap_err();
-        assert_eq!((error.kind(), error.delivery()), (kind, delivery), "{body}");
-    }
-    let error = whole(
-        r#"{"id":"gen-1","provider":"P","usage":{"prompt_tokens":3},"choices":[{"finish_reason":"error"}]}"#,
-    );
-    let error = error.unwrap_err();
-    assert_eq!(
-        (
-            error.generation().unwrap().as_str(),
-            error.upstream().unwrap().as_str()
-        ),
-        ("gen-1", "P")
-    );
-    assert_eq!(error.usage().unwrap().prompt_tokens, Some(3));
-    let error = read_chat(b"{", GenerationId::new("gen-h").ok(), &errors()).unwrap_err();
-    assert_eq!(error.generation().unwrap().as_str(), "gen-h");
+    // Repeated in every piece, it is told once for each choice, and the pieces are still read by the shorter way.
+    let piece = |choice: u32| {
+        format!(r#"{{"choices":[{{"index":{choice},"delta":{{"content":"a"}},"filter":{{"level":1}}}}]}}"#)
+    };
+    let (events, _) = decode(&[&piece(0), &piece(0), &piece(1), &piece(0), &piece(1)]);
+    let told = events.iter().filter_map(|event| match event {
+        StreamEvent::ChoiceExtra { choice, fields } => Some((*choice, json!(fields))),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let level = json!({"filter": {"level": 1}});
+    assert_eq!(told, [(0, level.clone()), (1, level)]);
 }
 
 /// Streams as a provider could send them, and a few it should not.
@@ -627,7 +583,7 @@ proptest! {
     /// must change nothing.
     #[test]
     fn the_shorter_way_gives_the_same(
-        texts in prop::collection::vec(("[a-zé\"\\\\\u{1}\u{7f} ]{0,6}", 0u32..2, prop::option::of("[ab]"), 0u8..12), 0..40)
+        texts in prop::collection::vec(("[a-zé\"\\\\\u{1}\u{7f} ]{0,6}", 0u32..2, prop::option::of("[ab]"), 0u8..16), 0..40)
     ) {
         let (mut short, mut long) = (String::new(), String::new());
         for (n, (text, index, tier, kind)) in texts.into_iter().enumerate() {
@@ -641,6 +597,8 @@ proptest! {
                 1 => piece["choices"][0]["finish_reason"] = json!("stop"),
                 2 => piece["choices"][0]["delta"]["reasoning"] = json!("hm"),
                 3 => piece["choices"][0]["delta"]["content"] = json!(null),
+                4 => piece["choices"][0]["filter"] = json!({"level": n % 2}),
+                5 => piece["choices"][0]["token_ids"] = json!([n % 2]),
                 _ => {}
             }
             let piece = piece.to_string();

@@ -1,5 +1,6 @@
 //! What an account may still do: credits, requests on their way, limits of keys, budgets, and the counters of free models.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use costing::{PriceKey, PriceSheet, UtcTime};
@@ -8,12 +9,15 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Value, json};
 
 use crate::bill::Terms;
+use crate::endpoint::Endpoint;
 use crate::moment::Moment;
+use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::routes::dates::{DAY, day_of, month_start, next_month, rfc3339, week_start};
 use crate::routes::money::Money;
 use crate::routes::spending::{Spending, Windows};
-use crate::scenario::account::{AccountShape, BudgetScope, Interval};
+use crate::scenario::account::{AccountShape, BudgetScope, BudgetShape, Interval};
+use crate::simulation::Simulation;
 
 /// How many requests for free models a minute takes.
 pub(crate) const FREE_A_MINUTE: u32 = 20;
@@ -33,10 +37,19 @@ pub(crate) struct Account {
     /// The minute and the day of the last request for a free model, and how many there have been in each.
     free_minute: (i64, u32),
     free_day: (i64, u32),
-    /// Dollars held for requests on their way, and when they end.
-    holds: Vec<(Duration, Decimal)>,
+    /// What is held for requests on their way, by the number of the hold.
+    holds: BTreeMap<u64, Hold>,
+    held_before: u64,
     /// The month, by its first day, and what own keys bought in it by list price.
     own_keys: (i64, Decimal),
+}
+
+/// Dollars held for a request on its way. Only its end lets them go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hold {
+    dollars: Decimal,
+    /// When the answer is likely to have been read: for the time to come back, and for nothing else.
+    until: Duration,
 }
 
 /// What a request may cost.
@@ -232,6 +245,45 @@ pub(crate) fn blocked(pattern: &str) -> Problem {
     .with("patterns", json!([pattern]))
 }
 
+impl AccountShape {
+    /// What a request wants of those who serve it, together with what the account wants.
+    pub(crate) fn narrowed(&self, wanted: &Preferences) -> Preferences {
+        let mut wanted = wanted.clone();
+        wanted.ignore.extend(self.ignored_providers.iter().cloned());
+        wanted.zdr |= self.zdr;
+        wanted.deny_collection |= self.deny_data_collection;
+        wanted
+    }
+
+    /// Whether the account lets an endpoint serve.
+    pub(crate) fn allows(&self, endpoint: &Endpoint) -> bool {
+        let list = self.allowed_providers.as_ref();
+        list.is_none_or(|list| list.iter().any(|slug| endpoint.is_named(slug)))
+    }
+
+    /// Whether the account has a key of its own for an endpoint.
+    pub(crate) fn has_own_key(&self, endpoint: &Endpoint) -> bool {
+        self.byok.iter().any(|slug| slug == endpoint.upstream.slug)
+    }
+
+    /// The budgets in the order in which they are looked at: those of guardrails come before those of the workspace.
+    pub(crate) fn budgets(&self) -> impl Iterator<Item = &BudgetShape> {
+        let of = |scope| self.budgets.iter().filter(move |one| one.scope == scope);
+        of(BudgetScope::Guardrail).chain(of(BudgetScope::Workspace))
+    }
+}
+
+impl Simulation {
+    /// Whether a key may ask for anything that costs money at all. Its own limit is looked at last.
+    pub(crate) fn may_ask(&self, key: u64, now: Moment) -> Result<(), Problem> {
+        let state = self.state();
+        let spending = &state.memory.spending;
+        let made_here = state.accounts.record(key).is_some();
+        Account::let_in(&self.config.scenario.account, spending, key, made_here, now)?;
+        state.accounts.may_spend(key, now.utc(), spending.of(key))
+    }
+}
+
 impl Account {
     /// What the account has left; `None` where there is no end to it.
     fn balance(shape: &AccountShape, spending: &Spending) -> Option<Decimal> {
@@ -257,6 +309,17 @@ impl Account {
         {
             return Err(no_credits());
         }
+        for one in shape.budgets() {
+            let spent = window(Some(one.reset), &spending.account().charged(at));
+            if spent >= one.limit.0 {
+                let exceeded = Exceeded {
+                    limit: one.limit.0,
+                    spent,
+                    reset: Some(one.reset),
+                };
+                return Err(budget(one.scope, exceeded, at));
+            }
+        }
         if let Some(limit) = shape.key_limit.filter(|_| !made_here) {
             let of_key = spending.of(key);
             let mut spent = window(limit.reset, &of_key.charged(at));
@@ -272,39 +335,26 @@ impl Account {
                 return Err(key_limit(limit.status, exceeded, at));
             }
         }
-        for one in &shape.budgets {
-            let today = day_of(at);
-            let first = match one.reset {
-                Interval::Daily => today,
-                Interval::Weekly => week_start(today),
-                Interval::Monthly => month_start(today),
-            };
-            let lines = spending.lines(first..today + 1);
-            let spent = lines.fold(Decimal::ZERO, |sum, (_, line)| sum.saturating_add(line.cost));
-            if spent >= one.limit.0 {
-                let exceeded = Exceeded {
-                    limit: one.limit.0,
-                    spent,
-                    reset: Some(one.reset),
-                };
-                return Err(budget(one.scope, exceeded, at));
-            }
-        }
         Ok(())
     }
 
-    /// Whether the balance bears what a request may cost; it is held for if so, until the end of the answer is known.
+    /// Whether the balance bears what a request may cost. Where the balance is low, that is held at once, until
+    /// [`release`](Self::release) is told the number that this gives.
     pub(crate) fn afford(
         &mut self,
         shape: &AccountShape,
         spending: &Spending,
         weight: &Weight,
         now: Moment,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<u64>, Problem> {
         let Some(balance) = Self::balance(shape, spending) else {
-            return Ok(());
+            return Ok(None);
         };
         if weight.of(weight.output) > balance {
+            // Nothing could be asked for that costs less.
+            if weight.output == 0 {
+                return Err(no_credits());
+            }
             let left = balance.saturating_sub(weight.prompt).max(Decimal::ZERO);
             let affordable = left.checked_div(weight.per_output).unwrap_or_default().floor();
             return Err(too_long_for_the_balance(
@@ -313,49 +363,49 @@ impl Account {
             ));
         }
         if shape.low_balance.is_none_or(|low| balance >= low.0) {
-            return Ok(());
+            return Ok(None);
         }
         let most = balance.saturating_mul(shape.in_flight_share);
-        let held = weight.held();
-        if held > most {
+        let dollars = weight.held();
+        if dollars > most {
             return Err(weighs_too_much());
         }
-        self.holds.retain(|(until, _)| *until > now.since);
         let mut all = self
             .holds
-            .iter()
-            .fold(held, |sum, (_, held)| sum.saturating_add(*held));
-        if all <= most {
-            return Ok(());
-        }
-        // When enough of them have settled.
-        self.holds.sort();
-        let mut wait = Duration::ZERO;
-        for (until, held) in &self.holds {
-            wait = until.saturating_sub(now.since);
-            all = all.saturating_sub(*held);
-            if all <= most {
-                break;
+            .values()
+            .fold(dollars, |sum, hold| sum.saturating_add(hold.dollars));
+        if all > most {
+            // When enough of them are likely to have settled.
+            let mut holds: Vec<Hold> = self.holds.values().copied().collect();
+            holds.sort_by_key(|hold| hold.until);
+            let mut wait = Duration::ZERO;
+            for hold in holds {
+                wait = hold.until.saturating_sub(now.since);
+                all = all.saturating_sub(hold.dollars);
+                if all <= most {
+                    break;
+                }
             }
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            return Err(in_flight(seconds.max(1)));
         }
-        Err(in_flight(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)))
+        self.held_before += 1;
+        let until = now.since;
+        self.holds.insert(self.held_before, Hold { dollars, until });
+        Ok(Some(self.held_before))
     }
 
-    /// Holds what a request may cost until then, where the balance is low; what has ended is let go.
-    pub(crate) fn hold(
-        &mut self,
-        shape: &AccountShape,
-        spending: &Spending,
-        weight: &Weight,
-        now: Moment,
-        until: Duration,
-    ) {
-        self.holds.retain(|(until, _)| *until > now.since);
-        let Some(low) = shape.low_balance else {
-            return;
-        };
-        if until > now.since && Self::balance(shape, spending).is_some_and(|balance| balance < low.0) {
-            self.holds.push((until, weight.held()));
+    /// Says when a request that something is held for is likely to end.
+    pub(crate) fn expect(&mut self, hold: u64, until: Duration) {
+        if let Some(hold) = self.holds.get_mut(&hold) {
+            hold.until = until;
+        }
+    }
+
+    /// Lets go what was held for a request that has ended, however it did.
+    pub(crate) fn release(&mut self, hold: Option<u64>) {
+        if let Some(hold) = hold {
+            self.holds.remove(&hold);
         }
     }
 
@@ -418,21 +468,22 @@ impl Account {
         } else {
             Decimal::ZERO
         };
-        let share = if bought < shape.byok_allowance.0 {
-            Decimal::ZERO
-        } else {
-            shape.byok_fee
-        };
-        Terms::OwnKey { share }
+        Terms::OwnKey {
+            free: shape.byok_allowance.0.saturating_sub(bought).max(Decimal::ZERO),
+            share: shape.byok_fee,
+        }
     }
 
-    /// Remembers what an own key bought, by list price.
-    pub(crate) fn own_key_bought(&mut self, list_price: Decimal, now: Moment) {
-        let month = month_start(now.day());
-        if self.own_keys.0 != month {
+    /// Counts what an own key buys, by list price, from the start of the call on; what then comes otherwise is counted with
+    /// the time of that start again, as the difference.
+    pub(crate) fn own_key_bought(&mut self, list_price: Decimal, started: Moment) {
+        let month = month_start(started.day());
+        if self.own_keys.0 < month {
             self.own_keys = (month, Decimal::ZERO);
         }
-        self.own_keys.1 = self.own_keys.1.saturating_add(list_price);
+        if self.own_keys.0 == month {
+            self.own_keys.1 = self.own_keys.1.saturating_add(list_price);
+        }
     }
 }
 

@@ -144,9 +144,11 @@ fn requests_on_their_way_hold_a_share_of_a_low_balance() {
     let (mut account, books) = (Account::default(), Spending::default());
     // A dollar and a half each, of the four that may be held.
     let one = weight(50, Some(10));
+    let mut holds = Vec::new();
     for until in [5_000, 9_100] {
-        assert!(account.afford(&low, &books, &one, at(0)).is_ok());
-        account.hold(&low, &books, &one, at(0), Duration::from_millis(until));
+        let hold = account.afford(&low, &books, &one, at(0)).unwrap();
+        account.expect(hold.unwrap(), Duration::from_millis(until));
+        holds.push(hold);
     }
     let problem = account.afford(&low, &books, &one, at(0)).unwrap_err();
     assert_eq!((problem.status, problem.retry_after), (402, Some(5)));
@@ -154,14 +156,13 @@ fn requests_on_their_way_hold_a_share_of_a_low_balance() {
     assert_eq!(problem.metadata["retry_after_seconds"], 5);
     // A larger one has to wait for both.
     let large = weight(50, Some(30));
-    assert_eq!(
-        account
-            .afford(&low, &books, &large, at(0))
-            .unwrap_err()
-            .retry_after,
-        Some(10)
-    );
-    assert!(account.afford(&low, &books, &one, at(5)).is_ok());
+    let refused = account.afford(&low, &books, &large, at(0)).unwrap_err();
+    assert_eq!(refused.retry_after, Some(10));
+    // No time ends a hold: only the end of the request does, and nobody comes back at once.
+    let refused = account.afford(&low, &books, &one, at(60)).unwrap_err();
+    assert_eq!(refused.retry_after, Some(1));
+    account.release(holds[0]);
+    assert!(account.afford(&low, &books, &one, at(60)).is_ok());
     let alone = account
         .afford(&low, &books, &weight(50, Some(40)), at(60))
         .unwrap_err();
@@ -169,13 +170,7 @@ fn requests_on_their_way_hold_a_share_of_a_low_balance() {
     assert_eq!((alone.status, alone.retry_after), (402, None));
     // Who has more than a low balance holds nothing.
     let rich = shape("credits = 80\nlow_balance = 10\n");
-    assert!(account.afford(&rich, &books, &large, at(0)).is_ok());
-    account.hold(&rich, &books, &large, at(7), Duration::from_secs(30));
-    // One of the two from before has ended, and nothing has come.
-    assert_eq!(account.holds.len(), 1);
-    for second in 10..100 {
-        account.hold(&low, &books, &one, at(second), Duration::from_secs(second + 2));
-    }
+    assert_eq!(account.afford(&rich, &books, &large, at(0)).unwrap(), None);
     assert_eq!(account.holds.len(), 2);
 }
 
@@ -183,14 +178,24 @@ fn requests_on_their_way_hold_a_share_of_a_low_balance() {
 fn own_keys_are_free_up_to_the_allowance_of_a_month() {
     let shape = shape("byok_allowance = 1\nbyok_fee = '0.05'\n");
     let mut account = Account::default();
-    let free = Terms::OwnKey { share: Decimal::ZERO };
-    assert_eq!(account.own_key_terms(&shape, at(0)), free);
-    account.own_key_bought(Decimal::ONE, at(0));
-    let charged = Terms::OwnKey {
+    let left = |cents: i64| Terms::OwnKey {
+        free: Decimal::new(cents, 2),
         share: Decimal::new(5, 2),
     };
-    assert_eq!(account.own_key_terms(&shape, at(1)), charged);
-    assert_eq!(account.own_key_terms(&shape, at(15 * 86_400)), free);
+    assert_eq!(account.own_key_terms(&shape, at(0)), left(100));
+    account.own_key_bought(Decimal::new(40, 2), at(0));
+    assert_eq!(account.own_key_terms(&shape, at(1)), left(60));
+    account.own_key_bought(Decimal::ONE, at(1));
+    assert_eq!(account.own_key_terms(&shape, at(1)), left(0));
+    // Half of the last one was not made after all.
+    account.own_key_bought(Decimal::new(-50, 2), at(1));
+    assert_eq!(account.own_key_terms(&shape, at(1)), left(10));
+    let next_month = at(15 * 86_400);
+    assert_eq!(account.own_key_terms(&shape, next_month), left(100));
+    account.own_key_bought(Decimal::new(1, 2), next_month);
+    // What ends late belongs to the month in which it began.
+    account.own_key_bought(Decimal::new(-50, 2), at(1));
+    assert_eq!(account.own_key_terms(&shape, next_month), left(99));
 }
 
 /// Two requests a minute around the clock, and bursts: what is let through is never more than the limits say, and the

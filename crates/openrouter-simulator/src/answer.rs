@@ -341,7 +341,7 @@ mod tests {
         body.as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());
-        read(body.to_string().as_bytes()).unwrap()
+        read(body.as_object().unwrap()).unwrap()
     }
 
     fn answer(more: Value, model: &ModelRecord, seed: u64) -> Answer {

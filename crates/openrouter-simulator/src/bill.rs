@@ -44,8 +44,36 @@ pub(crate) enum Terms {
     /// From the credits.
     #[default]
     Credits,
-    /// By the upstream itself, to a key of the account's own; the service takes this share of the list price.
-    OwnKey { share: Decimal },
+    /// By the upstream itself, to a key of the account's own; the service takes a share of the list price, as far as that
+    /// goes beyond what is still free this month.
+    OwnKey { free: Decimal, share: Decimal },
+}
+
+/// All that decides what a call costs, for a call that may end before its answer does.
+#[derive(Debug, Clone)]
+pub(crate) struct Charge {
+    pub(crate) counts: Counts,
+    pub(crate) sheet: Option<PriceSheet>,
+    pub(crate) at: UtcTime,
+    pub(crate) terms: Terms,
+}
+
+impl Charge {
+    /// The price of the whole answer.
+    pub(crate) fn bill(&self) -> Bill {
+        Bill::new(self.counts, self.sheet.as_ref(), self.at, self.terms)
+    }
+
+    /// The price of its first tokens. A model thinks before it speaks; where nothing came of it, nothing is charged but tools.
+    pub(crate) fn of_part(&self, completion: u64) -> Bill {
+        let counts = Counts {
+            completion,
+            reasoning: self.counts.reasoning.min(completion),
+            ..self.counts
+        };
+        let bill = Bill::new(counts, self.sheet.as_ref(), self.at, self.terms);
+        if completion == 0 { bill.waived() } else { bill }
+    }
 }
 
 /// The counts of one call and their price.
@@ -74,6 +102,8 @@ pub(crate) struct Amounts {
     completion: Decimal,
     /// What the upstream charges besides, for searches.
     native: Decimal,
+    /// What the list says of it all, without the service's own tools.
+    list: Decimal,
 }
 
 /// How much of a prompt somebody else's request has left in a cache: nothing for a short one, or where caches have no price.
@@ -140,6 +170,11 @@ impl Bill {
         self.amounts.map(|amounts| amounts.total)
     }
 
+    /// US dollars by the list, which is what the allowance for own keys counts.
+    pub(crate) fn list_price(&self) -> Decimal {
+        self.amounts.map(|amounts| amounts.list).unwrap_or_default()
+    }
+
     /// US dollars that the upstream charges, to whomever.
     pub(crate) fn upstream(&self) -> Option<Decimal> {
         self.amounts
@@ -190,11 +225,16 @@ impl Amounts {
     fn of(cost: &Cost, tools: Decimal, terms: Terms) -> Option<Self> {
         let charged = match terms {
             Terms::Credits => cost.total(),
-            Terms::OwnKey { share } => cost.total().checked_mul(share)?,
+            Terms::OwnKey { free, share } => cost
+                .total()
+                .saturating_sub(free)
+                .max(Decimal::ZERO)
+                .checked_mul(share)?,
         };
         let mut amounts = Self {
             total: charged.checked_add(tools)?,
             tools,
+            list: cost.total(),
             ..Self::default()
         };
         for line in cost.lines() {
@@ -332,7 +372,8 @@ mod tests {
             ..counts(10, 5)
         };
         let share = Decimal::new(5, 2);
-        let bill = Bill::new(used, Some(&sheet), AT, Terms::OwnKey { share });
+        let terms = |free| Terms::OwnKey { free, share };
+        let bill = Bill::new(used, Some(&sheet), AT, terms(Decimal::ZERO));
         // 5 % of 0.02, and two searches.
         assert_eq!(bill.total(), Some(Decimal::new(15, 3)));
         assert_eq!(bill.upstream(), Some(Decimal::new(20, 3)));
@@ -341,13 +382,32 @@ mod tests {
         assert_eq!(usage["server_tool_use_details"]["web_search_requests"], 2);
         // The tools did run, whatever became of the answer.
         assert_eq!(bill.waived().total(), Some(Decimal::new(14, 3)));
-        let free = Bill::new(
-            counts(10, 5),
-            Some(&sheet),
-            AT,
-            Terms::OwnKey { share: Decimal::ZERO },
-        );
-        assert_eq!(free.total(), Some(Decimal::ZERO));
+        // The call that crosses the edge of the allowance pays for what lies beyond it, and no call more than that.
+        for (free, fee) in [("0", "0.001"), ("0.004", "0.0008"), ("0.02", "0"), ("9", "0")] {
+            let bill = Bill::new(counts(10, 5), Some(&sheet), AT, terms(free.parse().unwrap()));
+            assert_eq!(bill.total(), Some(fee.parse().unwrap()), "{free}");
+            assert_eq!(bill.list_price(), Decimal::new(20, 3));
+        }
+    }
+
+    #[test]
+    fn a_part_of_an_answer_costs_its_own_tokens() {
+        let charge = Charge {
+            counts: Counts {
+                reasoning: 4,
+                searches: 1,
+                ..counts(10, 20)
+            },
+            sheet: Some(sheet(&[("prompt", "0.001"), ("completion", "0.002")])),
+            at: AT,
+            terms: Terms::Credits,
+        };
+        let part = charge.of_part(3);
+        assert_eq!((part.completion, part.reasoning), (3, 3));
+        assert_eq!(part.total(), Some(Decimal::new(23, 3)));
+        assert_eq!(charge.of_part(20), charge.bill());
+        // The search was made all the same.
+        assert_eq!(charge.of_part(0).total(), Some(SEARCH_FEE));
     }
 
     #[test]

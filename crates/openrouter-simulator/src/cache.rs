@@ -1,8 +1,9 @@
-//! The response cache: whole answers, for those who ask for them.
+//! The response cache: whole answers, for those who ask for them. A fault wins over it: an answer with one is never put in,
+//! and a hit is not shown where the request, or a rule about its model as a whole, asks for one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::bounded::Bounded;
 use crate::problem::Problem;
 use crate::serve::Served;
 use crate::simulation::SimulatedRequest;
@@ -10,8 +11,8 @@ use crate::simulation::SimulatedRequest;
 /// How long an answer is kept unless the request says otherwise.
 const USUAL: Duration = Duration::from_secs(300);
 const LONGEST: u64 = 86_400;
-/// How many answers are kept; those that end first go first.
-const MOST: usize = 1_000;
+/// How many answers are kept; those that were made first go first.
+pub(crate) const MOST: usize = 1_000;
 
 /// What a request says of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,14 @@ struct Entry {
 }
 
 /// The answers that are kept, by a name for key, route, stream flag and body.
-#[derive(Debug, Default)]
-pub(crate) struct ResponseCache(BTreeMap<u64, Entry>);
+#[derive(Debug)]
+pub(crate) struct ResponseCache(Bounded<u64, Entry>);
+
+impl Default for ResponseCache {
+    fn default() -> Self {
+        Self(Bounded::new(MOST))
+    }
+}
 
 /// An answer out of the cache.
 #[derive(Debug)]
@@ -67,6 +74,11 @@ pub(crate) struct Hit {
 }
 
 impl ResponseCache {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn find(&self, name: u64, now: Duration) -> Option<Hit> {
         let entry = self.0.get(&name).filter(|entry| entry.until > now)?;
         Some(Hit {
@@ -77,14 +89,6 @@ impl ResponseCache {
     }
 
     pub(crate) fn keep(&mut self, name: u64, served: Served, lifetime: Duration, now: Duration) {
-        self.0.retain(|_, entry| entry.until > now);
-        while self.0.len() >= MOST {
-            let first = self.0.iter().min_by_key(|(_, entry)| entry.until);
-            let Some(name) = first.map(|(name, _)| *name) else {
-                break;
-            };
-            self.0.remove(&name);
-        }
         let until = now.saturating_add(lifetime);
         self.0.insert(
             name,

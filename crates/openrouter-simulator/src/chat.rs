@@ -3,27 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use model_catalogue::ModelRecord;
 
-use crate::account::{self, Account, Weight};
+use crate::account::{self, Weight};
 use crate::cache::{Hit, Wish};
 use crate::dice::{Dice, fingerprint};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, NORMAL};
 use crate::fault::{Fault, FaultPlan, RetryForm};
 use crate::metadata::{self, Considered, Routing, Tried};
 use crate::models::Target;
 use crate::moment::Moment;
 use crate::preferences::Preferences;
+use crate::presets::fill_in;
 use crate::problem::{About, Problem, moves_on, staged};
-use crate::refusals::{exhausted, no_route, unsuitable};
-use crate::request::{Asked, read};
+use crate::refusals::{Wanted, exhausted, no_route, unsuitable};
+use crate::request::{Asked, parse, read};
 use crate::routes::text_route;
 use crate::routing::{Candidate, Need, filter, order};
 use crate::scenario::Route;
-use crate::serve::{Served, Serving, tier_of};
+use crate::serve::{Served, Serving, served_name, tier_of};
 use crate::sessions::counts_against;
 use crate::simulation::{Outcome, Ruling, SimulatedReply, SimulatedRequest, Simulation, edge, health_name};
 use crate::staged::on_demand;
+use crate::whole::BLANK;
+use crate::wire::{COMMENT, Step};
 
 /// What a request comes to.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) enum Inference {
     Failed(Box<Problem>),
     /// The service has no say in it.
     Edge(Outcome),
+    /// It was accepted, and before the first word the connection broke or (if so) fell silent.
+    Broken(Box<Served>, bool),
 }
 
 /// The circumstances of one request.
@@ -128,7 +134,11 @@ impl Simulation {
             Ok(wish) => wish,
             Err(problem) => return (&problem).into(),
         };
-        let asked = match read(request.body()) {
+        let asked = parse(request.body()).and_then(|mut fields| {
+            fill_in(&mut fields, &self.config.scenario)?;
+            read(&fields)
+        });
+        let asked = match asked {
             Ok(asked) => asked,
             Err(problem) => return (&problem).into(),
         };
@@ -144,14 +154,23 @@ impl Simulation {
             request.body(),
         ]);
         // Whoever asks for a failure wants it, not an answer from before.
+        let mut drawn = None;
         if let Some(wish) = wish.filter(|wish| !wish.clear && plan.is_empty()) {
             let found = self.state().cache.find(name, now.since);
             if let Some(hit) = found {
-                return self.again(hit, &call, wish);
+                // What a rule stages for the model as a whole happens to a hit, too, and is drawn once for the request.
+                // A rule about an upstream does not: nobody asks one.
+                let ruling = self.ruling_of_the_first(&asked, &call);
+                if ruling.fault.is_none() {
+                    let mut reply = self.again(hit, &call, wish);
+                    reply.delay += ruling.delay;
+                    return reply;
+                }
+                drawn = Some(ruling);
             }
         }
-        let mut delay = Duration::ZERO;
-        let mut reply = match self.infer(&asked, &mut call, &mut delay) {
+        let mut delay = drawn.map_or(Duration::ZERO, |ruling| ruling.delay);
+        let mut reply = match self.infer(&asked, &mut call, drawn, &mut delay) {
             Inference::Served(mut served) => {
                 if let Some(wish) = wish {
                     served.push_header("x-openrouter-cache-status", "MISS".to_owned());
@@ -164,16 +183,53 @@ impl Simulation {
             }
             Inference::Failed(problem) => problem.as_ref().into(),
             Inference::Edge(outcome) => outcome.into(),
+            Inference::Broken(served, hangs) => self.broken(&served, asked.stream, hangs),
         };
         reply.delay += delay;
+        self.expect(&reply, now);
         reply
+    }
+
+    /// Says when what is held for a call is likely to be let go.
+    fn expect(&self, reply: &SimulatedReply, now: Moment) {
+        let Some(number) = reply.call else {
+            return;
+        };
+        let mut state = self.state();
+        let state = &mut *state;
+        if let Some(hold) = state.underway.get(&number).and_then(|call| call.hold) {
+            let until = now.since.saturating_add(reply.lasts());
+            state.account.expect(hold, until);
+        }
+    }
+
+    /// An answer of which nothing comes but its head and a sign of life. It is booked at once, as the failure that it is: its
+    /// reader did not go.
+    fn broken(&self, served: &Served, stream: bool, hangs: bool) -> SimulatedReply {
+        let mut reply = served.reply();
+        self.read_at_once(&reply);
+        reply.call = None;
+        if let Outcome::Answer(answer) = &mut reply.outcome {
+            let alive = if stream { COMMENT } else { BLANK };
+            let end = if hangs { Step::Stall } else { Step::Break };
+            answer.steps = vec![Step::Send(Bytes::from_static(alive)), end];
+        }
+        reply
+    }
+
+    /// What the scenario says to the first model of a request as a whole.
+    fn ruling_of_the_first(&self, asked: &Asked, call: &Call<'_>) -> Ruling {
+        let Some(Ok(target)) = asked.models.first().map(|name| self.target(name, asked)) else {
+            return Ruling::default();
+        };
+        self.rule_at(call.now, call.route, &target.names(), None)
     }
 
     /// An answer out of the response cache.
     fn again(&self, hit: Hit, call: &Call<'_>, wish: Wish) -> SimulatedReply {
         let (dice, id, created) = self.new_id(call);
         let source = hit.served.id.clone();
-        let mut served = hit.served.again(id.clone(), created, dice);
+        let mut served = hit.served.again(id.clone(), created, (call.number, dice));
         for (name, value) in [
             ("x-openrouter-cache-status", "HIT".to_owned()),
             ("x-openrouter-cache-age", hit.age.as_secs().to_string()),
@@ -185,12 +241,18 @@ impl Simulation {
         ] {
             served.push_header(name, value);
         }
-        self.settle(call, &served, None, false);
+        self.underway(call, &served, None, |underway| underway);
         served.reply()
     }
 
-    /// Finds somebody who serves a request.
-    fn infer(&self, asked: &Asked, call: &mut Call<'_>, delay: &mut Duration) -> Inference {
+    /// Finds somebody who serves a request. What the scenario says to the first model may have been drawn before.
+    fn infer(
+        &self,
+        asked: &Asked,
+        call: &mut Call<'_>,
+        drawn: Option<Ruling>,
+        delay: &mut Duration,
+    ) -> Inference {
         let mut targets: Vec<Target<'_>> = Vec::new();
         let mut failed = Vec::new();
         for (at, name) in asked.models.iter().enumerate() {
@@ -220,7 +282,7 @@ impl Simulation {
         if let Err(problem) = attempt.let_in() {
             return attempt.fail(problem);
         }
-        attempt.run(&targets, delay)
+        attempt.run(&targets, drawn, delay)
     }
 }
 
@@ -250,18 +312,15 @@ struct Standing {
     ruling: Option<Ruling>,
     /// Whether no more of its endpoints are tried.
     over: bool,
+    /// Whether the request has been counted as one for a free model.
+    counted: bool,
 }
 
 impl<'a> Attempt<'a> {
     /// Whether the account may ask for anything at all.
     fn let_in(&self) -> Result<(), Problem> {
         let shape = &self.simulation.config.scenario.account;
-        {
-            let state = self.simulation.state();
-            let made_here = state.accounts.record(self.call.key).is_some();
-            let spending = &state.memory.spending;
-            Account::let_in(shape, spending, self.call.key, made_here, self.call.now)?;
-        }
+        self.simulation.may_ask(self.call.key, self.call.now)?;
         let question = self.asked.question.to_lowercase();
         let found = shape
             .blocked
@@ -297,7 +356,7 @@ impl<'a> Attempt<'a> {
             endpoint: committed.endpoint,
             fault: Some(fault),
             problem,
-            weight: None,
+            hold: None,
             own_key: committed.own_key,
             routing: self.routing,
         };
@@ -305,16 +364,28 @@ impl<'a> Attempt<'a> {
         Inference::Served(Box::new(served))
     }
 
-    fn preferences(&self) -> Preferences {
-        let shape = &self.simulation.config.scenario.account;
-        let mut wanted = self.asked.provider.clone();
-        wanted.ignore.extend(shape.ignored_providers.iter().cloned());
-        wanted.zdr |= shape.zdr;
-        wanted.deny_collection |= shape.deny_data_collection;
-        wanted
+    /// The edge has the last word. Nobody has accepted, so that there is nothing to book; or somebody has, and then that is
+    /// booked as an answer that failed, and the client, who has been sent the status, sees its body break off.
+    fn break_off(self, outcome: Outcome) -> Inference {
+        if self.committed.is_none() {
+            return Inference::Edge(outcome);
+        }
+        let hangs = matches!(outcome, Outcome::Hang);
+        match self.give_up() {
+            Inference::Served(served) => Inference::Broken(served, hangs),
+            other => other,
+        }
     }
 
-    fn run(mut self, targets: &'a [Target<'a>], delay: &mut Duration) -> Inference {
+    fn preferences(&self) -> Preferences {
+        self.simulation
+            .config
+            .scenario
+            .account
+            .narrowed(&self.asked.provider)
+    }
+
+    fn run(mut self, targets: &'a [Target<'a>], drawn: Option<Ruling>, delay: &mut Duration) -> Inference {
         let simulation = self.simulation;
         let preferences = self.preferences();
         let endpoints: Vec<Arc<[Endpoint]>> = targets
@@ -326,6 +397,9 @@ impl<'a> Attempt<'a> {
             return self.give_up();
         }
         let mut standings = vec![Standing::default(); targets.len()];
+        if let Some(first) = standings.first_mut() {
+            first.ruling = drawn;
+        }
         for candidate in list {
             let (Some(target), Some(standing)) =
                 (targets.get(candidate.model), standings.get_mut(candidate.model))
@@ -339,7 +413,7 @@ impl<'a> Attempt<'a> {
                 Next::Go => {}
                 Next::Over => standing.over = true,
                 Next::End => break,
-                Next::Done(inference) => return *inference,
+                Next::Done(outcome) => return self.break_off(outcome),
                 // Whoever has been told that it works hears of this, too, in the body.
                 Next::Fail(problem) if self.committed.is_some() => {
                     self.failed.push((*problem, None));
@@ -377,17 +451,14 @@ impl<'a> Attempt<'a> {
                 .sessions
                 .endpoint(session, call.now.since)
                 .map(str::to_owned);
-            let allowed = |endpoint: &&Endpoint| {
-                let list = shape.allowed_providers.as_ref();
-                list.is_none_or(|list| list.iter().any(|slug| endpoint.is_named(slug)))
-            };
+            let allowed = |endpoint: &&Endpoint| shape.allows(endpoint);
             let candidates: Vec<Candidate<'e>> = endpoints
                 .iter()
                 .filter(allowed)
                 .map(|endpoint| Candidate {
                     model: at,
                     endpoint,
-                    down: simulation.is_down(model, endpoint, call.now),
+                    down: simulation.status_of(target.record, endpoint, call.now) != NORMAL,
                     sticky: sticky.as_deref() == Some(endpoint.tag.as_str()),
                 })
                 .collect();
@@ -395,7 +466,14 @@ impl<'a> Attempt<'a> {
             let need = self.need(target, preferences);
             let (left, funnel) = filter(candidates, &need);
             if left.is_empty() {
-                let problem = no_route(asked, target, endpoints, &funnel);
+                let wanted = Wanted {
+                    name: target.name,
+                    prompt_tokens: asked.prompt_tokens,
+                    max_tokens: asked.max_tokens,
+                    inputs: &asked.inputs,
+                    provider: &asked.provider,
+                };
+                let problem = no_route(&wanted, endpoints, &funnel);
                 self.failed.push((problem, None));
                 continue;
             }
@@ -443,19 +521,19 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether the account can pay for it, or has a key of its own.
-    fn afford(&self, record: &ModelRecord, endpoint: &Endpoint) -> Result<Option<Weight>, Problem> {
+    /// Whether the account can pay for it. What is held for it, if anything, is held from here on.
+    fn afford(&self, record: &ModelRecord, endpoint: &Endpoint) -> Result<Option<u64>, Problem> {
         let (asked, now) = (self.asked, self.call.now);
         let most = asked.max_tokens.or(endpoint.max_completion_tokens);
         let sheet = endpoint.sheet.as_ref().filter(|_| !record.is_free_variant());
         let weight = sheet.and_then(|sheet| Weight::new(sheet, asked.prompt_tokens, most, now.utc()));
-        if let Some(weight) = &weight {
-            let mut state = self.simulation.state();
-            let state = &mut *state;
-            let shape = &self.simulation.config.scenario.account;
-            state.account.afford(shape, &state.memory.spending, weight, now)?;
-        }
-        Ok(weight)
+        let Some(weight) = weight else {
+            return Ok(None);
+        };
+        let mut state = self.simulation.state();
+        let state = &mut *state;
+        let shape = &self.simulation.config.scenario.account;
+        state.account.afford(shape, &state.memory.spending, &weight, now)
     }
 
     fn try_one(
@@ -465,13 +543,14 @@ impl<'a> Attempt<'a> {
         standing: &mut Standing,
         delay: &mut Duration,
     ) -> Next<'a> {
-        let (simulation, asked, call) = (self.simulation, self.asked, self.call);
+        let (simulation, call) = (self.simulation, self.call);
         let record = target.record;
         let shape = &simulation.config.scenario.account;
         let own_key = shape.byok.iter().any(|slug| slug == endpoint.upstream.slug);
-        let names = [target.name, record.id.as_str(), record.canonical_slug.as_str()];
+        let names = target.names();
         let first = standing.ruling.is_none();
-        if first && record.is_free_variant() && !own_key {
+        // An own key is exempt, until the request goes on to somebody without one.
+        if !own_key && record.is_free_variant() && !std::mem::replace(&mut standing.counted, true) {
             let counted = simulation.state().account.count_free(shape, call.now);
             if let Err(problem) = counted {
                 self.failed.push((problem, None));
@@ -493,14 +572,35 @@ impl<'a> Attempt<'a> {
         if first {
             *delay += ruling.delay;
         }
-        let weight = if own_key {
+        let hold = if own_key {
             None
         } else {
             match self.afford(record, endpoint) {
-                Ok(weight) => weight,
+                Ok(hold) => hold,
                 Err(problem) => return Next::Fail(Box::new(problem)),
             }
         };
+        match self.ask(target, endpoint, ruling, own_key, delay) {
+            Next::Serve(serving) => Next::Serve(Box::new(Serving { hold, ..*serving })),
+            other => {
+                simulation.state().account.release(hold);
+                other
+            }
+        }
+    }
+
+    /// Asks one endpoint, which nothing of the account speaks against any more.
+    fn ask(
+        &mut self,
+        target: &'a Target<'a>,
+        endpoint: &Endpoint,
+        ruling: Ruling,
+        own_key: bool,
+        delay: &mut Duration,
+    ) -> Next<'a> {
+        let (simulation, asked, call) = (self.simulation, self.asked, self.call);
+        let record = target.record;
+        let names = target.names();
         let (ruling, whole_model) = match ruling.fault {
             Some(_) => (ruling, true),
             None => {
@@ -524,6 +624,8 @@ impl<'a> Attempt<'a> {
             model: record.id.to_string(),
             tag: endpoint.tag.clone(),
             status,
+            permaslug: served_name(record),
+            own_key,
         };
         let health = health_name(record.id.as_str(), &endpoint.tag);
         let note = |good| {
@@ -531,7 +633,7 @@ impl<'a> Attempt<'a> {
         };
         let fault = ruling.fault;
         if let Some(outcome) = fault.and_then(edge) {
-            return Next::Done(Box::new(Inference::Edge(outcome)));
+            return Next::Done(outcome);
         }
         if let Some(mut problem) =
             fault.and_then(|fault| on_demand(fault, about, call.now, ruling, asked.stream))
@@ -581,7 +683,7 @@ impl<'a> Attempt<'a> {
             endpoint: endpoint.clone(),
             fault,
             problem,
-            weight,
+            hold: None,
             own_key,
             routing: std::mem::take(&mut self.routing),
         }))
@@ -598,6 +700,7 @@ enum Next<'a> {
     End,
     /// The account is the reason.
     Fail(Box<Problem>),
-    Done(Box<Inference>),
+    /// Something other than the service answers, or nothing does.
+    Done(Outcome),
     Serve(Box<Serving<'a>>),
 }

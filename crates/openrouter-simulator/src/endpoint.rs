@@ -7,6 +7,8 @@ use model_catalogue::{ModelRecord, PriceStrings};
 use rust_decimal::Decimal;
 
 use crate::dice::Dice;
+use crate::moment::Moment;
+use crate::simulation::Simulation;
 use crate::upstream::{Upstream, has_open_weights, upstreams};
 
 /// A tier of service that an endpoint belongs to. It is reached by whoever asks for it and by nobody else.
@@ -84,6 +86,29 @@ impl Endpoint {
         match (rate(PriceKey::InputCacheRead), rate(PriceKey::Prompt)) {
             (Some(read), Some(prompt)) => read < prompt,
             _ => false,
+        }
+    }
+}
+
+/// The status of an endpoint that is like any other.
+pub(crate) const NORMAL: i32 = 0;
+/// The status of one that has been failing: the number that the service has been seen to give to one of a poor record.
+const FAILING: i32 = -2;
+
+impl Simulation {
+    /// How an endpoint of a model stands: what the scenario says, else whether it has been failing for the last half minute.
+    /// The lists show it, and whoever is not [`NORMAL`] is tried last.
+    pub(crate) fn status_of(&self, record: &ModelRecord, endpoint: &Endpoint, now: Moment) -> i32 {
+        let models = [record.id.as_str(), record.canonical_slug.as_str()];
+        let upstreams = [endpoint.upstream.name, endpoint.upstream.slug, &endpoint.tag];
+        let rules = &self.config.scenario.statuses;
+        let staged = rules
+            .iter()
+            .find(|rule| rule.is_about(&models, &upstreams, now.since));
+        match staged {
+            Some(rule) => rule.status,
+            None if self.is_down(record.id.as_str(), endpoint, now) => FAILING,
+            None => NORMAL,
         }
     }
 }

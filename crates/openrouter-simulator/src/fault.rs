@@ -119,25 +119,85 @@ pub enum Fault {
     FreePerDay,
 }
 
-/// The faults whose answers break the schemas of the service's own OpenAPI document, and the place in the contract that shows
-/// the service, or an upstream through it, to send such answers. Every other answer of the simulator fits the document.
-pub const MALFORMED: &[(&str, &str)] = &[
-    (
-        "error-string-code",
-        "§5.4: the code of an error can be a text, `\"server_error\"`",
-    ),
-    (
-        "tool-no-arguments",
-        "§4.2: the arguments of a call without any are missing, on Vertex for instance",
-    ),
-    (
-        "tool-no-index",
-        "§5.2: some providers leave the index out; a new id then starts a new call",
-    ),
-    ("tool-no-type", "§4.2: the type of a call may be missing"),
-    ("usage-empty", "§4.5: usage can be `{}` where a provider is odd"),
-    ("usage-null", "§4.5: usage can be null where a provider is odd"),
-    ("usage-null-details", "§4.5: the parts of the cost can be null"),
+/// A fault whose answers break the schemas of the service's own OpenAPI document, because the service, or an upstream through
+/// it, has been seen to send such answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Malformed {
+    /// The name of the fault.
+    pub fault: &'static str,
+    /// The line of the contract that shows such an answer.
+    pub line: &'static str,
+    /// Where the answer, or the data of an event of it, may differ from the document, and nowhere else: JSON pointers in which
+    /// `*` stands for any place of a list.
+    pub places: &'static [&'static str],
+}
+
+/// The code of an error is a text.
+pub const MALFORMED_STRING_CODE: Malformed = Malformed {
+    fault: "error-string-code",
+    line: "§5.4: the code of an error can be a text, `\"server_error\"`",
+    places: &["/error/code"],
+};
+
+/// A call of a tool has no arguments, and no field for them.
+pub const MALFORMED_NO_ARGUMENTS: Malformed = Malformed {
+    fault: "tool-no-arguments",
+    line: "§4.2: the arguments of a call without any are missing, on Vertex for instance",
+    places: &["/choices/*/message/tool_calls/*/function/arguments"],
+};
+
+/// A part of a call of a tool has no index.
+pub const MALFORMED_NO_INDEX: Malformed = Malformed {
+    fault: "tool-no-index",
+    line: "§5.2: some providers leave the index out; a new id then starts a new call",
+    places: &["/choices/*/delta/tool_calls/*/index"],
+};
+
+/// A call of a tool has no type.
+pub const MALFORMED_NO_TYPE: Malformed = Malformed {
+    fault: "tool-no-type",
+    line: "§4.2: the type of a call may be missing",
+    places: &["/choices/*/message/tool_calls/*/type"],
+};
+
+/// The usage is `{}`.
+pub const MALFORMED_USAGE_EMPTY: Malformed = Malformed {
+    fault: "usage-empty",
+    line: "§4.5: usage can be `{}` where a provider is odd",
+    places: &["/usage"],
+};
+
+/// The usage is null.
+pub const MALFORMED_USAGE_NULL: Malformed = Malformed {
+    fault: "usage-null",
+    line: "§4.5: usage can be null where a provider is odd",
+    places: &["/usage"],
+};
+
+/// The parts of the cost are null.
+pub const MALFORMED_USAGE_NULL_DETAILS: Malformed = Malformed {
+    fault: "usage-null-details",
+    line: "§4.5: the parts of the cost can be null",
+    places: &[
+        "/usage/cost_details/upstream_inference_prompt_cost",
+        "/usage/cost_details/upstream_inference_completions_cost",
+        "/usage/cost_details/upstream_inference_input_cost",
+        "/usage/cost_details/upstream_inference_output_cost",
+        "/response/usage/cost_details/upstream_inference_input_cost",
+        "/response/usage/cost_details/upstream_inference_output_cost",
+    ],
+};
+
+/// Every fault whose answers break the document. Every other answer of the simulator fits it.
+pub const MALFORMED: &[Malformed] = &[
+    MALFORMED_STRING_CODE,
+    MALFORMED_NO_ARGUMENTS,
+    MALFORMED_NO_INDEX,
+    MALFORMED_NO_TYPE,
+    MALFORMED_USAGE_EMPTY,
+    MALFORMED_USAGE_NULL,
+    MALFORMED_USAGE_NULL_DETAILS,
 ];
 
 impl Fault {
@@ -451,8 +511,9 @@ mod tests {
         for fault in Fault::all() {
             assert_eq!(fault.to_string().parse(), Ok(fault));
         }
-        for (name, line) in MALFORMED {
-            assert!(name.parse::<Fault>().is_ok() && line.starts_with('§'), "{name}");
+        for exception in MALFORMED {
+            let named = exception.fault.parse::<Fault>().is_ok() && exception.line.starts_with('§');
+            assert!(named && !exception.places.is_empty(), "{exception:?}");
         }
         assert_eq!("503".parse(), Ok(Fault::Status(503)));
         assert_eq!(Fault::Status(429).to_string(), "429");

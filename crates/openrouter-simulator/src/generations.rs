@@ -1,18 +1,18 @@
 //! What the service remembers of its answers: the records that can be looked up, and what each key has spent.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::Duration;
 
 use costing::UtcTime;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use crate::bill::{Bill, number};
+use crate::bounded::Bounded;
 use crate::routes::dates::rfc3339;
 use crate::routes::spending::{Spending, Spent};
 
 /// How many records are kept; the oldest go first.
-const KEPT: usize = 10_000;
+pub(crate) const KEPT: usize = 10_000;
 
 /// One answer, to be looked up by its id.
 #[derive(Debug, Clone)]
@@ -21,25 +21,42 @@ pub(crate) struct Generation {
     pub(crate) model: String,
     pub(crate) provider: &'static str,
     pub(crate) streamed: bool,
-    pub(crate) finish: &'static str,
-    pub(crate) native_finish: &'static str,
+    /// `None` where the answer did not come to its end.
+    pub(crate) finish: Option<&'static str>,
+    pub(crate) native_finish: Option<&'static str>,
+    /// Whether whoever read it went before its end.
+    pub(crate) cancelled: bool,
     pub(crate) bill: Bill,
     /// What else its record says, by the names of its fields.
     pub(crate) more: Map<String, Value>,
-    /// When it can be looked up.
-    pub(crate) visible: Instant,
+    /// When it can be looked up, since the start.
+    pub(crate) visible: Duration,
 }
 
 /// All of it, bounded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
-    records: HashMap<String, Generation>,
-    order: VecDeque<String>,
+    /// Each with whether somebody has said something about it.
+    records: Bounded<String, (Generation, bool)>,
     /// By the fingerprint of the key; keys themselves are not kept.
     pub(crate) spending: Spending,
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            records: Bounded::new(KEPT),
+            spending: Spending::default(),
+        }
+    }
+}
+
 impl Memory {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     pub(crate) fn remember(&mut self, id: String, key: u64, generation: Generation) {
         let bill = &generation.bill;
         let byok = if bill.byok { bill.upstream() } else { None };
@@ -57,20 +74,22 @@ impl Memory {
                 cached: bill.cached,
             },
         );
-        if self.order.len() == KEPT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.records.remove(&oldest);
-        }
-        self.order.push_back(id.clone());
-        self.records.insert(id, generation);
+        self.records.insert(id, (generation, false));
     }
 
     /// The record, if there is one and it can be seen by now.
-    pub(crate) fn find(&self, id: &str, now: Instant) -> Option<&Generation> {
+    pub(crate) fn find(&self, id: &str, now: Duration) -> Option<&Generation> {
         self.records
             .get(id)
+            .map(|(generation, _)| generation)
             .filter(|generation| now >= generation.visible)
+    }
+
+    /// Notes that somebody has said something about an answer; `false` if somebody had, `None` if there is no such answer.
+    pub(crate) fn rate(&mut self, id: &str, now: Duration) -> Option<bool> {
+        let record = self.records.get_mut(id);
+        let (_, rated) = record.filter(|(generation, _)| now >= generation.visible)?;
+        Some(!std::mem::replace(rated, true))
     }
 }
 
@@ -129,7 +148,7 @@ impl Generation {
         };
         let mut data = json!({
             "id": id, "created_at": rfc3339(self.at()), "model": self.model, "api_type": api_type(id),
-            "streamed": self.streamed, "cancelled": false, "provider_name": self.provider,
+            "streamed": self.streamed, "cancelled": self.cancelled, "provider_name": self.provider,
             "latency": 0, "generation_time": 0,
             "finish_reason": self.finish, "native_finish_reason": self.native_finish,
             "tokens_prompt": prompt, "tokens_completion": completion,
@@ -164,8 +183,7 @@ mod tests {
 
     #[test]
     fn the_oldest_records_are_forgotten_and_the_spending_is_not() {
-        let clock = integration_core::ManualClock::new();
-        let now = integration_core::Clock::now(&clock);
+        let now = Duration::ZERO;
         let bill = Bill {
             prompt: 1,
             completion: 1,
@@ -176,8 +194,9 @@ mod tests {
             model: "a/b".to_owned(),
             provider: "X",
             streamed: false,
-            finish: "stop",
-            native_finish: "stop",
+            finish: Some("stop"),
+            native_finish: Some("stop"),
+            cancelled: false,
             bill,
             more: Map::new(),
             visible: now,
@@ -187,7 +206,7 @@ mod tests {
             memory.remember(format!("gen-{number}"), 7, generation.clone());
         }
         assert!(memory.find("gen-0", now).is_none() && memory.find("gen-1", now).is_some());
-        assert_eq!((memory.records.len(), memory.order.len()), (KEPT, KEPT));
+        assert_eq!(memory.len(), KEPT);
         let sums: u64 = memory.spending.lines(0..1).map(|(_, sums)| sums.requests).sum();
         assert_eq!(sums, KEPT as u64 + 1);
         let page: Value = serde_json::from_str(&generation.page("gen-1")).unwrap();

@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 mod bill;
+mod bounded;
 mod cache;
 mod chat;
 mod config;
@@ -19,6 +20,7 @@ mod pace;
 mod parameters;
 mod pattern;
 mod preferences;
+mod presets;
 mod problem;
 mod refusals;
 mod request;
@@ -31,6 +33,9 @@ mod server;
 mod sessions;
 mod simulation;
 mod staged;
+#[cfg(test)]
+mod state_tests;
+mod underway;
 mod upstream;
 mod whole;
 mod wire;
@@ -38,10 +43,15 @@ mod wire_parts;
 mod words;
 
 pub use config::{SimulatorConfig, SimulatorError};
-pub use fault::{Fault, FaultPlan, MALFORMED, UnknownFault};
+pub use fault::{
+    Fault, FaultPlan, MALFORMED, MALFORMED_NO_ARGUMENTS, MALFORMED_NO_INDEX, MALFORMED_NO_TYPE,
+    MALFORMED_STRING_CODE, MALFORMED_USAGE_EMPTY, MALFORMED_USAGE_NULL, MALFORMED_USAGE_NULL_DETAILS,
+    Malformed, UnknownFault,
+};
 pub use pace::{Timing, UnknownTiming};
 pub use routes::{Access, ServedRoute, served_routes};
 pub use scenario::{Scenario, ScenarioError};
 pub use server::Simulator;
 pub use simulation::{Outcome, SimulatedAnswer, SimulatedReply, SimulatedRequest, Simulation};
+pub use underway::Reading;
 pub use wire::Step;

@@ -33,6 +33,10 @@ pub(crate) struct Tried {
     pub(crate) model: String,
     pub(crate) tag: String,
     pub(crate) status: u16,
+    /// The dated name of the model.
+    pub(crate) permaslug: String,
+    /// Whether the account has a key of its own there.
+    pub(crate) own_key: bool,
 }
 
 /// Something that was done to the request or the answer on the way.
@@ -142,6 +146,8 @@ mod tests {
             model: "a/b".to_owned(),
             tag: tag.to_owned(),
             status,
+            permaslug: "a/b-20260101".to_owned(),
+            own_key: false,
         };
         let mut routing = Routing {
             requested: "a/b".to_owned(),

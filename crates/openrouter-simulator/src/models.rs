@@ -4,6 +4,7 @@ use model_catalogue::ModelRecord;
 
 use crate::dice::Dice;
 use crate::preferences::{Suffixes, suffixes};
+use crate::presets::no_preset;
 use crate::problem::Problem;
 use crate::refusals::no_endpoints;
 use crate::request::Asked;
@@ -20,18 +21,23 @@ pub(crate) struct Target<'a> {
     pub(crate) strategy: &'static str,
 }
 
+impl Target<'_> {
+    /// Every name by which a fault may mean the model.
+    pub(crate) fn names(&self) -> [&str; 3] {
+        [self.name, self.record.id.as_str(), &self.record.canonical_slug]
+    }
+}
+
 impl Simulation {
     /// The model that a name stands for.
     pub(crate) fn target<'a>(&'a self, name: &'a str, asked: &Asked) -> Result<Target<'a>, Problem> {
         let invalid = || Problem::invalid(format!("{name} is not a valid model ID"));
-        // A preset of the account may stand behind a model; there are none here, so it adds nothing.
+        // What the preset of the first model says has been filled in; behind a later one it only has to be one.
         let bare = match name.split_once("@preset/") {
-            Some(("", slug)) => {
-                return Err(
-                    Problem::new(404, format!("Preset {slug} not found")).with("error_type", "not_found")
-                );
+            Some((model, slug)) if !model.is_empty() && self.config.scenario.presets.contains_key(slug) => {
+                model
             }
-            Some((model, _)) => model,
+            Some((_, slug)) => return Err(no_preset(slug)),
             None => name,
         };
         let found = self.catalogue.resolve(bare).or_else(|| {

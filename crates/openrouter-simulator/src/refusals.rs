@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::endpoint::Endpoint;
 use crate::models::{Target, writes};
+use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::request::Asked;
 use crate::routing::{Funnel, Step};
@@ -48,8 +49,20 @@ pub(crate) fn too_long(context: u64, prompt: u64, output: Option<u64>) -> Proble
     .with("error_type", "context_length_exceeded")
 }
 
+/// What was wanted of endpoints none of which is left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The model, as the request names it.
+    pub(crate) name: &'a str,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) inputs: &'a [&'static str],
+    /// What the request itself says, without the account.
+    pub(crate) provider: &'a Preferences,
+}
+
 /// No endpoint is left of a model, and which step left none.
-pub(crate) fn no_route(asked: &Asked, target: &Target<'_>, all: &[Endpoint], funnel: &Funnel) -> Problem {
+pub(crate) fn no_route(asked: &Wanted<'_>, all: &[Endpoint], funnel: &Funnel) -> Problem {
     let failed = funnel.0.last().map_or(Step::Tier, |(step, _)| *step);
     let mut slugs: Vec<&str> = Vec::new();
     for endpoint in all {
@@ -80,7 +93,7 @@ pub(crate) fn no_route(asked: &Asked, target: &Target<'_>, all: &[Endpoint], fun
             .with("provider_name", Value::Null)
             .with("error_type", "max_tokens_exceeded");
         }
-        Step::Tier => format!("No endpoints found for {}.", target.name),
+        Step::Tier => format!("No endpoints found for {}.", asked.name),
         Step::Modality => {
             let reads = |input: &&&str| {
                 usual().all(|endpoint| !endpoint.input_modalities.iter().any(|one| one == **input))

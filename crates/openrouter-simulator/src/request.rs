@@ -112,44 +112,49 @@ const ROLES: &[&str] = &["system", "developer", "user", "assistant", "tool"];
 
 const EFFORTS: &[&str] = &["max", "xhigh", "high", "medium", "low", "minimal", "none"];
 
-/// Reads the body of a chat request.
-pub(crate) fn read(body: &[u8]) -> Result<Asked, Problem> {
+/// Parses the body of a chat request.
+pub(crate) fn parse(body: &[u8]) -> Result<Fields, Problem> {
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::invalid(format!("The request body is not valid JSON: {error}")))?;
-    let Value::Object(fields) = body else {
-        return Err(wrong("the request body", "an object", &body));
-    };
-    let messages = Messages::read(&fields)?;
-    parameters::check(&fields)?;
-    let (tools, server_tools) = tools(&fields)?;
+    match body {
+        Value::Object(fields) => Ok(fields),
+        other => Err(wrong("the request body", "an object", &other)),
+    }
+}
+
+/// Reads the fields of a chat request.
+pub(crate) fn read(fields: &Fields) -> Result<Asked, Problem> {
+    let messages = Messages::read(fields)?;
+    parameters::check(fields)?;
+    let (tools, server_tools) = tools(fields)?;
     let limits = [
-        whole(&fields, "max_tokens", 1)?,
-        whole(&fields, "max_completion_tokens", 1)?,
+        whole(fields, "max_tokens", 1)?,
+        whole(fields, "max_completion_tokens", 1)?,
     ];
-    let tool_bytes = given(&fields, "tools").map_or(0, |tools| tools.to_string().len());
-    let session = match text(&fields, "session_id", 256)? {
+    let tool_bytes = given(fields, "tools").map_or(0, |tools| tools.to_string().len());
+    let session = match text(fields, "session_id", 256)? {
         Some(session) => Some(session),
-        None => text(&fields, "prompt_cache_key", usize::MAX)?,
+        None => text(fields, "prompt_cache_key", usize::MAX)?,
     };
     Ok(Asked {
-        models: models(&fields)?,
-        stream: flag(&fields, "stream")?.unwrap_or(false),
+        models: models(fields)?,
+        stream: flag(fields, "stream")?.unwrap_or(false),
         max_tokens: limits.into_iter().flatten().min(),
         prompt_tokens: (tokens(messages.bytes + tool_bytes) + messages.attachments * TOKENS_PER_ATTACHMENT)
             .max(1),
         question: messages.question,
         after_tool: messages.after_tool,
-        tool_choice: tool_choice(&fields, &tools)?,
+        tool_choice: tool_choice(fields, &tools)?,
         tools,
-        parallel_tools: flag(&fields, "parallel_tool_calls")?.unwrap_or(true),
-        format: format(&fields)?,
-        reasoning: reasoning(&fields)?,
-        stop: parameters::stop(&fields)?,
-        provider: preferences(&fields)?,
-        sent: parameters::sent(&fields),
+        parallel_tools: flag(fields, "parallel_tool_calls")?.unwrap_or(true),
+        format: format(fields)?,
+        reasoning: reasoning(fields)?,
+        stop: parameters::stop(fields)?,
+        provider: preferences(fields)?,
+        sent: parameters::sent(fields),
         inputs: messages.inputs,
-        tier: tier(&fields)?,
-        plugins: parameters::plugins(&fields)?,
+        tier: tier(fields)?,
+        plugins: parameters::plugins(fields)?,
         server_tools,
         session: session.map(str::to_owned),
         conversation: fingerprint(&[
@@ -157,17 +162,17 @@ pub(crate) fn read(body: &[u8]) -> Result<Asked, Problem> {
             &messages.first_other.unwrap_or_default().to_le_bytes(),
         ]),
         breakpoints: breakpoints(
-            &fields,
+            fields,
             &messages.marks,
             messages.bytes,
             messages.attachments,
             tool_bytes,
         )?,
-        echo: match object(&fields, "debug")? {
+        echo: match object(fields, "debug")? {
             Some(debug) => flag(debug, "echo_upstream_body")?.unwrap_or(false),
             None => false,
         },
-        about: about(&fields),
+        about: about(fields),
     })
 }
 

@@ -2,6 +2,10 @@ use serde_json::json;
 
 use super::*;
 
+fn read(body: &[u8]) -> Result<Asked, Problem> {
+    parse(body).and_then(|fields| super::read(&fields))
+}
+
 fn asked(mut body: Value) -> Result<Asked, Problem> {
     let defaults = json!({ "model": "a/b", "messages": [{ "role": "user", "content": "hi" }] });
     for (name, value) in defaults.as_object().unwrap() {

@@ -36,7 +36,7 @@ pub(crate) struct Candidate<'a> {
     /// Which of the request's models it serves.
     pub(crate) model: usize,
     pub(crate) endpoint: &'a Endpoint,
-    /// Whether it has been failing for the last half minute.
+    /// Whether its status is not the usual one: it has been failing for the last half minute, or the scenario says so.
     pub(crate) down: bool,
     /// Whether the conversation has been served by it before.
     pub(crate) sticky: bool,

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod rules;
 pub(crate) mod values;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +13,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use account::AccountShape;
-use rules::{LatencyRule, Rule, latency_rules, rules};
+use rules::{LatencyRule, Rule, StatusRule, latency_rules, rules, status_rules};
 use values::milliseconds;
+
+use crate::fields::Fields;
 
 /// How the simulated service behaves, as written in a scenario file (TOML). Without one nothing fails.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -27,6 +30,11 @@ pub struct Scenario {
     pub(crate) keys: Keys,
     #[serde(default)]
     pub(crate) account: AccountShape,
+    /// Fields of chat requests, by the slug of the preset.
+    #[serde(default, rename = "preset")]
+    pub(crate) presets: BTreeMap<String, Fields>,
+    #[serde(default, rename = "endpoint", deserialize_with = "status_rules")]
+    pub(crate) statuses: Vec<StatusRule>,
     #[serde(default, rename = "rule", deserialize_with = "rules")]
     pub(crate) rules: Vec<Rule>,
     #[serde(default, rename = "latency", deserialize_with = "latency_rules")]

@@ -8,22 +8,23 @@ use model_catalogue::ModelRecord;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
-use crate::account::Weight;
 use crate::answer::{Answer, compose};
-use crate::bill::{Bill, Counts, SEARCH_FEE, Terms, found_in_a_cache, number};
+use crate::bill::{Bill, Charge, Counts, SEARCH_FEE, Terms, found_in_a_cache, number};
 use crate::chat::{Call, Searches};
 use crate::dice::{Dice, fingerprint};
 use crate::endpoint::{Endpoint, Tier};
 use crate::fault::Fault;
 use crate::generations::Generation;
 use crate::metadata::{Routing, Stage, Tried};
+use crate::moment::Moment;
 use crate::pace::Pace;
 use crate::problem::Problem;
 use crate::request::{Asked, TierAsked, ToolChoice};
 use crate::sessions::CacheUse;
 use crate::simulation::{SimulatedAnswer, SimulatedReply, Simulation};
+use crate::underway::{Underway, stops};
 use crate::whole::whole;
-use crate::wire::{Step, duration, stream};
+use crate::wire::{Step, stream};
 
 /// An answer that is ready to be written.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub(crate) struct Served {
     pub(crate) echo: Option<Value>,
     stream: bool,
     headers: Vec<(&'static str, String)>,
+    /// The number of the call.
+    call: u64,
 }
 
 impl Served {
@@ -72,8 +75,9 @@ impl Served {
     }
 
     /// The same answer again, out of the cache: with an id of its own and without a cost.
-    pub(crate) fn again(self, id: String, created: u64, call: Dice) -> Self {
+    pub(crate) fn again(self, id: String, created: u64, (number, call): (u64, Dice)) -> Self {
         Self {
+            call: number,
             headers: vec![("x-generation-id", id.clone())],
             source: Some(self.id),
             tried: Vec::new(),
@@ -114,7 +118,10 @@ impl Served {
             SimulatedAnswer::new(200, "application/json", whole(self))
         };
         answer.headers.extend(self.headers.iter().cloned());
-        answer.into()
+        SimulatedReply {
+            call: Some(self.call),
+            ..answer.into()
+        }
     }
 }
 
@@ -125,7 +132,8 @@ pub(crate) struct Serving<'a> {
     pub(crate) fault: Option<Fault>,
     /// What an answer that fails on the way reports.
     pub(crate) problem: Problem,
-    pub(crate) weight: Option<Weight>,
+    /// What is held of the balance.
+    pub(crate) hold: Option<u64>,
     pub(crate) own_key: bool,
     pub(crate) routing: Routing,
 }
@@ -146,7 +154,7 @@ impl Simulation {
             endpoint,
             fault,
             problem,
-            weight,
+            hold,
             own_key,
             mut routing,
         } = serving;
@@ -159,7 +167,9 @@ impl Simulation {
         }
         let searches = call.searches(asked);
         let answer = self.answer(asked, model, fault, &searches);
-        let (bill, found) = self.bill(asked, call, model, endpoint, &answer, &searches, own_key);
+        let fails = fault.is_some_and(Fault::fails);
+        let (counts, found) = self.counts(asked, call, model, endpoint, &answer, &searches);
+        let (charge, bill) = self.charge(call.now, endpoint, counts, own_key, fails);
         let session = call.session(asked, model.id.as_str());
         let sticks = (call.said_session(asked).is_some() || found.read > 0)
             && fault.is_none()
@@ -201,8 +211,15 @@ impl Simulation {
             echo: (asked.echo && asked.stream).then(|| echo(asked, model)),
             stream: asked.stream,
             headers,
+            call: call.number,
         };
-        self.settle(call, &served, weight, own_key);
+        let own_key = own_key.then(|| if fails { Decimal::ZERO } else { bill.list_price() });
+        self.underway(call, &served, Some(charge), |underway| Underway {
+            stops: stops(endpoint.upstream.slug),
+            hold,
+            own_key,
+            ..underway
+        });
         if sticks {
             self.state()
                 .sessions
@@ -240,8 +257,8 @@ impl Simulation {
         answer
     }
 
-    #[allow(clippy::too_many_arguments, reason = "each is a part of one sum")]
-    fn bill(
+    /// What the upstream counts for a call.
+    fn counts(
         &self,
         asked: &Asked,
         call: &Call<'_>,
@@ -249,8 +266,7 @@ impl Simulation {
         endpoint: &Endpoint,
         answer: &Answer,
         searches: &Searches,
-        own_key: bool,
-    ) -> (Bill, CacheUse) {
+    ) -> (Counts, CacheUse) {
         let at = call.now.utc();
         let sheet = endpoint.sheet.as_ref();
         let name = model.id.as_str();
@@ -270,13 +286,6 @@ impl Simulation {
                 .prompts
                 .take(place, &asked.breakpoints, call.now.since);
         }
-        let terms = if own_key {
-            self.state()
-                .account
-                .own_key_terms(&self.config.scenario.account, call.now)
-        } else {
-            Terms::Credits
-        };
         let counts = Counts {
             prompt: asked.prompt_tokens,
             completion: answer.completion_tokens,
@@ -288,16 +297,50 @@ impl Simulation {
             native_searches: searches.native,
             tool_calls: searches.tool + searches.other_tools,
         };
-        (Bill::new(counts, sheet, at, terms), found)
+        (counts, found)
     }
 
-    /// Enters an answer into the books.
-    pub(crate) fn settle(&self, call: &Call<'_>, served: &Served, weight: Option<Weight>, own_key: bool) {
-        let failed = served.fault.is_some_and(Fault::fails);
-        let bill = if failed { served.bill.waived() } else { served.bill };
+    /// How a call is charged, and its price. What an own key buys is counted at once, so that no two calls have the same part
+    /// of the allowance.
+    pub(crate) fn charge(
+        &self,
+        now: Moment,
+        endpoint: &Endpoint,
+        counts: Counts,
+        own_key: bool,
+        fails: bool,
+    ) -> (Charge, Bill) {
+        let mut state = self.state();
+        let terms = if own_key {
+            state.account.own_key_terms(&self.config.scenario.account, now)
+        } else {
+            Terms::Credits
+        };
+        let charge = Charge {
+            counts,
+            sheet: endpoint.sheet.clone(),
+            at: now.utc(),
+            terms,
+        };
+        let bill = charge.bill();
+        if own_key && !fails {
+            state.account.own_key_bought(bill.list_price(), now);
+        }
+        (charge, bill)
+    }
+
+    /// Remembers a call until its answer has been read.
+    pub(crate) fn underway(
+        &self,
+        call: &Call<'_>,
+        served: &Served,
+        charge: Option<Charge>,
+        more: impl FnOnce(Underway) -> Underway,
+    ) {
+        let fails = served.fault.is_some_and(Fault::fails);
         let (finish, native_finish) = match served.fault {
             Some(Fault::AfterLength) => ("length", "length"),
-            _ if failed => ("error", "error"),
+            _ if fails => ("error", "error"),
             _ => (served.answer.finish, served.answer.native_finish),
         };
         let generation = Generation {
@@ -305,36 +348,30 @@ impl Simulation {
             model: served.model.clone(),
             provider: served.provider,
             streamed: served.stream,
-            finish,
-            native_finish,
-            bill,
+            finish: Some(finish),
+            native_finish: Some(native_finish),
+            cancelled: false,
+            bill: served.bill,
             more: record(served),
-            visible: self.clock().now() + self.config.generation_delay(),
+            visible: Duration::MAX,
         };
-        let until = call.now.since.saturating_add(self.lasts(served));
-        let mut state = self.state();
-        if own_key && let Some(list_price) = bill.upstream() {
-            state.account.own_key_bought(list_price, call.now);
-        }
-        if let (Some(weight), false) = (weight, own_key) {
-            let shape = &self.config.scenario.account;
-            let state = &mut *state;
-            let spending = &state.memory.spending;
-            state.account.hold(shape, spending, &weight, call.now, until);
-        }
-        state.memory.remember(served.id.clone(), call.key, generation);
-    }
-
-    /// How long an answer is on its way. Only asked where somebody counts what is.
-    fn lasts(&self, served: &Served) -> Duration {
-        if self.config.scenario.account.low_balance.is_none() {
-            return Duration::ZERO;
-        }
-        duration(&if served.stream {
-            stream(served)
-        } else {
-            whole(served)
-        })
+        let underway = more(Underway {
+            id: served.id.clone(),
+            key: call.key,
+            started: call.now,
+            generation,
+            charge,
+            fails,
+            stops: true,
+            all: match served.fault {
+                // It would have gone on like that.
+                Some(Fault::KeepAlive) => 0,
+                _ => served.answer.completion_tokens,
+            },
+            hold: None,
+            own_key: None,
+        });
+        self.state().underway.insert(call.number, underway);
     }
 }
 
@@ -368,8 +405,8 @@ fn record(served: &Served) -> Map<String, Value> {
     if !served.tried.is_empty() {
         let attempt = |one: &Tried| {
             json!({
-                "status": one.status, "provider_name": one.provider, "model_permaslug": served.model,
-                "is_byok": served.bill.byok,
+                "status": one.status, "provider_name": one.provider, "model_permaslug": one.permaslug,
+                "is_byok": one.own_key,
             })
         };
         put("provider_responses", served.tried.iter().map(attempt).collect());

@@ -27,6 +27,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{SimulatorConfig, SimulatorError};
 use crate::simulation::{Outcome, SimulatedAnswer, SimulatedReply, SimulatedRequest, Simulation};
+use crate::underway::Reading;
 use crate::wire::Step;
 
 /// How long a shutdown lets answers that are being sent finish.
@@ -177,7 +178,7 @@ async fn respond(
         else {
             return Err(Broken);
         };
-        let mut response = response(answer, simulation);
+        let mut response = response(answer, simulation, None);
         // The rest of the body is still on its way, and nobody will read it.
         response
             .headers_mut()
@@ -191,7 +192,8 @@ async fn respond(
             asked = asked.with_header(name.as_str(), value);
         }
     }
-    let reply = simulation.reply(&asked);
+    // From here on, to be dropped is to be left by the client.
+    let (reply, reading) = simulation.open(&asked);
     if !reply.delay.is_zero() {
         tokio::select! {
             () = simulation.clock().sleep(reply.delay) => {}
@@ -199,7 +201,7 @@ async fn respond(
         }
     }
     match reply.outcome {
-        Outcome::Answer(answer) => Ok(response(answer, simulation)),
+        Outcome::Answer(answer) => Ok(response(answer, simulation, Some(reading))),
         Outcome::Hang => {
             // Until the client goes, which drops this, or the simulator stops.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -212,7 +214,7 @@ async fn respond(
     }
 }
 
-fn response(answer: SimulatedAnswer, simulation: &Simulation) -> Response<Body> {
+fn response(answer: SimulatedAnswer, simulation: &Simulation, reading: Option<Reading>) -> Response<Body> {
     let SimulatedAnswer {
         status,
         headers,
@@ -220,14 +222,24 @@ fn response(answer: SimulatedAnswer, simulation: &Simulation) -> Response<Body> 
     } = answer;
     // A body that is there as a whole says its length; everything else comes in chunks.
     let body = match <[Step; 1]>::try_from(steps) {
-        Ok([Step::Send(bytes)]) => Full::new(bytes)
-            .map_err(|never: Infallible| match never {})
-            .boxed(),
+        Ok([Step::Send(bytes)]) => {
+            if let Some(reading) = reading {
+                reading.finish();
+            }
+            Full::new(bytes)
+                .map_err(|never: Infallible| match never {})
+                .boxed()
+        }
         Ok(steps) => BodyExt::boxed(StreamBody::new(play(
             steps.into(),
             Arc::clone(simulation.clock()),
+            reading,
         ))),
-        Err(steps) => BodyExt::boxed(StreamBody::new(play(steps, Arc::clone(simulation.clock())))),
+        Err(steps) => BodyExt::boxed(StreamBody::new(play(
+            steps,
+            Arc::clone(simulation.clock()),
+            reading,
+        ))),
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -239,26 +251,40 @@ fn response(answer: SimulatedAnswer, simulation: &Simulation) -> Response<Body> 
     response
 }
 
-/// Plays the steps of a body in order.
+/// Plays the steps of a body in order. The answer has been read when its last bytes are handed on, so that whoever has them
+/// finds the call in the books.
 fn play(
     steps: Vec<Step>,
     clock: Arc<dyn Clock>,
+    reading: Option<Reading>,
 ) -> impl Stream<Item = Result<Frame<Bytes>, Broken>> + Send + Sync {
     let steps = steps.into_iter();
-    sync(stream::unfold((steps, clock), async |(mut steps, clock)| {
-        loop {
-            match steps.next()? {
-                Step::Wait(time) => clock.sleep(time).await,
-                Step::Send(bytes) => return Some((Ok(Frame::data(bytes)), (steps, clock))),
-                Step::Stall => std::future::pending().await,
-                Step::Break => {
-                    // What has been sent is written out before the end of the connection overtakes it.
-                    tokio::task::yield_now().await;
-                    return Some((Err(Broken), (Vec::new().into_iter(), clock)));
+    sync(stream::unfold(
+        (steps, clock, reading),
+        async |(mut steps, clock, mut reading)| {
+            loop {
+                let step = steps.next();
+                if let (Some(reading), Some(step)) = (&mut reading, &step) {
+                    reading.step(step);
+                }
+                let over = matches!(step, None | Some(Step::Send(_))) && steps.len() == 0;
+                if let Some(reading) = reading.take_if(|_| over) {
+                    reading.finish();
+                }
+                match step? {
+                    Step::Wait(time) => clock.sleep(time).await,
+                    Step::Send(bytes) => return Some((Ok(Frame::data(bytes)), (steps, clock, reading))),
+                    Step::Made(_) => {}
+                    Step::Stall => std::future::pending().await,
+                    Step::Break => {
+                        // What has been sent is written out before the end of the connection overtakes it.
+                        tokio::task::yield_now().await;
+                        return Some((Err(Broken), (Vec::new().into_iter(), clock, None)));
+                    }
                 }
             }
-        }
-    }))
+        },
+    ))
 }
 
 /// Makes a stream shareable, as a boxed body has to be: it is polled through a mutable reference only.

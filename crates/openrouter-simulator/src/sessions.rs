@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::bounded::Bounded;
 use crate::request::Breakpoint;
 
 /// How long a conversation that says nothing is still led back to its endpoint.
@@ -14,14 +15,27 @@ const KEPT: Duration = Duration::from_secs(300);
 const KEPT_FOR_AN_HOUR: Duration = Duration::from_secs(3_600);
 /// The smallest part of a prompt that is kept, in tokens.
 pub(crate) const SMALLEST: u64 = 1024;
-/// From so many entries on those that have ended are taken out.
-const CROWDED: usize = 10_000;
+/// How many conversations are remembered; those that were silent longest go first.
+pub(crate) const MOST_SESSIONS: usize = 10_000;
+/// How many parts of prompts are kept; those that were used longest ago go first.
+pub(crate) const MOST_PROMPTS: usize = 10_000;
 
 /// Which endpoint a conversation is served by.
-#[derive(Debug, Default)]
-pub(crate) struct Sessions(BTreeMap<u64, (String, Duration)>);
+#[derive(Debug)]
+pub(crate) struct Sessions(Bounded<u64, (String, Duration)>);
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self(Bounded::new(MOST_SESSIONS))
+    }
+}
 
 impl Sessions {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The tag of the endpoint, if the conversation has not been idle for too long.
     pub(crate) fn endpoint(&self, session: u64, now: Duration) -> Option<&str> {
         let (tag, used) = self.0.get(&session)?;
@@ -29,16 +43,19 @@ impl Sessions {
     }
 
     pub(crate) fn remember(&mut self, session: u64, tag: &str, now: Duration) {
-        if self.0.len() >= CROWDED {
-            self.0.retain(|_, (_, used)| now.saturating_sub(*used) < IDLE);
-        }
         self.0.insert(session, (tag.to_owned(), now));
     }
 }
 
 /// Which parts of prompts are kept, by a name for the endpoint and the part, and until when.
-#[derive(Debug, Default)]
-pub(crate) struct PromptCache(BTreeMap<(u64, u64), Duration>);
+#[derive(Debug)]
+pub(crate) struct PromptCache(Bounded<(u64, u64), Duration>);
+
+impl Default for PromptCache {
+    fn default() -> Self {
+        Self(Bounded::new(MOST_PROMPTS))
+    }
+}
 
 /// What a request finds in a cache and what it leaves there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,11 +66,13 @@ pub(crate) struct CacheUse {
 }
 
 impl PromptCache {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Uses the cache: the longest part that is there is read, and what is marked beyond it is written.
     pub(crate) fn take(&mut self, place: u64, points: &[Breakpoint], now: Duration) -> CacheUse {
-        if self.0.len() >= CROWDED {
-            self.0.retain(|_, until| *until > now);
-        }
         let large = || points.iter().filter(|point| point.tokens >= SMALLEST);
         let there = |point: &&Breakpoint| {
             self.0
@@ -65,7 +84,7 @@ impl PromptCache {
         let for_an_hour = large().any(|point| point.for_an_hour && point.tokens > read);
         for point in large() {
             let time = if point.for_an_hour { KEPT_FOR_AN_HOUR } else { KEPT };
-            let until = self.0.entry((place, point.prefix)).or_default();
+            let (until, _) = self.0.write((place, point.prefix), Duration::default);
             *until = (*until).max(now.saturating_add(time));
         }
         CacheUse {
@@ -76,7 +95,7 @@ impl PromptCache {
     }
 }
 
-/// How the attempts at an endpoint ended of late.
+/// How the attempts at an endpoint ended of late. There are no more entries than endpoints of the catalogue.
 #[derive(Debug, Default)]
 pub(crate) struct Health(BTreeMap<u64, VecDeque<(Duration, bool)>>);
 
@@ -84,6 +103,11 @@ pub(crate) struct Health(BTreeMap<u64, VecDeque<(Duration, bool)>>);
 const LOOKED_AT: usize = 32;
 
 impl Health {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn note(&mut self, endpoint: u64, now: Duration, good: bool) {
         let attempts = self.0.entry(endpoint).or_default();
         if attempts.len() == LOOKED_AT {
@@ -123,10 +147,13 @@ mod tests {
         assert_eq!(sessions.endpoint(2, SECOND), None);
         sessions.remember(1, "openai", IDLE);
         assert_eq!(sessions.endpoint(1, IDLE + SECOND), Some("openai"));
-        for session in 0..=CROWDED as u64 {
+        // However many there are at once, those that were used last are remembered.
+        for session in 0..=MOST_SESSIONS as u64 {
             sessions.remember(session, "x", IDLE * 3);
         }
-        assert!(sessions.0.len() <= CROWDED + 1 && sessions.endpoint(0, IDLE * 3).is_some());
+        assert_eq!(sessions.len(), MOST_SESSIONS);
+        assert_eq!(sessions.endpoint(0, IDLE * 3), None);
+        assert_eq!(sessions.endpoint(1, IDLE * 3), Some("x"));
     }
 
     fn point(tokens: u64, prefix: u64, for_an_hour: bool) -> Breakpoint {

@@ -23,7 +23,8 @@ use crate::routes::accounts::Accounts;
 use crate::routes::models::Listing;
 use crate::scenario::Route;
 use crate::sessions::{Health, PromptCache, Sessions};
-use crate::wire::Step;
+use crate::underway::Calls;
+use crate::wire::{Step, duration};
 
 /// A request, as it came.
 #[derive(Clone)]
@@ -99,6 +100,8 @@ pub struct SimulatedReply {
     pub delay: Duration,
     /// What happens then.
     pub outcome: Outcome,
+    /// The number of the call that is to be entered into the books when the answer has been read.
+    pub(crate) call: Option<u64>,
 }
 
 /// What the service does with a request in the end.
@@ -139,6 +142,30 @@ impl SimulatedReply {
         }
         body
     }
+
+    /// The tokens that the answer brings, and whether it can be read to its end at all.
+    pub(crate) fn played(&self) -> (u64, bool) {
+        let Outcome::Answer(answer) = &self.outcome else {
+            return (0, false);
+        };
+        let mut made = 0;
+        for step in &answer.steps {
+            match step {
+                Step::Made(tokens) => made = *tokens,
+                Step::Break | Step::Stall => return (made, false),
+                Step::Wait(_) | Step::Send(_) => {}
+            }
+        }
+        (made, true)
+    }
+
+    /// How long it takes until everything has happened.
+    pub(crate) fn lasts(&self) -> Duration {
+        match &self.outcome {
+            Outcome::Answer(answer) => self.delay.saturating_add(duration(&answer.steps)),
+            Outcome::Hang | Outcome::Reset => self.delay,
+        }
+    }
 }
 
 impl SimulatedAnswer {
@@ -168,6 +195,7 @@ impl From<SimulatedAnswer> for SimulatedReply {
         Self {
             delay: Duration::ZERO,
             outcome: Outcome::Answer(answer),
+            call: None,
         }
     }
 }
@@ -177,6 +205,7 @@ impl From<Outcome> for SimulatedReply {
         Self {
             delay: Duration::ZERO,
             outcome,
+            call: None,
         }
     }
 }
@@ -206,9 +235,13 @@ pub struct Simulation {
 pub(crate) struct State {
     /// Chat requests so far.
     requests: u64,
+    /// Look-ups so far that came too early, each of which is a second's wait where time passes by requests.
+    waited: u64,
     /// Attempts so far that each rule was about.
     rules: Vec<u64>,
     pub(crate) memory: Memory,
+    /// The calls whose answers are being read.
+    pub(crate) underway: Calls,
     /// Keys that were made here, codes for them, and what was said about answers.
     pub(crate) accounts: Accounts,
     /// What the account may still do.
@@ -267,9 +300,12 @@ impl Simulation {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request. Every request has an answer; none is an error of this function.
+    /// Answers a request. Every request has an answer; none is an error of this function. For the books the answer has been
+    /// read at once, to its end or to where it breaks or stalls; [`open`](Self::open) leaves that to the caller.
     pub fn reply(&self, request: &SimulatedRequest<'_>) -> SimulatedReply {
-        self.dispatch(request)
+        let reply = self.dispatch(request);
+        self.read_at_once(&reply);
+        reply
     }
 
     /// What the scenario says to an attempt: on a model as a whole (`upstream` is `None`), or at one upstream.
@@ -321,18 +357,29 @@ impl Simulation {
 
     /// The number of a request that costs something, from 0, and when it is made.
     pub(crate) fn next_call(&self) -> (u64, Moment) {
-        let number = {
+        let (number, waited) = {
             let mut state = self.state();
             state.requests += 1;
-            state.requests - 1
+            (state.requests - 1, state.waited)
         };
-        (number, self.moment_of(number))
+        (number, self.moment_of(number + waited))
     }
 
     /// When it is now, as [`next_call`](Self::next_call) would say, without counting a request.
     pub(crate) fn moment(&self) -> Moment {
-        let number = self.state().requests;
-        self.moment_of(number)
+        let passed = {
+            let state = self.state();
+            state.requests + state.waited
+        };
+        self.moment_of(passed)
+    }
+
+    /// Somebody has come too early for something. Where nothing but requests makes time pass, this one does, too: it could be
+    /// waited for without end otherwise.
+    pub(crate) fn wait(&self) {
+        if self.config.start_time.is_some() && !self.config.clock_given {
+            self.state().waited += 1;
+        }
     }
 
     /// The second it is now.
@@ -340,9 +387,9 @@ impl Simulation {
         self.moment().utc()
     }
 
-    /// Where the time of day is fixed, time passes by the number of requests, so that two runs do the same; and by a clock
+    /// Where the time of day is fixed, time passes by the number of requests, a second each, so that two runs do the same; and by a clock
     /// that was given, which is there to be moved by hand.
-    fn moment_of(&self, number: u64) -> Moment {
+    fn moment_of(&self, seconds: u64) -> Moment {
         let elapsed = self.clock().now().saturating_duration_since(self.started);
         match self.config.start_time {
             Some(start) => {
@@ -351,7 +398,7 @@ impl Simulation {
                 } else {
                     Duration::ZERO
                 };
-                let since = Duration::from_secs(number).saturating_add(moved);
+                let since = Duration::from_secs(seconds).saturating_add(moved);
                 Moment::new(since, start.checked_add(since).unwrap_or(start))
             }
             None => Moment::new(elapsed, self.clock().wall()),

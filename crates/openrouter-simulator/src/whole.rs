@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use crate::answer::Answer;
 use crate::fault::Fault;
 use crate::serve::Served;
-use crate::wire::{KEPT_ALIVE, Step, duration, error, usage};
+use crate::wire::{KEPT_ALIVE, Step, duration, error, usage, waited};
 use crate::wire_parts::{deltas, reasoning_details, whole_call};
 use crate::words;
 
-const BLANK: &[u8] = b"\n         \n";
+pub(crate) const BLANK: &[u8] = b"\n         \n";
 /// How often white space comes before a JSON body.
 const BLANKS_FIRST: f64 = 0.25;
 
@@ -106,13 +106,17 @@ pub(crate) fn whole(served: &Served) -> Vec<Step> {
         _ if dice.chance(BLANKS_FIRST) => dice.between(1, 6),
         _ => 0,
     };
-    for _ in 0..blanks {
+    // White space comes at once and while the model works.
+    let part = wait / (blanks + 1);
+    let mut left = wait;
+    for blank in 0..blanks {
+        if blank > 0 {
+            steps.extend(waited(part, BLANK));
+            left = left.saturating_sub(part);
+        }
         steps.push(Step::Send(Bytes::from_static(BLANK)));
-        // White space comes while the model works.
-        steps.extend((!wait.is_zero()).then_some(Step::Wait(wait / (blanks + 1))));
     }
-    let rest = wait.saturating_sub(wait / (blanks + 1) * blanks);
-    steps.extend((!rest.is_zero()).then_some(Step::Wait(rest)));
+    steps.extend(waited(left, BLANK));
 
     let half = || {
         let pieces = words::pieces(&answer.content);

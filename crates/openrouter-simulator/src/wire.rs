@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::answer::Answer;
 use crate::bill::Bill;
 use crate::fault::Fault;
 use crate::serve::Served;
@@ -20,6 +21,9 @@ pub enum Step {
     Wait(Duration),
     /// These bytes are sent.
     Send(Bytes),
+    /// The upstream has made so many tokens of the answer in all by now. Nothing is sent: it is what a reader who goes after
+    /// this step is charged for.
+    Made(u64),
     /// The connection breaks; nothing follows.
     Break,
     /// Nothing more happens, and the connection stays open; nothing follows.
@@ -32,17 +36,20 @@ impl fmt::Debug for Step {
         match self {
             Self::Wait(time) => f.debug_tuple("Wait").field(time).finish(),
             Self::Send(bytes) => f.debug_tuple("Send").field(&bytes.len()).finish(),
+            Self::Made(tokens) => f.debug_tuple("Made").field(tokens).finish(),
             Self::Break => f.write_str("Break"),
             Self::Stall => f.write_str("Stall"),
         }
     }
 }
 
-const COMMENT: &[u8] = b": OPENROUTER PROCESSING\n\n";
+pub(crate) const COMMENT: &[u8] = b": OPENROUTER PROCESSING\n\n";
 const DONE: &[u8] = b"data: [DONE]\n\n";
 /// How often a stream starts with comments, and how often one comes between two events.
 const COMMENTS_FIRST: f64 = 0.84;
 const COMMENT_BETWEEN: f64 = 0.02;
+/// How long nothing is sent at most while a model works.
+const QUIET: Duration = Duration::from_secs(5);
 /// How long an answer that only keeps alive does so, one sign of life a second.
 pub(crate) const KEPT_ALIVE: u32 = 3_600;
 
@@ -55,6 +62,19 @@ pub(crate) fn duration(steps: &[Step]) -> Duration {
             _ => Duration::ZERO,
         })
         .sum()
+}
+
+/// A wait, with a sign of life whenever it has been quiet for long.
+pub(crate) fn waited(time: Duration, alive: &'static [u8]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut left = time;
+    while left > QUIET {
+        steps.push(Step::Wait(QUIET));
+        steps.push(Step::Send(Bytes::from_static(alive)));
+        left -= QUIET;
+    }
+    steps.extend((!left.is_zero()).then_some(Step::Wait(left)));
+    steps
 }
 
 /// The object `usage` as text, as a fault has it. The inner `None` is written as null.
@@ -108,9 +128,7 @@ impl StreamWriter<'_> {
     }
 
     fn wait(&mut self, time: Duration) {
-        if !time.is_zero() {
-            self.steps.push(Step::Wait(time));
-        }
+        self.steps.extend(waited(time, COMMENT));
     }
 
     fn chunk(&mut self, choices: &[ChunkChoice<'_>], end: End) {
@@ -181,6 +199,18 @@ struct End {
     last: bool,
 }
 
+/// How many tokens have been made by each of so many pieces. Thoughts that are not shown come before the first.
+fn made(answer: &Answer, pieces: usize) -> impl Fn(usize) -> u64 + use<> {
+    let hidden = answer
+        .reasoning
+        .as_ref()
+        .is_some_and(|reasoning| !reasoning.shown);
+    let before = if hidden { answer.reasoning_tokens } else { 0 };
+    let rest = answer.completion_tokens.saturating_sub(before);
+    let pieces = pieces.max(1) as u64;
+    move |at| before + rest.saturating_mul(at as u64 + 1).div_ceil(pieces)
+}
+
 /// The event stream of an answer, with the fault if one is staged.
 pub(crate) fn stream(served: &Served) -> Vec<Step> {
     let (answer, fault) = (&served.answer, served.fault);
@@ -232,6 +262,7 @@ pub(crate) fn stream(served: &Served) -> Vec<Step> {
                 | Fault::Stall
         )
     );
+    let made = made(answer, deltas.len());
     if ends_early {
         deltas.truncate(deltas.len().div_ceil(2));
     }
@@ -242,6 +273,7 @@ pub(crate) fn stream(served: &Served) -> Vec<Step> {
                 out.raw(COMMENT);
             }
         }
+        out.steps.push(Step::Made(made(at)));
         out.finish(delta, (None, None), End::default());
     }
     let last = |usage| End {
@@ -287,6 +319,7 @@ pub(crate) fn stream(served: &Served) -> Vec<Step> {
                 usage: usage.clone().filter(|_| fault == Some(Fault::UsageTwice)),
                 ..End::default()
             };
+            out.steps.push(Step::Made(answer.completion_tokens));
             out.finish(Delta::end(shown), reason, early);
             if fault == Some(Fault::UsageAlone) {
                 out.chunk(&[], last(usage));

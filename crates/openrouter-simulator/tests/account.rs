@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use integration_core::ManualClock;
-use openrouter_simulator::{Scenario, SimulatedReply, SimulatedRequest, Simulation, SimulatorConfig, Timing};
+use openrouter_simulator::{Scenario, SimulatedReply, SimulatedRequest, Simulation, SimulatorConfig};
 use serde_json::{Value, json};
 use support::*;
 
@@ -108,6 +108,52 @@ fn free_requests_are_counted_by_the_minute_and_by_the_utc_day() {
 }
 
 #[test]
+fn a_free_request_is_exempt_only_while_an_own_key_serves_it() {
+    let (plain, _) = scripted("");
+    let page = |path: &str| json_of(&get(&plain, path, Some(KEY)))["data"].clone();
+    // A free model that several upstreams serve.
+    let all = page("/api/v1/models");
+    let free = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["id"].as_str());
+    let (model, slugs) = free
+        .filter(|id| id.ends_with(":free"))
+        .map(|id| {
+            let endpoints = page(&format!("/api/v1/models/{id}/endpoints"))["endpoints"].clone();
+            let tags = endpoints.as_array().unwrap().iter();
+            let slugs: Vec<String> = tags
+                .map(|one| one["tag"].as_str().unwrap().split('/').next().unwrap().to_owned())
+                .collect();
+            (id.to_owned(), slugs)
+        })
+        .find(|(_, slugs)| slugs.len() > 1)
+        .unwrap();
+    let (asked, slug) = (body(&model, json!({})), &slugs[0]);
+    let used = |simulation: &Simulation| {
+        let key = json_of(&get(simulation, "/api/v1/key", Some(KEY)));
+        key["data"]["free_model_daily_requests"]["used"].as_u64().unwrap()
+    };
+    let (own, _) = scripted(&format!("[account]\nbyok = ['{slug}']\n"));
+    for _ in 0..25 {
+        let reply = ask(&own, &asked, None);
+        assert_eq!(json_of(&reply)["usage"]["is_byok"], true);
+    }
+    assert_eq!(used(&own), 0);
+    // Where the own key fails, the request goes on to those whom everybody shares, and is one like any other, once.
+    let (failing, _) = scripted(&format!(
+        "[account]\nbyok = ['{slug}']\n[[rule]]\nupstream = '{slug}'\nfault = 503\n"
+    ));
+    let statuses: Vec<u16> = (0..22)
+        .map(|_| answer(&ask(&failing, &asked, None)).status)
+        .collect();
+    assert_eq!(statuses[..20], [200; 20]);
+    assert_eq!(statuses[20..], [429; 2]);
+    assert_eq!(used(&failing), 20);
+}
+
+#[test]
 fn what_calls_cost_is_taken_from_the_credits() {
     let (simulation, _) = scripted("[account]\ncredits = '0.01'\nused = '0.0098'\n");
     // Two hundredths of a cent bear an answer of some hundred tokens, and not one of thousands.
@@ -139,39 +185,6 @@ fn what_calls_cost_is_taken_from_the_credits() {
                 .contains("Insufficient credits")
         );
     }
-}
-
-#[test]
-fn answers_on_their_way_hold_a_low_balance() {
-    let clock = ManualClock::starting_at(UNIX_EPOCH + Duration::from_secs(1_787_000_000));
-    let scenario = "[account]\ncredits = '0.1'\nlow_balance = 1\nin_flight_share = '0.5'\n\
-        [[latency]]\nfirst_ms = 20000\ntokens_per_second = 1000000\n";
-    let config = SimulatorConfig::new(1)
-        .with_clock(Arc::new(clock.clone()))
-        .with_timing(Timing::Instant)
-        .with_scenario(scenario.parse::<Scenario>().unwrap());
-    let simulation = Simulation::new(config).unwrap();
-    // 0.024 dollars each, of the 0.05 that may be held.
-    let request = body("openai/gpt-4o", json!({ "max_tokens": 2_400 }));
-    assert_eq!(answer(&ask(&simulation, &request, None)).status, 200);
-    assert_eq!(answer(&ask(&simulation, &request, None)).status, 200);
-    clock.advance(Duration::from_millis(500));
-    let reply = ask(&simulation, &request, None);
-    assert_eq!(
-        (answer(&reply).status, header(&reply, "retry-after")),
-        (402, Some("20"))
-    );
-    let metadata = &json_of(&reply)["error"]["metadata"];
-    assert_eq!(metadata["limit_source"], "openrouter_in_flight_budget");
-    assert_eq!(metadata["reason"], "in_flight_budget_exhausted");
-    clock.advance(Duration::from_secs(20));
-    assert_eq!(answer(&ask(&simulation, &request, None)).status, 200);
-    let heavy = body("openai/gpt-4o", json!({ "max_tokens": 8_000 }));
-    let reply = ask(&simulation, &heavy, None);
-    assert_eq!(
-        json_of(&reply)["error"]["metadata"]["reason"],
-        "weight_exceeds_budget"
-    );
 }
 
 #[test]
@@ -217,9 +230,10 @@ fn an_own_key_goes_first_and_costs_a_fee_at_most() {
             .as_f64()
             .unwrap()
     };
-    assert_eq!(first["usage"]["cost"], 0);
-    assert!(upstream(&first) > 1e-5);
-    // The first one has used the allowance up.
+    // The first one has used the allowance up, and pays for what it bought beyond.
+    let beyond = upstream(&first) - 1e-5;
+    let fee = first["usage"]["cost"].as_f64().unwrap();
+    assert!(beyond > 0.0 && (fee - beyond * 0.05).abs() < 1e-15, "{fee}");
     let fee = second["usage"]["cost"].as_f64().unwrap();
     assert!((fee - upstream(&second) * 0.05).abs() < 1e-15, "{fee}");
     let key = json_of(&get(&simulation, "/api/v1/key", Some(KEY)));
@@ -465,6 +479,30 @@ fn a_record_tells_what_became_of_a_request() {
         .map(|one| one["status"].as_u64().unwrap())
         .collect();
     assert_eq!(tried, [503, 200]);
+    // Each attempt is told as it was, whoever answered in the end.
+    let (down, _) = scripted(&format!(
+        "[account]\nbyok = ['azure', 'openai']\n[[rule]]\nmodel = '{PLAIN}'\nfault = 502\n"
+    ));
+    let reply = ask(&down, &body(PLAIN, json!({ "models": [HAIKU] })), None);
+    let path = format!(
+        "/api/v1/generation?id={}",
+        header(&reply, "x-generation-id").unwrap()
+    );
+    let data = json_of(&get(&down, &path, Some(KEY)))["data"].clone();
+    let tried: Vec<(&Value, &Value)> = data["provider_responses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (&one["model_permaslug"], &one["is_byok"]))
+        .collect();
+    assert_eq!(
+        tried,
+        [
+            (&json!("openai/gpt-4o-mini"), &json!(true)),
+            (&data["model"], &json!(false))
+        ]
+    );
+    assert_eq!(data["model"], "anthropic/claude-4.5-haiku-20251001");
 }
 
 #[test]

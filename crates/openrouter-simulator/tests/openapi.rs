@@ -13,9 +13,13 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use checker::{COMPLETIONS, Checker, ENVELOPE, Held, MESSAGES_ENVELOPE, ZOD_BODY};
-use openrouter_simulator::{Fault, MALFORMED, served_routes};
+use checker::{COMPLETIONS, Checker, ENVELOPE, Held, MESSAGES_ENVELOPE, ZOD_BODY, put};
+use openrouter_simulator::{
+    Fault, MALFORMED, MALFORMED_NO_ARGUMENTS, MALFORMED_NO_INDEX, MALFORMED_NO_TYPE, MALFORMED_STRING_CODE,
+    MALFORMED_USAGE_EMPTY, MALFORMED_USAGE_NULL, MALFORMED_USAGE_NULL_DETAILS, Malformed, served_routes,
+};
 use requests::*;
+use serde_json::{Value, json};
 use support::{KEY, header, json_of};
 
 #[test]
@@ -180,10 +184,31 @@ fn kinds(bodies: Vec<(String, String)>) -> Vec<(String, String)> {
 /// Routes on which the faults of the document's own routes are tried.
 const GENERATING: &[&str] = &["/chat/completions", "/completions", "/responses", "/messages"];
 
+/// What would stand by the document where an answer of a malformed fault may differ from it.
+fn by_the_document(exception: &Malformed) -> Value {
+    let usage = || json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 });
+    match *exception {
+        MALFORMED_STRING_CODE => json!(500),
+        MALFORMED_NO_ARGUMENTS => json!("{}"),
+        MALFORMED_NO_INDEX | MALFORMED_USAGE_NULL_DETAILS => json!(0),
+        MALFORMED_NO_TYPE => json!("function"),
+        MALFORMED_USAGE_EMPTY | MALFORMED_USAGE_NULL => usage(),
+        _ => panic!("{exception:?} is in no list"),
+    }
+}
+
+/// Puts right what an exception covers, and nothing else.
+fn mend(exception: &Malformed, value: &mut Value) {
+    for place in exception.places {
+        put(value, place, &by_the_document(exception));
+    }
+}
+
 #[test]
-fn every_fault_fits_the_document_or_is_named_with_its_line() {
+fn every_fault_fits_the_document_but_at_the_places_that_are_named_with_their_line() {
     let simulation = service();
-    let Some(checker) = Checker::new("every_fault_fits_the_document_or_is_named_with_its_line") else {
+    let name = "every_fault_fits_the_document_but_at_the_places_that_are_named_with_their_line";
+    let Some(checker) = Checker::new(name) else {
         return;
     };
     let mut wrong = Vec::new();
@@ -195,7 +220,7 @@ fn every_fault_fits_the_document_or_is_named_with_its_line() {
         // Words, calls of tools, and reasoning; whole and streamed.
         let bodies = kinds(successes(&simulation, route));
         for fault in Fault::all().map(|fault| fault.to_string()) {
-            let named = MALFORMED.iter().any(|(name, _)| *name == fault);
+            let exception = MALFORMED.iter().find(|one| one.fault == fault);
             for (path, body) in &bodies {
                 let reply = call(
                     &simulation,
@@ -205,17 +230,65 @@ fn every_fault_fits_the_document_or_is_named_with_its_line() {
                     body,
                     Some(&fault),
                 );
-                match checker.reply(route.method(), path, &reply) {
-                    Ok(_) => {}
-                    Err(_) if named => {
-                        broken.insert(fault.clone());
-                    }
-                    Err(error) => wrong.push(format!("{fault}: {error}")),
+                let Err(error) = checker.reply(route.method(), path, &reply) else {
+                    continue;
+                };
+                let Some(exception) = exception else {
+                    wrong.push(format!("{fault}: {error}"));
+                    continue;
+                };
+                broken.insert(exception.fault);
+                let mend = |value: &mut Value| mend(exception, value);
+                if let Err(error) = checker.mended(route.method(), path, &reply, &mend) {
+                    wrong.push(format!("{fault}, beyond {:?}: {error}", exception.places));
                 }
             }
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), shortened(&wrong));
-    let named: BTreeSet<String> = MALFORMED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let named: BTreeSet<&str> = MALFORMED.iter().map(|one| one.fault).collect();
     assert_eq!(broken, named, "an exception that is none, or a missing one");
+}
+
+#[test]
+fn an_exception_hides_nothing_else_in_the_same_answer() {
+    let simulation = service();
+    let Some(checker) = Checker::new("an_exception_hides_nothing_else_in_the_same_answer") else {
+        return;
+    };
+    let chat = served_routes()
+        .iter()
+        .find(|route| route.path() == "/chat/completions");
+    let route = chat.unwrap();
+    for exception in MALFORMED {
+        let mut covered = 0;
+        for (path, body) in kinds(successes(&simulation, route)) {
+            let reply = call(
+                &simulation,
+                "POST",
+                &path,
+                key_for(route),
+                &body,
+                Some(exception.fault),
+            );
+            if checker.reply("POST", &path, &reply).is_ok() {
+                continue;
+            }
+            covered += 1;
+            let mended = |value: &mut Value| mend(exception, value);
+            checker.mended("POST", &path, &reply, &mended).unwrap();
+            let worse = |value: &mut Value| {
+                mended(value);
+                let other = if value.get("error").is_some() {
+                    "/error/message"
+                } else {
+                    "/choices"
+                };
+                put(value, other, &json!(false));
+            };
+            let hidden = checker.mended("POST", &path, &reply, &worse);
+            assert!(hidden.is_err(), "{exception:?} hides what is wrong with {path}");
+        }
+        assert!(covered > 0, "{exception:?}");
+    }
 }

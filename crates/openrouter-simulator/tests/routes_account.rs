@@ -336,6 +336,101 @@ fn a_scenario_says_which_keys_are_for_administration_and_which_limits_there_are(
     );
 }
 
+#[test]
+fn each_budget_shows_what_counts_against_it_in_its_own_span() {
+    let clock = Arc::new(ManualClock::starting_at(
+        UNIX_EPOCH + Duration::from_secs(1_787_391_000),
+    ));
+    let scenario: Scenario = "[account.key_limit]\nlimit = '0.0002'\nreset = 'daily'\nstatus = 403\n\
+         [[account.budget]]\nscope = 'workspace'\nlimit = 1\nreset = 'monthly'\n\
+         [[account.budget]]\nscope = 'guardrail'\nlimit = '0.0003'\nreset = 'weekly'\n"
+        .parse()
+        .unwrap();
+    let config = SimulatorConfig::new(1)
+        .with_clock(Arc::clone(&clock) as Arc<_>)
+        .with_scenario(scenario);
+    let simulation = Simulation::new(config).unwrap();
+    let one = "Bearer sk-or-v1-one";
+    let other = "Bearer sk-or-v1-other";
+    let page = || json_of(&get(&simulation, "/api/v1/key", Some(one)))["data"].clone();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let near = |value: &Value, wanted: f64| (number(value) - wanted).abs() < 1e-12;
+    let cost = |key: &str| {
+        let reply = chat_with(&simulation, key);
+        let usage = json_of(&reply)["usage"]["cost"].clone();
+        usage.as_f64().unwrap_or_else(|| panic!("{:?}", json_of(&reply)))
+    };
+    // A Saturday: one call of each key. The key's own limit counts its own calls, the others those of the account.
+    let mine = cost(one);
+    let theirs = cost(other);
+    let data = page();
+    let of = |data: &Value, field: &str| {
+        let budgets = data["budgets"].as_array().unwrap().iter();
+        budgets.map(|one| one[field].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&data, "scope"), ["member", "workspace", "key_limit"]);
+    assert_eq!(of(&data, "reset_interval"), ["weekly", "monthly", "daily"]);
+    assert_eq!(
+        of(&data, "resets_at"),
+        [
+            "2026-08-24T00:00:00.000Z",
+            "2026-09-01T00:00:00.000Z",
+            "2026-08-23T00:00:00.000Z"
+        ]
+    );
+    let given = |field: &str| of(&data, field).iter().map(Value::is_string).collect::<Vec<_>>();
+    assert_eq!(given("guardrail_id"), [true, false, false]);
+    assert_eq!(given("budget_id"), [false, true, false]);
+    for (spent, wanted) in of(&data, "spend_usd")
+        .iter()
+        .zip([mine + theirs, mine + theirs, mine])
+    {
+        assert!(near(spent, wanted), "{spent}");
+    }
+    assert!(near(&data["limit_remaining"], 0.0002 - mine));
+    // On Sunday the daily one starts anew, and nothing else does.
+    clock.advance(DAY);
+    let again = cost(one);
+    let data = page();
+    assert!(near(&data["limit_remaining"], 0.0002 - again));
+    assert!(near(&data["usage"], mine + again) && near(&data["usage_daily"], again));
+    assert!(near(&data["usage_weekly"], mine + again) && near(&data["usage_monthly"], mine + again));
+    for (spent, wanted) in
+        of(&data, "spend_usd")
+            .iter()
+            .zip([mine + theirs + again, mine + theirs + again, again])
+    {
+        assert!(near(spent, wanted), "{spent}");
+    }
+    // The first that is spent is the one that stops a request, although another one may be further below zero.
+    let mut last = None;
+    for _ in 0..20 {
+        let reply = chat_with(&simulation, one);
+        if answer(&reply).status != 200 {
+            last = Some(json_of(&reply)["error"].clone());
+            break;
+        }
+        chat_with(&simulation, other);
+    }
+    let error = last.unwrap();
+    let data = page();
+    let remaining = of(&data, "remaining_usd");
+    assert!(number(&remaining[0]) <= 0.0, "{data}");
+    assert_eq!(error["metadata"]["limit_source"], "openrouter_guardrail_budget");
+    assert_eq!(data["effective_budget"], data["budgets"][0]);
+    assert!(near(
+        &remaining[0],
+        number(&data["budgets"][0]["limit_usd"]) - number(&data["budgets"][0]["spend_usd"])
+    ));
+    // On Monday only the month is left of what was spent.
+    clock.advance(DAY);
+    let data = page();
+    assert_eq!(data["effective_budget"]["scope"], "key_limit");
+    assert_eq!(of(&data, "spend_usd")[0], 0);
+    assert!(number(&of(&data, "spend_usd")[1]) > 0.0);
+    assert_eq!(of(&data, "spend_usd")[2], 0);
+}
+
 fn exchange(simulation: &Simulation, body: Value) -> openrouter_simulator::SimulatedReply {
     send(simulation, "POST", "/auth/keys", None, &body, None)
 }

@@ -336,3 +336,127 @@ fn the_table_says_who_may_come() {
         }
     }
 }
+
+fn service(scenario: &str) -> Simulation {
+    Simulation::new(config(1).with_scenario(scenario.parse().unwrap())).unwrap()
+}
+
+/// One question for each of the routes that give no text, with more fields.
+fn questions(more: &Value) -> [(&'static str, Value); 2] {
+    let vectors = json!({ "model": "openai/text-embedding-3-small", "input": "x".repeat(4_000_000 / 125) });
+    let order = json!({ "model": "cohere/rerank-v3.5", "query": "boats", "documents": ["ships", "trees"] });
+    [("/embeddings", vectors), ("/rerank", order)].map(|(path, mut body)| {
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        (path, body)
+    })
+}
+
+#[test]
+fn vectors_and_orders_are_routed_by_what_the_request_and_the_account_want() {
+    let refused = |scenario: &str, provider: Value| {
+        let simulation = service(scenario);
+        let more = json!({ "provider": provider });
+        questions(&more).map(|(path, body)| {
+            let reply = post(&simulation, path, &body);
+            let error = json_of(&reply)["error"].clone();
+            assert_eq!(answer(&reply).status, 404, "{path}: {error}");
+            error["metadata"]["failed_routing_step"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+    };
+    for (scenario, provider, step) in [
+        ("", json!({ "zdr": true }), "Filter by Data Policy"),
+        ("", json!({ "only": ["azure"] }), "Filter by Provider Preferences"),
+        (
+            "",
+            json!({ "ignore": ["openai", "cohere"] }),
+            "Filter by Provider Preferences",
+        ),
+        (
+            "",
+            json!({ "order": ["azure"], "allow_fallbacks": false }),
+            "Filter by Provider Preferences",
+        ),
+        ("", json!({ "quantizations": ["fp4"] }), "Filter by Quantization"),
+        (
+            "",
+            json!({ "max_price": { "prompt": 0.01, "request": 0.001 } }),
+            "Filter by Max Price",
+        ),
+        ("[account]\nzdr = true\n", json!({}), "Filter by Data Policy"),
+        (
+            "[account]\nignored_providers = ['openai', 'cohere']\n",
+            json!({}),
+            "Filter by Provider Preferences",
+        ),
+    ] {
+        assert_eq!(
+            refused(scenario, provider.clone()),
+            [step, step],
+            "{scenario}{provider}"
+        );
+    }
+    let simulation = service("");
+    let taken = json!({ "provider": {
+        "order": ["azure"], "max_price": { "prompt": 0.02, "request": 0.002 }, "data_collection": "deny",
+    } });
+    for (path, body) in questions(&taken) {
+        assert_eq!(answer(&post(&simulation, path, &body)).status, 200, "{path}");
+    }
+    let wrong = json!({ "provider": { "quantizations": ["fp3"] } });
+    for (path, body) in questions(&wrong) {
+        assert_eq!(answer(&post(&simulation, path, &body)).status, 400, "{path}");
+    }
+}
+
+#[test]
+fn vectors_and_orders_are_paid_for_like_answers() {
+    // 8,000 tokens at 0.02 dollars a million, and a fifth of a cent.
+    let costs = ["0.00016", "0.002"];
+    for (at, cost) in costs.into_iter().enumerate() {
+        let usage = |simulation: &Simulation| {
+            let (path, body) = questions(&json!({}))[at].clone();
+            let reply = post(simulation, path, &body);
+            (answer(&reply).status, json_of(&reply))
+        };
+        // Once the money is there, twice it is not.
+        let simulation = service(&format!("[account]\ncredits = '{cost}'\n"));
+        assert_eq!(usage(&simulation).0, 200);
+        let (status, refused) = usage(&simulation);
+        assert_eq!(
+            (status, &refused["error"]["metadata"]["limit_source"]),
+            (402, &json!("openrouter_credits"))
+        );
+        // An own key needs no money, and pays a fee beyond the allowance only.
+        let simulation =
+            service("[account]\ncredits = '0.1'\nused = '0.0999999'\nbyok = ['openai', 'cohere']\n");
+        let (status, free) = usage(&simulation);
+        assert_eq!((status, &free["usage"]["cost"]), (200, &json!(0)));
+        let key = of(&simulation, "/key", Some(KEY));
+        // The price of a request is no part of what the upstream charges for tokens.
+        assert_eq!(key["data"]["byok_usage"], [json!(0.00016), json!(0)][at]);
+        let simulation =
+            service("[account]\nbyok = ['openai', 'cohere']\nbyok_allowance = 0\nbyok_fee = '0.5'\n");
+        let (_, paid) = usage(&simulation);
+        let fee = paid["usage"]["cost"].as_f64().unwrap();
+        assert!((fee * 2.0 - cost.parse::<f64>().unwrap()).abs() < 1e-12, "{fee}");
+    }
+    let simulation = service("[account]\nbyok = ['openai']\n");
+    let (path, body) = questions(&json!({}))[0].clone();
+    let made = json_of(&post(&simulation, path, &body));
+    assert_eq!(made["usage"]["is_byok"], true);
+    let record = of(
+        &simulation,
+        &format!("/generation?id={}", made["id"].as_str().unwrap()),
+        Some(KEY),
+    );
+    assert_eq!(
+        (&record["data"]["is_byok"], &record["data"]["cancelled"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(record["data"]["upstream_inference_cost"], json!(0.00016));
+}

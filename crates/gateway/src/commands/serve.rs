@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use integration_core::HealthStatus;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ pub(super) async fn run(args: &ServeArgs, env: &Environment) -> anyhow::Result<O
     let stop = CancellationToken::new();
     tokio::spawn(watch_signals(stop.clone(), app.kill.clone()));
     announce(&app, &server);
+    tokio::spawn(look_at_upstreams(Arc::clone(&app)));
     server.run(stop).await;
     tracing::info!("stopped");
     Ok(Outcome::Done)
@@ -58,6 +60,25 @@ fn announce(app: &App, server: &Server) {
     tracing::info!(
         r#"try: curl -N http://{address}/v1/chat/completions -H 'content-type: application/json' -d '{{"model":"waypost/auto","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'"#
     );
+}
+
+/// Says at once what would else be found out by the first call: a key that is refused, a limit that is used up. The account's
+/// quota of free models is learnt by the way.
+async fn look_at_upstreams(app: Arc<App>) {
+    for report in app.upstreams.health_of_all().await.reports {
+        let id = &report.id;
+        match (report.status, &report.message) {
+            (HealthStatus::Healthy, None) => tracing::info!("{id} is healthy"),
+            (HealthStatus::Healthy, Some(message)) => tracing::info!("{id} is healthy: {message}"),
+            (status, message) => {
+                let status = status.as_str();
+                tracing::warn!(
+                    "{id} is {status}: {}",
+                    message.as_deref().unwrap_or("no reason given")
+                );
+            }
+        }
+    }
 }
 
 /// The first signal lets running answers finish; the second ends them.

@@ -8,7 +8,10 @@ use gateway::app::App;
 use gateway::config::{Overrides, Settings};
 use gateway::environment::Environment;
 use gateway::http::Server;
+use http_transport::SystemClock;
+use integration_core::Clock;
 use serde_json::Value;
+use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +43,11 @@ impl Gateway {
     }
 
     pub async fn with<const N: usize>(config: &str, env: [(&str, &str); N]) -> Self {
+        Self::at(Arc::new(SystemClock), config, env).await
+    }
+
+    /// With a clock of its own.
+    pub async fn at<const N: usize>(clock: Arc<dyn Clock>, config: &str, env: [(&str, &str); N]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("waypost.toml");
         std::fs::write(&file, config).unwrap();
@@ -48,7 +56,8 @@ impl Gateway {
         overrides.listen = Some("127.0.0.1:0".to_owned());
         overrides.data_dir = Some(dir.path().join("data"));
         let settings = Settings::resolve(&overrides, &Environment::of(env)).unwrap();
-        let app = Arc::new(App::start(settings).await.unwrap());
+        let store = Arc::new(SqliteStore::open(&settings.data_dir).unwrap());
+        let app = Arc::new(App::with_parts(settings, store, clock).await.unwrap());
         let server = Server::bind(Arc::clone(&app)).await.unwrap();
         let base = format!("http://{}", server.address());
         let stop = CancellationToken::new();

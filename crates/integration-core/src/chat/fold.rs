@@ -139,6 +139,9 @@ impl ChatFold {
                 }
             }
             StreamEvent::Extra { choice, fields } => merge_extra(choice_mut(response, choice), fields),
+            StreamEvent::ChoiceExtra { choice, fields } => {
+                merge_object(&mut choice_mut(response, choice).extra, fields, &[]);
+            }
             StreamEvent::AnswerExtra { fields } => response.extra.extend(fields),
             StreamEvent::Finish {
                 choice,

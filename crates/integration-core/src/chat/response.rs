@@ -39,6 +39,9 @@ pub struct Choice {
     /// Log-probabilities, as they came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Value>,
+    /// Fields this crate does not name, kept as they came. Those of the answer itself are in [`Message::extra`].
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 impl Choice {
@@ -50,6 +53,7 @@ impl Choice {
             finish_reason: None,
             native_finish_reason: None,
             logprobs: None,
+            extra: Map::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{GenerationId, RateLimitFacts, Result, UpstreamName, Usage};
 /// answer := Start delta* End            complete
 ///         | Start delta* Err(error)     failed; what came before it is partial
 ///         | Err(error)                  failed before anything came
-/// delta  := Content | Reasoning | ReasoningDetails | Refusal | ToolCall | Extra | AnswerExtra | Finish | Usage
+/// delta  := Content | Reasoning | ReasoningDetails | Refusal | ToolCall | Extra | ChoiceExtra | AnswerExtra | Finish | Usage
 /// ```
 ///
 /// `Finish` comes at most once a choice, `Usage` at most once, either before or after the last `Finish`. Nothing follows
@@ -96,6 +96,14 @@ pub enum StreamEvent {
         /// As they came.
         fields: Map<String, Value>,
     },
+    /// Fields of a choice, beside its message, that this crate does not name. In the fold arrays are extended, and other
+    /// values replace earlier ones.
+    ChoiceExtra {
+        /// Which answer.
+        choice: u32,
+        /// As they came.
+        fields: Map<String, Value>,
+    },
     /// Fields of the answer as a whole that this crate does not name and that came after its beginning (who tried it on
     /// the way, for instance). In the fold each replaces an earlier one of its name.
     AnswerExtra {
@@ -128,9 +136,12 @@ impl StreamEvent {
             Self::ReasoningDetails { details, .. } => !details.is_empty(),
             Self::Extra { fields, .. } => !fields.is_empty(),
             Self::ToolCall { .. } => true,
-            Self::Start(_) | Self::AnswerExtra { .. } | Self::Finish { .. } | Self::Usage(_) | Self::End => {
-                false
-            }
+            Self::Start(_)
+            | Self::ChoiceExtra { .. }
+            | Self::AnswerExtra { .. }
+            | Self::Finish { .. }
+            | Self::Usage(_)
+            | Self::End => false,
         }
     }
 }
@@ -212,6 +223,12 @@ impl ChatResponse {
                 }
                 (None, None) => None,
             };
+            if !choice.extra.is_empty() {
+                events.push(StreamEvent::ChoiceExtra {
+                    choice: index,
+                    fields: choice.extra,
+                });
+            }
             // A choice that says nothing at all still is one.
             if !fields.is_empty() || (finish.is_none() && events.len() == before) {
                 events.push(StreamEvent::Extra {

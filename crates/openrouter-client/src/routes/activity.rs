@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::query::{Data, LIST_TIMEOUT, Query};
 use crate::OpenRouterClient;
-use crate::wire::fields::{amount, open_words};
+use crate::wire::fields::{amount, open_enum};
 
-open_words! {
+open_enum! {
     /// What rows are split by, beside day, model and endpoint.
     pub enum ActivityGroup {
         /// By workspace.

@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::chat::{ProviderPreferences, Trace};
 use crate::OpenRouterClient;
-use crate::wire::fields::{body_of, null_as_default, open_words, read_answer, refused, usage};
+use crate::wire::fields::{body_of, null_as_default, open_enum, read_answer, refused, usage};
 
-open_words! {
+open_enum! {
     /// How vectors are written on the wire. They are read either way.
     pub enum EmbeddingFormat {
         /// As numbers.

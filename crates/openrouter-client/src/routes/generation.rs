@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::query::{Data, LOOKUP_TIMEOUT, Query};
 use crate::OpenRouterClient;
-use crate::wire::fields::{amount, open_words, refused};
+use crate::wire::fields::{amount, open_enum, refused};
 
 /// One try of one upstream for a generation.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -268,7 +268,7 @@ impl std::fmt::Debug for GenerationContent {
     }
 }
 
-open_words! {
+open_enum! {
     /// What was wrong with an answer.
     pub enum FeedbackCategory {
         /// Too slow.

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::query::{Data, LIST_TIMEOUT, LOOKUP_TIMEOUT, Query, segment};
 use crate::OpenRouterClient;
-use crate::wire::fields::{amount, null_as_default, number, open_words, refused};
+use crate::wire::fields::{amount, null_as_default, number, open_enum, refused};
 
-open_words! {
+open_enum! {
     /// How often a limit starts anew, at midnight UTC; weeks begin on Mondays.
     pub enum LimitReset {
         /// Every day.

@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 use super::chat::ProviderPreferences;
 use super::live::RouteStream;
 use crate::OpenRouterClient;
-use crate::wire::ErrorReader;
 use crate::wire::fields::{
     amount, body_of, error_of_event, holds_error, null_as_default, refused, unreadable,
 };
 use crate::wire::tape::{Dialect, Tape, stream_decoder};
+use crate::wire::{AnswerHead, ErrorReader};
 
 const WHAT: &str = "the answer";
 
@@ -155,6 +155,9 @@ pub struct MessagesUsage {
     pub cost: Option<Decimal>,
     /// Whether the tokens were paid under a key of one's own.
     pub is_byok: Option<bool>,
+    /// Whether OpenRouter's cache of answers gave this one, as the answer's head tells: then nothing is billed.
+    #[serde(skip)]
+    pub answer_from_cache: bool,
     /// What the upstream takes.
     cost_details: Option<CostDetails>,
     /// Fields this crate does not name.
@@ -215,6 +218,7 @@ impl MessagesUsage {
         out.cache_write_tokens = self.cache_creation_input_tokens;
         out.cache_write_1h_tokens = self.cache_creation.and_then(|c| c.ephemeral_1h_input_tokens);
         out.reasoning_tokens = self.output_tokens_details.and_then(|d| d.thinking_tokens);
+        out.answer_from_cache = self.answer_from_cache;
         out.reported.cost = self.cost;
         out.reported.is_byok = self.is_byok;
         if let Some(details) = self.cost_details {
@@ -295,11 +299,11 @@ impl MessagesAnswer {
     }
 }
 
-fn read(body: &[u8], errors: &ErrorReader) -> Result<MessagesAnswer> {
+fn read(head: &AnswerHead, body: &[u8], errors: &ErrorReader) -> Result<MessagesAnswer> {
     if let Some(error) = errors.read_body(body) {
         return Err(error);
     }
-    let answer: MessagesAnswer =
+    let mut answer: MessagesAnswer =
         serde_json::from_slice(body).map_err(|error| unreadable(body, WHAT, error))?;
     if answer.content.is_empty() && answer.stop_reason.is_none() {
         let error = Error::new(
@@ -307,6 +311,9 @@ fn read(body: &[u8], errors: &ErrorReader) -> Result<MessagesAnswer> {
             "the answer holds neither content nor a reason to stop",
         );
         return Err(error.with_delivery(Delivery::Answered));
+    }
+    if head.from_cache {
+        answer.usage.get_or_insert_default().answer_from_cache = true;
     }
     Ok(answer)
 }
@@ -372,6 +379,10 @@ pub enum MessagesEvent {
         stop_sequence: Option<String>,
         /// What was used in all, by everything that was said so far.
         usage: Box<MessagesUsage>,
+        /// What else was said of the end, beside the reasons.
+        delta: Map<String, Value>,
+        /// What else the piece holds, beside the reasons and the usage.
+        fields: Map<String, Value>,
     },
     /// The answer is complete.
     Stop {
@@ -430,7 +441,10 @@ impl Dialect for Messages {
                     return other(tape, "message_start".to_owned(), data);
                 };
                 match serde_json::from_str::<MessagesAnswer>(raw.get()) {
-                    Ok(answer) => {
+                    Ok(mut answer) => {
+                        if tape.head.from_cache {
+                            answer.usage.get_or_insert_default().answer_from_cache = true;
+                        }
                         self.used(tape, answer.usage.clone());
                         tape.give(MessagesEvent::Start(Box::new(answer)));
                     }
@@ -454,10 +468,15 @@ impl Dialect for Messages {
                     Some(Value::String(text)) => Some(text),
                     _ => None,
                 };
+                let (stop_reason, stop_sequence) = (text("stop_reason"), text("stop_sequence"));
+                let mut fields: Map<String, Value> = serde_json::from_slice(data).unwrap_or_default();
+                fields.retain(|name, _| !matches!(name.as_str(), "type" | "delta" | "usage"));
                 tape.give(MessagesEvent::Delta {
-                    stop_reason: text("stop_reason"),
-                    stop_sequence: text("stop_sequence"),
+                    stop_reason,
+                    stop_sequence,
                     usage: Box::new(self.usage.clone()),
+                    delta,
+                    fields,
                 });
             }
             "message_stop" => {
@@ -484,8 +503,11 @@ impl Messages {
     fn used(&mut self, tape: &mut Tape<MessagesEvent>, usage: Option<MessagesUsage>) {
         if let Some(usage) = usage {
             self.usage.update(usage);
-            tape.usage = Some(self.usage.to_usage());
+        } else if !tape.head.from_cache {
+            return;
         }
+        self.usage.answer_from_cache = tape.head.from_cache;
+        tape.usage = Some(self.usage.to_usage());
     }
 }
 
@@ -527,13 +549,7 @@ fn block_delta(tape: &mut Tape<MessagesEvent>, index: u64, mut delta: Map<String
 }
 
 fn other(tape: &mut Tape<MessagesEvent>, kind: String, data: &[u8]) {
-    match serde_json::from_slice::<Map<String, Value>>(data) {
-        Ok(mut fields) => {
-            fields.remove("type");
-            tape.give(MessagesEvent::Other { kind, fields });
-        }
-        Err(error) => tape.unreadable(error),
-    }
+    tape.give_other(kind, data, |kind, fields| MessagesEvent::Other { kind, fields });
 }
 
 stream_decoder! {
@@ -550,9 +566,13 @@ impl OpenRouterClient {
     /// # Cancellation
     /// Dropping the future closes the connection; what is billed then is the upstream's affair.
     pub async fn messages(&self, cx: &CallContext, request: &MessagesRequest) -> Result<MessagesAnswer> {
-        self.infer_with(cx, "messages", request.body(false)?, &request.model, |_, body| {
-            read(body, &self.inner.errors)
-        })
+        self.infer_with(
+            cx,
+            "messages",
+            request.body(false)?,
+            &request.model,
+            |head, body| read(head, body, &self.inner.errors),
+        )
         .await
     }
 
@@ -574,7 +594,7 @@ impl OpenRouterClient {
             &call,
             Some(&request.model),
             Messages::default,
-            |_, body, errors| read(body, errors).map(pieces_of),
+            |head, body, errors| read(head, body, errors).map(pieces_of),
         )
         .await
     }
@@ -594,6 +614,8 @@ fn pieces_of(mut answer: MessagesAnswer) -> Vec<MessagesEvent> {
         stop_reason,
         stop_sequence,
         usage,
+        delta: Map::new(),
+        fields: Map::new(),
     });
     out.push(MessagesEvent::Stop { fields: Map::new() });
     out

@@ -38,7 +38,7 @@ pub use chat::{
     ReasoningContext, ReasoningMode, ReasoningSummary, SearchEngine, ServiceTier, Sort, SortBy,
     SortPartition, StopWhen, Trace, Verbosity, WebSearch, headers, parts, response_format, tools,
 };
-pub use completions::{CompletionAnswer, CompletionChoice, CompletionRequest, CompletionStreamDecoder};
+pub use completions::{CompletionAnswer, CompletionChoice, CompletionRequest};
 pub use embeddings::{EmbeddingFormat, EmbeddingInput, EmbeddingsAnswer, EmbeddingsRequest};
 pub use endpoints::{Endpoint, EndpointPercentiles, ModelEndpoints, ToolChoiceSupport};
 pub use generation::{

@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use super::query::{Data, LIST_TIMEOUT, LOOKUP_TIMEOUT, Query, model_path};
 use crate::OpenRouterClient;
-use crate::wire::fields::{decimal, null_as_default, open_words, refused};
+use crate::wire::fields::{decimal, null_as_default, open_enum, refused};
 
 const WHAT: &str = "the list of models";
 /// More pages than any list has: a list that leads back to itself must end.
 const MAX_PAGES: usize = 1_000;
 
-open_words! {
+open_enum! {
     /// The order of a list of models.
     pub enum ModelSort {
         /// Cheapest first.
@@ -47,7 +47,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// Where data stay.
     pub enum Region {
         /// In the European Union.
@@ -57,7 +57,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// A program that a list of models is made for.
     pub enum Client {
         /// Claude Code.

@@ -19,9 +19,9 @@ use sha2::{Digest as _, Sha256};
 use super::keys::LimitReset;
 use super::query::Data;
 use crate::OpenRouterClient;
-use crate::wire::fields::{number, open_words, refused};
+use crate::wire::fields::{number, open_enum, refused};
 
-open_words! {
+open_enum! {
     /// How a challenge is made of a verifier.
     pub enum ChallengeMethod {
         /// By SHA-256. The one to use.

@@ -103,10 +103,11 @@ impl OpenRouterClient {
         request: Option<&(impl Serialize + Sync)>,
         what: &str,
     ) -> Result<T> {
-        // An error tells nothing of what was done before it, so what makes something is not asked for twice.
-        let makes = method == Method::POST;
+        // An error tells nothing of what was done before it. What makes something would make two of it, and what takes
+        // something away would be told that there is no such thing.
+        let once = matches!(method, Method::POST | Method::DELETE);
         let mut outgoing = Outgoing::new(method, self.inner.endpoint(path, None)).with_total(LOOKUP_TIMEOUT);
-        if makes {
+        if once {
             outgoing = outgoing.once();
         }
         if let Some(request) = request {

@@ -48,8 +48,10 @@ impl RawMethod {
 /// A call of any operation below the base URL, for those that have no method of their own: images, videos, batches, guardrails,
 /// workspaces, analytics, … It has the same credential, deadlines, caps and errors as every call.
 ///
-/// What looks, sets or takes away is made again as the configured policy says. A `POST` or `PATCH` is made once, since nothing
-/// is known of what making it twice would do; [`with_retry_allowed`](Self::with_retry_allowed) says that it does no harm.
+/// What looks or sets is made again as the configured policy says. A `POST` or `PATCH` is sent once, since nothing is known of
+/// what sending it twice would do, and so is a `DELETE`, since the second would be told that there is no such thing where the
+/// first had done its work; [`with_retry_allowed`](Self::with_retry_allowed) says that it does no harm. What has not left the
+/// machine is made again in any case.
 ///
 /// A field `error` at the top of a JSON answer is a failure, whatever the status, unless
 /// [`with_errors_as_data`](Self::with_errors_as_data) says otherwise.
@@ -166,8 +168,8 @@ impl RawRequest {
         self
     }
 
-    /// Lets a `POST` or `PATCH` be made again as the configured policy says: for operations that do no harm if they are done
-    /// twice, such as a call of a model, or one that carries an idempotency key. Changes nothing for the other methods.
+    /// Lets a `POST`, `PATCH` or `DELETE` be made again as the configured policy says: for operations that do no harm if they
+    /// are done twice, such as a call of a model, or one that carries an idempotency key. Changes nothing for the other methods.
     #[must_use]
     pub fn with_retry_allowed(mut self) -> Self {
         self.retry_allowed = true;
@@ -188,7 +190,7 @@ impl RawRequest {
                 .map_err(|_| refused("the type of the body cannot be sent"))?;
             outgoing = outgoing.with_content_type(kind);
         }
-        if matches!(self.method, RawMethod::Post | RawMethod::Patch) && !self.retry_allowed {
+        if !matches!(self.method, RawMethod::Get | RawMethod::Put) && !self.retry_allowed {
             outgoing = outgoing.once();
         }
         if let Some(total) = self.total {
@@ -251,7 +253,7 @@ fn problem(path: &str) -> Option<&'static str> {
     None
 }
 
-/// An answer as it came. `Debug` does not show it.
+/// An answer as it came. `Debug` shows neither the body nor its type, which are the server's own words.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RawAnswer {
@@ -280,9 +282,8 @@ impl fmt::Debug for RawAnswer {
         f.debug_struct("RawAnswer")
             .field("status", &self.status)
             .field("generation", &self.generation)
-            .field("content_type", &self.content_type)
             .field("body_bytes", &self.body.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -358,7 +359,9 @@ impl OpenRouterClient {
                     None => inner.named(error),
                 };
                 let status = response.status().as_u16();
-                let content_type = response.header("content-type").map(str::to_owned);
+                let content_type = response
+                    .header("content-type")
+                    .map(|kind| inner.errors.clean(kind));
                 let body = response.bytes().await.map_err(|error| known(error.into()))?;
                 let body = inner.errors.clean_body(body);
                 match inner.errors.read_body(&body).filter(|_| !as_data) {

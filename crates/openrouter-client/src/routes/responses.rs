@@ -375,17 +375,43 @@ impl Responses {
             answer.usage = tape.head.complete(answer.usage);
         }
         tape.usage = answer.usage.clone().or_else(|| tape.usage.take());
-        let event = match kind {
-            "response.created" => ResponsesEvent::Created,
-            "response.incomplete" => ResponsesEvent::Incomplete,
-            _ => ResponsesEvent::Completed,
-        };
+        if kind == "response.created" {
+            return tape.give(ResponsesEvent::Created(Box::new(answer)));
+        }
         // Given once, however often the end is told.
-        if kind == "response.created" || !std::mem::replace(&mut self.ended, true) {
-            tape.content |= self.ended;
-            tape.give(event(Box::new(answer)));
+        if self.ended {
+            return;
+        }
+        let event = match kind {
+            "response.incomplete" => Ok(ResponsesEvent::Incomplete(Box::new(answer))),
+            _ => ended(answer),
+        };
+        match event {
+            Ok(event) => {
+                (self.ended, tape.content) = (true, true);
+                tape.give(event);
+            }
+            Err(error) => tape.fail(error),
         }
     }
+}
+
+/// The end of an answer, by its own status.
+///
+/// # Errors
+/// It failed after all, or has not ended.
+fn ended(answer: ResponsesAnswer) -> Result<ResponsesEvent> {
+    let (kind, why) = match answer.status.as_deref() {
+        Some("incomplete") => return Ok(ResponsesEvent::Incomplete(Box::new(answer))),
+        Some("failed" | "cancelled") => (ErrorKind::Upstream, "the upstream failed while answering"),
+        Some("in_progress" | "queued") => (ErrorKind::Truncated, "the answer ended before it was complete"),
+        _ => return Ok(ResponsesEvent::Completed(Box::new(answer))),
+    };
+    let error = Error::new(kind, why).with_delivery(Delivery::Partial);
+    Err(match answer.usage {
+        Some(usage) => error.with_usage(usage),
+        None => error,
+    })
 }
 
 /// An error event that has its code and message beside its type. Its `type` is the event's, not the error's.
@@ -396,13 +422,7 @@ fn plain_error(data: &[u8]) -> Vec<u8> {
 }
 
 fn other(tape: &mut Tape<ResponsesEvent>, kind: String, data: &[u8]) {
-    match serde_json::from_slice::<Map<String, Value>>(data) {
-        Ok(mut fields) => {
-            fields.remove("type");
-            tape.give(ResponsesEvent::Other { kind, fields });
-        }
-        Err(error) => tape.unreadable(error),
-    }
+    tape.give_other(kind, data, |kind, fields| ResponsesEvent::Other { kind, fields });
 }
 
 stream_decoder! {
@@ -455,11 +475,7 @@ impl OpenRouterClient {
             &call,
             Some(&request.model),
             Responses::default,
-            |head, body, errors| {
-                Ok(vec![ResponsesEvent::Completed(Box::new(read(
-                    head, body, errors,
-                )?))])
-            },
+            |head, body, errors| Ok(vec![ended(read(head, body, errors)?)?]),
         )
         .await
     }

@@ -1,5 +1,5 @@
 //! What a chat answer in one piece and a piece of a stream have in common: the same envelope around `choices`, and in them the
-//! same fields, once as a `message` and once as a `delta`.
+//! same fields, once as a `message` and once as a `delta`. Completions, the older dialect, have the envelope and `text`.
 //!
 //! Read by hand-written visitors: unknown fields must be kept, and serde's `flatten` would copy every field first.
 
@@ -23,7 +23,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) usage: Option<&'a RawValue>,
     pub(crate) error: Option<&'a RawValue>,
     /// The fields not named here, as text: most pieces of a stream repeat what the first one said.
-    pub(crate) extra: Vec<(Name<'a>, &'a RawValue)>,
+    pub(crate) extra: Unread<'a>,
 }
 
 impl<'a> Envelope<'a> {
@@ -38,7 +38,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// The text of a piece that says a text of one answer and nothing else but what pieces repeat; as it is written, without
-    /// escapes.
+    /// escapes. Whether fields that nobody here names are repeated is for the caller to see.
     pub(crate) fn only_text(&self) -> Option<(u32, &'a str)> {
         let choice = self.choices.first.as_ref()?;
         let fields = &choice.fields;
@@ -48,6 +48,7 @@ impl<'a> Envelope<'a> {
             && choice.error.is_none()
             && choice.finish_reason.is_none()
             && choice.logprobs.is_none()
+            && !choice.extra.iter().any(|(_, raw)| grows(raw))
             && fields.content_parts.is_none()
             && fields.reasoning.is_none()
             && fields.reasoning_details.is_empty()
@@ -62,12 +63,25 @@ impl<'a> Envelope<'a> {
 
     /// The fields not named here, less those that say nothing.
     pub(crate) fn take_extra(&mut self) -> Map<String, Value> {
-        let mut out = Map::new();
-        for (name, raw) in self.extra.drain(..) {
-            keep(&mut out, name, raw);
-        }
-        out
+        kept(std::mem::take(&mut self.extra))
     }
+}
+
+/// Fields as they stand in the text.
+pub(crate) type Unread<'a> = Vec<(Name<'a>, &'a RawValue)>;
+
+/// The fields that say something, read.
+pub(crate) fn kept(fields: Unread<'_>) -> Map<String, Value> {
+    let mut out = Map::new();
+    for (name, raw) in fields {
+        keep(&mut out, name, raw);
+    }
+    out
+}
+
+/// Whether the same value once more is more of it, and not the same again: pieces of lists are joined.
+pub(crate) fn grows(raw: &RawValue) -> bool {
+    raw.get().starts_with('[')
 }
 
 struct EnvelopeVisitor;
@@ -381,6 +395,21 @@ pub(crate) struct Choice<'a> {
     pub(crate) native_finish_reason: Option<Cow<'a, str>>,
     pub(crate) logprobs: Option<Value>,
     pub(crate) error: Option<&'a RawValue>,
+    /// The fields not named here, as text: pieces of a stream repeat them.
+    pub(crate) extra: Unread<'a>,
+}
+
+impl Choice<'_> {
+    /// A choice without a message is one of the older dialect, which says the text and the thoughts beside the index.
+    fn take_completion(&mut self) {
+        let mut take = |wanted: &str| {
+            let at = self.extra.iter().position(|(name, _)| name.as_str() == wanted)?;
+            let (_, raw) = self.extra.remove(at);
+            serde_json::from_str::<Loose>(raw.get()).ok()
+        };
+        self.fields.content = take("text").and_then(|text| text.0).map(Cow::Owned);
+        self.fields.reasoning = take("reasoning").and_then(Loose::said);
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Choice<'a> {
@@ -395,6 +424,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choice<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Choice<'de>, A::Error> {
                 let mut out = Choice::default();
+                let mut has_fields = false;
                 while let Some(name) = map.next_key::<Name<'de>>()? {
                     match name.as_str() {
                         "index" => out.index = small(map.next_value()?).unwrap_or(0),
@@ -402,6 +432,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choice<'a> {
                             // An object beside a `null` of the other name counts.
                             if let Some(fields) = map.next_value()? {
                                 out.fields = fields;
+                                has_fields = true;
                             }
                         }
                         "finish_reason" => out.finish_reason = map.next_value::<Word<'de>>()?.0,
@@ -411,8 +442,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choice<'a> {
                             out.logprobs = serde_json::from_str::<Option<_>>(raw.get()).unwrap_or_default();
                         }
                         "error" => out.error = map.next_value()?,
-                        _ => drop(map.next_value::<IgnoredAny>()?),
+                        _ => {
+                            let raw: &'de RawValue = map.next_value()?;
+                            if !says_nothing(raw) {
+                                out.extra.push((name, raw));
+                            }
+                        }
                     }
+                }
+                if !has_fields && !out.extra.is_empty() {
+                    out.take_completion();
                 }
                 Ok(out)
             }

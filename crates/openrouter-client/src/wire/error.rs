@@ -166,17 +166,24 @@ impl ErrorReader {
     pub fn read_http(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
         let text = self.clean(&String::from_utf8_lossy(body));
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let mut delivery = Delivery::Answered;
         let error = match self.read_json(&text) {
             Ok(Value::Object(envelope)) if (400..600).contains(&status) => {
                 self.envelope(&envelope, Some(status), &header)
             }
-            _ => self.not_json(status, &text, &header),
+            _ => {
+                if status == 504 {
+                    // Not OpenRouter's: a proxy between has waited long enough, for all that is known.
+                    delivery = Delivery::MaybeSent;
+                }
+                self.not_json(status, &text, &header)
+            }
         };
         let error = match header("x-generation-id").and_then(|id| GenerationId::new(self.clean(id)).ok()) {
             Some(id) => error.with_generation(id),
             None => error,
         };
-        error.with_status(status).with_delivery(Delivery::Answered)
+        delivered(error.with_status(status), delivery)
     }
 
     /// Reads a body under a status of success that holds an error in place of an answer; `None` if it holds none. What was
@@ -221,13 +228,15 @@ impl ErrorReader {
             ("error_type", found.error_type),
         ];
         let envelope = envelope.map(|(name, value)| (name.to_owned(), value));
-        let error = self
-            .envelope(&envelope.into_iter().collect(), None, &|_| None)
-            .with_delivery(if produced {
+        let error = self.envelope(&envelope.into_iter().collect(), None, &|_| None);
+        let error = delivered(
+            error,
+            if produced {
                 Delivery::Partial
             } else {
                 Delivery::Answered
-            });
+            },
+        );
         Some(match read_usage(found.usage) {
             Some(usage) => billed_if_used(error.with_usage(usage)),
             None => error,
@@ -241,10 +250,11 @@ impl ErrorReader {
             Value::Object(fields) if fields.contains_key("error") => self.envelope(fields, None, &|_| None),
             value => self.map(value, &Map::new(), None, &|_| None),
         };
-        error.with_delivery(match site {
+        let delivery = match site {
             ErrorSite::Partial => Delivery::Partial,
             ErrorSite::Answer | ErrorSite::Stream => Delivery::Answered,
-        })
+        };
+        delivered(error, delivery)
     }
 
     /// Maps the error that an envelope holds, or is.
@@ -370,14 +380,13 @@ impl ErrorReader {
 
         let (kind, mut class) = classify(&facts);
         let availability = object.get("availability").and_then(Value::as_object);
-        let retryable = availability
-            .and_then(|fields| fields.get("retryable"))
-            .and_then(Value::as_bool);
-        class = match (retryable, class.unwrap_or(kind.retry_class())) {
-            (Some(false), RetryClass::SameDeployment) => Some(RetryClass::OtherDeployment),
-            (Some(true), RetryClass::OtherDeployment) => Some(RetryClass::SameDeployment),
-            _ => class,
-        };
+        // Documented once and not any more, so it is not relied on: it may keep a call from being made again, and never lets
+        // one be made again that the kind or the limit forbids.
+        let hopeless =
+            availability.is_some_and(|fields| fields.get("retryable") == Some(&Value::Bool(false)));
+        if hopeless && class.unwrap_or(kind.retry_class()) == RetryClass::SameDeployment {
+            class = Some(RetryClass::OtherDeployment);
+        }
         let said = said(kind, &facts, &|text| self.clean(text));
         let status_said = if status == 0 {
             String::new()
@@ -444,9 +453,10 @@ impl ErrorReader {
     ) -> Option<Duration> {
         let seconds = |value: Option<&Value>| {
             let value = value?;
-            let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+            let seconds: f64 = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+            // "inf" and "NaN" are numbers to the parser, and no times.
             let cut = seconds.ceil().min(MAX_RETRY_AFTER.as_secs_f64());
-            (cut >= 0.0).then(|| Duration::from_secs(cut as u64))
+            (seconds.is_finite() && cut >= 0.0).then(|| Duration::from_secs(cut as u64))
         };
         header("retry-after")
             .and_then(|value| retry_after(&value, self.now()))
@@ -458,6 +468,19 @@ impl ErrorReader {
             })
             .or_else(|| Some(until(rfc3339(facts.text("resets_at")?)?, self.now())))
     }
+}
+
+/// An edge's timeout.
+const EDGE_TIMEOUT: u16 = 524;
+
+/// Sets how far the call had come. An edge that lost its patience does not know what the server behind it goes on doing: that
+/// answer may be made, and billed.
+fn delivered(error: Error, delivery: Delivery) -> Error {
+    let delivery = match (error.status(), delivery) {
+        (Some(EDGE_TIMEOUT), Delivery::Answered) => Delivery::MaybeSent,
+        (_, delivery) => delivery,
+    };
+    error.with_delivery(delivery)
 }
 
 /// Whether part of an answer, such as a choice or a list of them, holds anything that a model has produced.

@@ -9,62 +9,7 @@ use serde_json::value::RawValue;
 
 use super::error::{ErrorReader, ErrorSite};
 
-/// Declares an enum of wire words with an `Other(String)` for the words that are not known yet.
-macro_rules! open_words {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum $name {
-            $($(#[$vmeta])* $variant,)+
-            /// A word this release does not know, verbatim.
-            Other(String),
-        }
-
-        impl $name {
-            /// Every word this release knows.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-
-            /// The word on the wire.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $word,)+
-                    Self::Other(word) => word,
-                }
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(word: &str) -> Self {
-                match word {
-                    $($word => Self::$variant,)+
-                    other => Self::Other(other.to_owned()),
-                }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                let word = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
-                Ok(Self::from(&*word))
-            }
-        }
-    };
-}
-
-pub(crate) use open_words;
+pub(crate) use integration_core::open_enum;
 
 /// An amount by its digits, never through a float. One that is no number is not known.
 pub(crate) fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
@@ -234,7 +179,7 @@ mod tests {
 
     use std::time::SystemTime;
 
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 
@@ -287,23 +232,5 @@ mod tests {
             );
         }
         assert_eq!(body_of(&Body { limit: None }).unwrap(), b"{\"limit\":null}");
-    }
-
-    #[test]
-    fn unknown_words_are_kept() {
-        open_words! {
-            /// A test.
-            pub enum Word {
-                /// One.
-                One = "one",
-            }
-        }
-        let words: Vec<Word> = serde_json::from_value(json!(["one", "two\n"])).unwrap();
-        assert_eq!(words, [Word::One, Word::Other("two\n".to_owned())]);
-        assert_eq!(serde_json::to_value(&words).unwrap(), json!(["one", "two\n"]));
-        assert_eq!(
-            (Word::One.to_string(), Word::WORDS),
-            ("one".to_owned(), &["one"][..])
-        );
     }
 }

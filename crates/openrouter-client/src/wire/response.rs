@@ -6,7 +6,7 @@ use integration_core::chat::{Choice, Content, FinishReason, Message, Role, ToolC
 use integration_core::{ChatResponse, Delivery, Error, ErrorKind, GenerationId, UpstreamName, Usage};
 use serde_json::value::RawValue;
 
-use super::envelope::{Call, Choice as WireChoice, Envelope, Fields};
+use super::envelope::{Call, Choice as WireChoice, Envelope, Fields, kept};
 use super::error::{ErrorReader, ErrorSite};
 use super::fields::{billed_if_used, unfit};
 use super::head::AnswerHead;
@@ -73,6 +73,7 @@ pub fn read_chat(
         choice.finish_reason = reason.as_deref().map(FinishReason::from);
         choice.native_finish_reason = native.map(Cow::into_owned);
         choice.logprobs = wire.logprobs;
+        choice.extra = kept(wire.extra);
         choices.push(choice);
     }
     if choices.is_empty() {

@@ -10,7 +10,7 @@ use integration_core::chat::{FinishReason, StreamStart, ToolCallSlots};
 use integration_core::{Delivery, Error, ErrorKind, GenerationId, Result, StreamEvent, UpstreamName, Usage};
 use serde_json::{Map, Value};
 
-use super::envelope::{Call, Choice, Envelope, Fields};
+use super::envelope::{Call, Choice, Envelope, Fields, Unread, grows, kept};
 use super::error::{ErrorReader, ErrorSite};
 use super::fields::{billed_if_used, unfit};
 use super::head::AnswerHead;
@@ -27,7 +27,7 @@ const MAX_RESTS: usize = 256;
 /// - the finish reason comes twice: the second is dropped;
 /// - usage may come in any piece: the last one is given out, right before the end;
 /// - an `error` in a piece fails the answer; so does the finish reason `error`, once the usage that follows it has come;
-/// - the end without a finish reason is [`ErrorKind::Truncated`].
+/// - the end without a finish reason is [`ErrorKind::Truncated`], unless something was said and `[DONE]` came.
 ///
 /// Does no I/O. Push data, then pop until there is nothing.
 #[derive(Debug)]
@@ -47,9 +47,10 @@ pub struct ChatAssembler {
     slots: ToolCallSlots,
     /// How many tool calls there are in all.
     calls: usize,
-    /// Fields of the answer as a whole that have been given out, as they are written: most pieces repeat them.
-    given: Vec<(Box<str>, Box<str>)>,
-    /// How often fields of the answer as a whole have been given out after its beginning.
+    /// Fields of the answer as a whole and of its choices that have been given out, as they are written: most pieces repeat
+    /// them.
+    given: Vec<Told>,
+    /// How often such fields have been given out after the beginning of the answer.
     told: usize,
     same: Same,
 }
@@ -100,6 +101,15 @@ impl Same {
     fn forget(&mut self) {
         self.after.clear();
     }
+}
+
+/// A field that has been given out.
+#[derive(Debug)]
+struct Told {
+    /// Of which choice; `None` for the answer as a whole.
+    choice: Option<u32>,
+    name: Box<str>,
+    raw: Box<str>,
 }
 
 /// What is known of one of the answers.
@@ -274,13 +284,16 @@ impl ChatAssembler {
     fn done(&mut self) {
         if let Some(error) = self.held.take() {
             self.fail(error);
-        } else if self.started {
+        } else if self.content || self.choices.iter().any(|answer| answer.finished) {
             self.complete();
         } else {
-            self.fail(Error::new(
-                ErrorKind::Truncated,
-                "the answer ended before it began",
-            ));
+            // Pieces that say nothing, of no answer or of an empty one, are none, however their list is ended.
+            let why = if self.started {
+                "the answer ended before anything was said"
+            } else {
+                "the answer ended before it began"
+            };
+            self.fail(Error::new(ErrorKind::Truncated, why));
         }
     }
 
@@ -376,7 +389,7 @@ impl ChatAssembler {
         start.created = envelope.created;
         start.rate_limits = self.head.rate_limits.take();
         for (name, raw) in &envelope.extra {
-            remember(&mut self.given, name.as_str(), raw.get());
+            remember(&mut self.given, None, name.as_str(), raw.get());
         }
         start.extra = envelope.take_extra();
         self.out.push_back(StreamEvent::Start(start));
@@ -387,11 +400,22 @@ impl ChatAssembler {
         let given = &mut self.given;
         envelope
             .extra
-            .retain(|(name, raw)| remember(given, name.as_str(), raw.get()));
+            .retain(|(name, raw)| remember(given, None, name.as_str(), raw.get()));
         let fields = envelope.take_extra();
         if !fields.is_empty() {
             self.told += 1;
             self.out.push_back(StreamEvent::AnswerExtra { fields });
+        }
+    }
+
+    /// Gives out the fields of a choice that a piece brings, less those that were given out just so.
+    fn choice_extra(&mut self, choice: u32, mut fields: Unread<'_>) {
+        let given = &mut self.given;
+        fields.retain(|(name, raw)| grows(raw) || remember(given, Some(choice), name.as_str(), raw.get()));
+        let fields = kept(fields);
+        if !fields.is_empty() {
+            self.told += 1;
+            self.out.push_back(StreamEvent::ChoiceExtra { choice, fields });
         }
     }
 
@@ -423,6 +447,9 @@ impl ChatAssembler {
             }
         };
         self.read_fields(at, wire.fields, wire.logprobs);
+        if !wire.extra.is_empty() {
+            self.choice_extra(choice, wire.extra);
+        }
         let native = wire.native_finish_reason;
         match wire.finish_reason.as_deref() {
             None => {}
@@ -511,23 +538,30 @@ impl ChatAssembler {
     }
 }
 
-/// Whether a field of the answer as a whole says something that was not given out yet; takes note of it.
+/// Whether a field of the answer as a whole, or of a choice, says something that was not given out yet; takes note of it.
 ///
 /// What is long, or one of very many, is not noted and counts as new: the memory of a stream must not grow with it, and in
 /// the fold the same value twice is the value.
-fn remember(given: &mut Vec<(Box<str>, Box<str>)>, name: &str, raw: &str) -> bool {
+fn remember(given: &mut Vec<Told>, choice: Option<u32>, name: &str, raw: &str) -> bool {
     const MOST: usize = 16;
     const LONGEST: usize = 512;
-    match given.iter_mut().find(|(known, _)| **known == *name) {
-        Some((_, known)) if **known == *raw => false,
-        Some((_, known)) => {
+    match given
+        .iter_mut()
+        .find(|told| told.choice == choice && *told.name == *name)
+    {
+        Some(told) if *told.raw == *raw => false,
+        Some(told) => {
             // Forgotten rather than wrong, if it is too long to be kept.
-            *known = if raw.len() <= LONGEST { raw } else { "" }.into();
+            told.raw = if raw.len() <= LONGEST { raw } else { "" }.into();
             true
         }
         None => {
             if given.len() < MOST && raw.len() <= LONGEST && name.len() <= LONGEST {
-                given.push((name.into(), raw.into()));
+                given.push(Told {
+                    choice,
+                    name: name.into(),
+                    raw: raw.into(),
+                });
             }
             true
         }

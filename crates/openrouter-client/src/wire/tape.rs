@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_transport::TransportError;
 use http_transport::sse::{SseDecoder, SseLimits};
 use integration_core::{Delivery, Error, ErrorKind, Result, Usage};
+use serde_json::{Map, Value};
 
 use super::error::ErrorReader;
 use super::fields::{billed_if_used, unfit};
@@ -90,12 +91,20 @@ impl<P> Tape<P> {
         self.failure = Some(error);
     }
 
-    /// Takes it that part of the answer was produced before the failure it ended with.
-    pub(crate) fn fail_as_partial(&mut self) {
-        self.failure = self
-            .failure
-            .take()
-            .map(|error| error.with_delivery(Delivery::Partial));
+    /// Gives out an event of a kind that nobody here names: its `type`, and everything beside it.
+    pub(crate) fn give_other(
+        &mut self,
+        kind: String,
+        data: &[u8],
+        piece: impl FnOnce(String, Map<String, Value>) -> P,
+    ) {
+        match serde_json::from_slice::<Map<String, Value>>(data) {
+            Ok(mut fields) => {
+                fields.remove("type");
+                self.give(piece(kind, fields));
+            }
+            Err(error) => self.unreadable(error),
+        }
     }
 
     /// Ends the answer as failed, since a piece of it made no sense.

@@ -1,6 +1,9 @@
 //! What the tests of this crate share: a client in front of a scripted upstream, with time told by hand.
 #![allow(dead_code)]
 
+pub(crate) mod errors;
+pub(crate) mod routes;
+
 use std::sync::Arc;
 
 use futures_util::StreamExt;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use costing::UtcTime;
 use model_catalogue::Day;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -15,8 +14,8 @@ use crate::routes::dates::{date, day_of, rfc3339};
 use crate::routes::keys::WORKSPACE;
 use crate::routes::money::Money;
 use crate::routes::page::{Call, Page, Refusal};
-use crate::routes::spending::{Spending, Sums};
-use crate::scenario::account::Interval;
+use crate::routes::spending::{Line, Sums};
+use crate::scenario::account::{BudgetScope, Interval};
 use crate::simulation::Simulation;
 
 /// A limit of a key, as a layer of its budget.
@@ -35,25 +34,20 @@ struct Budget {
 
 impl Budget {
     fn of(scope: &'static str, standing: &Standing, include_byok: bool) -> Self {
+        let id = |owner: &str| (scope == owner).then(|| endpoint_id(owner, "budget"));
         Self {
             scope,
-            guardrail_id: None,
-            budget_id: None,
+            guardrail_id: id("member"),
+            budget_id: id("workspace"),
             limit_usd: Money(standing.limit),
             spend_usd: Money(standing.spent),
-            remaining_usd: Money(standing.remaining()),
+            // Unlike what is left of a limit, this goes below zero.
+            remaining_usd: Money(standing.limit.saturating_sub(standing.spent)),
             reset_interval: standing.reset.map(Interval::name),
             resets_at: standing.resets.map(rfc3339),
             include_byok,
         }
     }
-}
-
-/// What all keys together have spent in the span that a time lies in.
-fn spent_since(spending: &Spending, interval: Interval, now: UtcTime) -> Decimal {
-    let today = day_of(now);
-    let lines = spending.lines(interval.first(today)..today + 1);
-    lines.fold(Decimal::ZERO, |sum, (_, line)| sum.saturating_add(line.cost))
 }
 
 #[derive(Debug, Serialize)]
@@ -112,28 +106,39 @@ pub(crate) fn key(simulation: &Simulation, call: &Call<'_>) -> Page {
         (None, None) => (None, false),
     };
     let budget = limit.map(|standing| Budget::of("key_limit", &standing, include_byok));
-    let workspace = shape.budgets.iter().map(|one| {
-        let spent = spent_since(&state.memory.spending, one.reset, now);
+    let of_account = shape.budgets().map(|one| {
+        let spent = state
+            .memory
+            .spending
+            .account()
+            .charged(now)
+            .within(Some(one.reset));
         let standing = Standing {
             limit: one.limit.0,
             spent,
             reset: Some(one.reset),
             resets: Some(one.reset.next(now)),
         };
-        Budget::of("workspace", &standing, false)
+        // Both count what all keys spend: the one those of the member, the other those of the workspace.
+        let scope = match one.scope {
+            BudgetScope::Guardrail => "member",
+            BudgetScope::Workspace => "workspace",
+        };
+        Budget::of(scope, &standing, false)
     });
-    let budgets: Vec<Budget> = budget.iter().cloned().chain(workspace).collect();
-    // The tightest is the one that counts.
+    let budgets: Vec<Budget> = of_account.chain(budget).collect();
+    // The first that is spent is the one that stops a request; else the tightest is the one that counts.
     let effective = budgets
         .iter()
-        .min_by_key(|budget| budget.remaining_usd.0)
+        .find(|budget| budget.remaining_usd.0 <= Decimal::ZERO)
+        .or_else(|| budgets.iter().min_by_key(|budget| budget.remaining_usd.0))
         .cloned();
     let (free_limit, free_used) = state.account.free_requests(shape, moment);
     let management = call.caller.unwrap_or_default().management;
     let data = KeyPage {
         label: label_of(key),
-        limit: budget.as_ref().map(|budget| budget.limit_usd),
-        limit_remaining: budget.as_ref().map(|budget| budget.remaining_usd),
+        limit: limit.map(|limit| Money(limit.limit)),
+        limit_remaining: limit.map(|limit| Money(limit.remaining())),
         limit_reset: limit.and_then(|limit| limit.reset).map(Interval::name),
         usage: Money(charged.all),
         usage_daily: Money(charged.day),
@@ -264,11 +269,17 @@ pub(crate) fn activity(simulation: &Simulation, call: &Call<'_>) -> Result<Page,
     let state = simulation.state();
     let wanted = call.query.get("api_key_hash");
     let mut rows: BTreeMap<(i64, &str, &str), Sums> = BTreeMap::new();
-    for (line, sums) in state.memory.spending.lines(days) {
-        let hash = state.accounts.hash(line.key);
-        if others || wanted.is_some_and(|wanted| hash != Some(wanted)) {
-            continue;
-        }
+    let spending = &state.memory.spending;
+    let listed: Vec<(&Line, &Sums)> = match wanted {
+        _ if others => Vec::new(),
+        None => spending.lines(days).collect(),
+        Some(wanted) => spending
+            .lines_of_keys(days)
+            .filter(|(key, _, _)| state.accounts.hash(*key) == Some(wanted))
+            .map(|(_, line, sums)| (line, sums))
+            .collect(),
+    };
+    for (line, sums) in listed {
         let row = (line.day, line.model.as_str(), line.provider.as_str());
         rows.entry(row).or_default().add(sums);
     }

@@ -1,6 +1,5 @@
 //! What the account holds besides its answers: keys that were made here, codes for keys, and feedback.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use costing::UtcTime;
@@ -8,10 +7,11 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use crate::account::{Exceeded, key_limit};
+use crate::bounded::Bounded;
 use crate::dice::{Dice, fingerprint};
 use crate::problem::Problem;
 use crate::routes::answers::Contents;
-use crate::routes::spending::KeySpending;
+use crate::routes::spending::{KeySpending, MOST_KEYS};
 use crate::scenario::account::Interval;
 
 /// A key that was made here. The key itself is not kept.
@@ -104,20 +104,38 @@ pub(crate) struct Code {
     pub(crate) expires: UtcTime,
 }
 
-/// All of it.
-#[derive(Debug, Default)]
+/// How many keys that were made here there are; the oldest is deleted for a new one.
+pub(crate) const MOST_MADE: usize = 10_000;
+/// How many deleted keys are known to have been deleted. After so many more, a key is like any other that was never made here.
+pub(crate) const MOST_GONE: usize = 100_000;
+/// How many codes wait for their keys; the oldest goes first.
+pub(crate) const MOST_CODES: usize = 10_000;
+
+/// All of it. None of it grows without end.
+#[derive(Debug)]
 pub(crate) struct Accounts {
-    keys: BTreeMap<u64, KeyRecord>,
+    keys: Bounded<u64, KeyRecord>,
     /// Keys that were deleted.
-    gone: BTreeSet<u64>,
-    /// The hashes of keys that were used.
-    hashes: HashMap<u64, String>,
+    gone: Bounded<u64, ()>,
+    /// The hashes of keys that were used, of as many as have books of their own.
+    hashes: Bounded<u64, String>,
     /// By the fingerprint of the code; the code itself is not kept.
-    codes: BTreeMap<u64, Code>,
+    codes: Bounded<u64, Code>,
     made: u64,
-    /// Generations somebody has said something about.
-    pub(crate) rated: BTreeSet<String>,
     pub(crate) contents: Contents,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self {
+            keys: Bounded::new(MOST_MADE),
+            gone: Bounded::new(MOST_GONE),
+            hashes: Bounded::new(MOST_KEYS),
+            codes: Bounded::new(MOST_CODES),
+            made: 0,
+            contents: Contents::default(),
+        }
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -151,7 +169,7 @@ impl Accounts {
 
     /// Remembers the hash of a key that was used.
     pub(crate) fn met(&mut self, key: u64, text: &str) {
-        self.hashes.entry(key).or_insert_with(|| hash_of(text));
+        self.hashes.write(key, || hash_of(text));
     }
 
     pub(crate) fn hash(&self, key: u64) -> Option<&str> {
@@ -196,10 +214,9 @@ impl Accounts {
     }
 
     pub(crate) fn by_hash(&mut self, hash: &str) -> Option<(u64, &mut KeyRecord)> {
-        self.keys
-            .iter_mut()
-            .find(|(_, record)| record.hash == hash)
-            .map(|(key, record)| (*key, record))
+        let (key, _) = self.keys.iter().find(|(_, record)| record.hash == hash)?;
+        let key = *key;
+        self.keys.get_mut(&key).map(|record| (key, record))
     }
 
     /// Takes a key away for good.
@@ -207,8 +224,8 @@ impl Accounts {
         let Some((key, _)) = self.by_hash(hash) else {
             return false;
         };
-        self.keys.remove(&key);
-        self.gone.insert(key)
+        self.gone.insert(key, ());
+        self.keys.remove(&key).is_some()
     }
 
     /// Makes a key. The text is handed out here and never again.
@@ -236,7 +253,9 @@ impl Accounts {
             external_user: wanted.external_user,
             number: self.made,
         };
-        self.keys.insert(key, record);
+        if let Some((oldest, _)) = self.keys.insert(key, record) {
+            self.gone.insert(oldest, ());
+        }
         (text, key)
     }
 
@@ -252,6 +271,16 @@ impl Accounts {
     /// Takes a code; whoever comes second with it comes too late. A wrong verifier costs the code as well.
     pub(crate) fn take_code(&mut self, text: &str) -> Option<Code> {
         self.codes.remove(&fingerprint(&[text.as_bytes()]))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lens(&self) -> [usize; 4] {
+        [
+            self.keys.len(),
+            self.gone.len(),
+            self.hashes.len(),
+            self.codes.len(),
+        ]
     }
 }
 
@@ -332,5 +361,33 @@ mod tests {
         assert!(accounts.delete(&hash_of(&text)) && !accounts.delete(&hash_of(&text)));
         assert_eq!(accounts.check(key, at(0)).unwrap_err().status, 401);
         assert!(!format!("{accounts:?}").contains(&text));
+    }
+
+    #[test]
+    fn the_oldest_keys_and_codes_go_first_and_for_good() {
+        let mut accounts = Accounts::default();
+        let code = Code {
+            wanted: Wanted::default(),
+            challenge: None,
+            hashed: true,
+            expires: at(600),
+        };
+        let first_code = accounts.make_code(1, code.clone());
+        let (_, first) = accounts.make(1, Wanted::default(), at(0));
+        let (_, second) = accounts.make(1, Wanted::default(), at(0));
+        // That a key is used does not make it younger.
+        accounts.used(first, at(1));
+        for _ in 0..MOST_MADE - 1 {
+            accounts.make(1, Wanted::default(), at(2));
+            accounts.make_code(1, code.clone());
+        }
+        accounts.make_code(1, code);
+        for key in 0..=MOST_KEYS as u64 {
+            accounts.met(key, "sk-or-v1-x");
+        }
+        assert_eq!(accounts.lens(), [MOST_MADE, 1, MOST_KEYS, MOST_CODES]);
+        assert_eq!(accounts.check(first, at(3)).unwrap_err().status, 401);
+        assert!(accounts.check(second, at(3)).is_ok() && accounts.take_code(&first_code).is_none());
+        assert!(accounts.hash(0).is_none() && accounts.hash(1).is_some());
     }
 }

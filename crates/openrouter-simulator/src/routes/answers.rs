@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::simulation::{Outcome, SimulatedReply};
+use crate::wire::Step;
 
 /// A chat answer, or one chunk of a streamed one.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -160,7 +161,16 @@ const KEPT: usize = 256;
 
 /// Prompts and answers, for those who want to see them again.
 #[derive(Default)]
-pub(crate) struct Contents(VecDeque<(String, Bytes, Bytes)>);
+pub(crate) struct Contents(VecDeque<Content>);
+
+/// One request and its answer.
+struct Content {
+    id: String,
+    request: Bytes,
+    answer: Bytes,
+    /// Where in the answer the piece begins with which so many tokens have been made.
+    made: Vec<(u64, usize)>,
+}
 
 impl std::fmt::Debug for Contents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -180,16 +190,29 @@ impl Contents {
             if self.0.len() == KEPT {
                 self.0.pop_front();
             }
-            let body = Bytes::from(reply.body());
-            self.0
-                .push_back((id.clone(), Bytes::copy_from_slice(request), body));
+            let (mut sent, mut made) = (0, Vec::new());
+            for step in &answer.steps {
+                match step {
+                    Step::Send(bytes) => sent += bytes.len(),
+                    Step::Made(tokens) => made.push((*tokens, sent)),
+                    _ => {}
+                }
+            }
+            self.0.push_back(Content {
+                id: id.clone(),
+                request: Bytes::copy_from_slice(request),
+                answer: Bytes::from(reply.body()),
+                made,
+            });
         }
     }
 
-    /// The content of `data` for an id.
-    pub(crate) fn find(&self, id: &str) -> Option<Value> {
-        let (_, request, answer) = self.0.iter().rev().find(|(one, _, _)| one == id)?;
-        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    /// The content of `data` for an id, as far as the answer goes with its first so many tokens.
+    pub(crate) fn find(&self, id: &str, tokens: u64) -> Option<Value> {
+        let kept = self.0.iter().rev().find(|one| one.id == id)?;
+        let request: Value = serde_json::from_slice(&kept.request).unwrap_or_default();
+        let beyond = kept.made.iter().find(|(made, _)| *made > tokens);
+        let answer = &kept.answer[..beyond.map_or(kept.answer.len(), |(_, at)| *at)];
         let input = match request.get("messages") {
             Some(messages) => json!({ "messages": messages }),
             None => json!({ "prompt": request.get("prompt").and_then(Value::as_str).unwrap_or_default() }),

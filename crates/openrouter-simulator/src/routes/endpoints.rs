@@ -18,7 +18,7 @@ fn percentiles(figures: Percentiles) -> Value {
 }
 
 /// An endpoint. How fast it is, only those are told who come with a key.
-fn entry(record: &ModelRecord, endpoint: &Endpoint, with_key: bool) -> Value {
+fn entry(record: &ModelRecord, endpoint: &Endpoint, status: i32, with_key: bool) -> Value {
     let takes = |name: &str| endpoint.parameters.iter().any(|one| one == name);
     let (tools, choice) = (takes("tools"), takes("tool_choice"));
     let figures = |figures: Percentiles| with_key.then(|| percentiles(figures));
@@ -38,7 +38,7 @@ fn entry(record: &ModelRecord, endpoint: &Endpoint, with_key: bool) -> Value {
         "supported_parameters": endpoint.parameters,
         "supports_tool_choice": { "none": tools, "auto": tools, "required": choice, "function": choice },
         "native_tools": {},
-        "status": 0,
+        "status": status,
         "uptime_last_30m": endpoint.uptime,
         "uptime_last_5m": endpoint.uptime,
         "uptime_last_1d": endpoint.uptime,
@@ -58,10 +58,14 @@ pub(crate) fn of_model(simulation: &Simulation, call: &Call<'_>) -> Result<Page,
     let base = || listing.follow(name.split(':').next().unwrap_or_default());
     let record = found.or_else(base).ok_or_else(|| no_model(&name))?;
     let all = found.map(|record| simulation.endpoints_of(record));
+    let now = simulation.moment();
     let endpoints: Vec<Value> = all
         .iter()
         .flat_map(|all| all.iter())
-        .map(|endpoint| entry(record, endpoint, call.caller.is_some()))
+        .map(|endpoint| {
+            let status = simulation.status_of(record, endpoint, now);
+            entry(record, endpoint, status, call.caller.is_some())
+        })
         .collect();
     Ok(Page::json(&json!({ "data": {
         "id": if found.is_some() { record.id.as_str() } else { name.as_str() },
@@ -76,13 +80,17 @@ pub(crate) fn of_model(simulation: &Simulation, call: &Call<'_>) -> Result<Page,
 /// `GET /endpoints/zdr`: every endpoint that keeps nothing.
 pub(crate) fn zdr(simulation: &Simulation, call: &Call<'_>) -> Page {
     let mut data = Vec::new();
+    let now = simulation.moment();
     for record in simulation.listing.records() {
         if record.is_alias() || record.id.author() == Some("openrouter") {
             continue;
         }
         let all = simulation.endpoints_of(record);
         let keeps_nothing = all.iter().filter(|endpoint| endpoint.zdr);
-        data.extend(keeps_nothing.map(|endpoint| entry(record, endpoint, call.caller.is_some())));
+        data.extend(keeps_nothing.map(|endpoint| {
+            let status = simulation.status_of(record, endpoint, now);
+            entry(record, endpoint, status, call.caller.is_some())
+        }));
     }
     Page::json(&json!({ "data": data }))
 }

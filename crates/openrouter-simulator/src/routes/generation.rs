@@ -31,24 +31,28 @@ fn not_found(id: &str) -> Problem {
 /// `GET /generation`.
 pub(crate) fn record(simulation: &Simulation, call: &Call<'_>) -> Result<Page, Refusal> {
     let id = id(call)?;
-    let now = simulation.clock().now();
+    let now = simulation.moment().since;
     let page = simulation
         .state()
         .memory
         .find(id, now)
         .map(|generation| generation.page(id));
-    Ok(Page::new(page.ok_or_else(|| not_found(id))?))
+    let page = page.ok_or_else(|| {
+        simulation.wait();
+        not_found(id)
+    });
+    Ok(Page::new(page?))
 }
 
 /// `GET /generation/content`. It exists only where a scenario has switched on that contents are kept.
 pub(crate) fn content(simulation: &Simulation, call: &Call<'_>) -> Result<Page, Refusal> {
     let id = id(call)?;
-    let now = simulation.clock().now();
+    let now = simulation.moment().since;
     let state = simulation.state();
     let data = state
         .memory
         .find(id, now)
-        .and_then(|_| state.accounts.contents.find(id));
+        .and_then(|record| state.accounts.contents.find(id, record.bill.completion));
     let data = data.ok_or_else(|| not_found(id))?;
     Ok(Page::json(&json!({ "data": data })))
 }
@@ -81,13 +85,13 @@ pub(crate) fn feedback(simulation: &Simulation, call: &Call<'_>) -> Result<Page,
     {
         return Err(Problem::invalid("comment: expected a string of at most 1000 characters").into());
     }
-    let now = simulation.clock().now();
+    let now = simulation.moment().since;
     let mut state = simulation.state();
-    if state.memory.find(id, now).is_none() {
+    let Some(first) = state.memory.rate(id, now) else {
         let id: String = id.chars().take(128).collect();
         return Err(not_found(&id).into());
-    }
-    if !state.accounts.rated.insert(id.to_owned()) {
+    };
+    if !first {
         return Err(Problem::new(409, "Feedback was already submitted for this generation").into());
     }
     Ok(Page::json(&json!({ "data": { "success": true } })))

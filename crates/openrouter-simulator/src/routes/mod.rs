@@ -24,7 +24,6 @@ mod skin;
 pub(crate) mod spending;
 mod vectors;
 
-use crate::account::Account;
 use crate::fault::FaultPlan;
 use crate::problem::Problem;
 use crate::scenario::Route;
@@ -264,19 +263,11 @@ impl Simulation {
         }
         if let (true, Some(caller)) = (entry.route.has_model(), caller) {
             let moment = self.moment();
-            let now = moment.utc();
-            let mut state = self.state();
-            let spending = &state.memory.spending;
-            state
-                .accounts
-                .may_spend(caller.key, now, spending.of(caller.key))?;
             if !entry.route.generates() {
                 // Chat looks at the account itself, after it has read the request.
-                let shape = &self.config.scenario.account;
-                let made_here = state.accounts.record(caller.key).is_some();
-                Account::let_in(shape, spending, caller.key, made_here, moment)?;
+                self.may_ask(caller.key, moment)?;
             }
-            state.accounts.used(caller.key, now);
+            self.state().accounts.used(caller.key, moment.utc());
         }
         Ok(caller)
     }

@@ -54,6 +54,8 @@ pub(crate) struct Page {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// How many times white space comes before the body.
     pub(crate) blanks: u32,
+    /// The number of the call that is entered into the books when the page has been read.
+    pub(crate) call: Option<u64>,
 }
 
 impl Page {
@@ -63,6 +65,7 @@ impl Page {
             body: body.into(),
             headers: Vec::new(),
             blanks: 0,
+            call: None,
         }
     }
 
@@ -183,7 +186,10 @@ impl Simulation {
                 .steps
                 .insert(0, Step::Send(Bytes::from_static(b"\n         \n")));
         }
-        answer.into()
+        SimulatedReply {
+            call: page.call,
+            ..answer.into()
+        }
     }
 
     fn made(&self, call: &Call<'_>) -> Result<Page, Refusal> {

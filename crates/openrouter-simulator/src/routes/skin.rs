@@ -170,14 +170,14 @@ impl Skin {
 
     /// A chat answer in this shape.
     fn translate(self, reply: SimulatedReply, about: About<'_>) -> SimulatedReply {
-        let SimulatedReply { delay, outcome } = reply;
+        let SimulatedReply { delay, outcome, call } = reply;
         let outcome = match outcome {
             Outcome::Answer(answer) if self != Self::Chat => {
                 Outcome::Answer(self.translate_answer(answer, about))
             }
             other => other,
         };
-        SimulatedReply { delay, outcome }
+        SimulatedReply { delay, outcome, call }
     }
 
     fn translate_answer(self, answer: SimulatedAnswer, about: About<'_>) -> SimulatedAnswer {
@@ -223,16 +223,22 @@ impl Skin {
     fn whole(self, status: u16, steps: Vec<Step>, id: Option<&str>, about: About<'_>) -> (u16, Vec<Step>) {
         let mut body = Vec::new();
         let mut kept = Vec::new();
-        let mut broken = false;
+        // What comes after the last byte, if it is not the end.
+        let mut last = None;
         for step in steps {
             match step {
                 Step::Send(bytes) if body.is_empty() && bytes.trim_ascii().is_empty() => {
                     kept.push(Step::Send(bytes));
                 }
                 Step::Send(bytes) => body.extend_from_slice(&bytes),
-                Step::Break => broken = true,
+                Step::Break | Step::Stall => last = Some(step),
                 other => kept.push(other),
             }
+        }
+        if body.is_empty() {
+            // Nothing came of it, and nothing is made of it.
+            kept.extend(last);
+            return (status, kept);
         }
         let (status, text) = match serde_json::from_slice::<Value>(&body) {
             Ok(value)
@@ -260,7 +266,7 @@ impl Skin {
             }
         };
         kept.push(Step::Send(text.into()));
-        kept.extend(broken.then_some(Step::Break));
+        kept.extend(last);
         (status, kept)
     }
 

@@ -1,20 +1,28 @@
 //! Vectors of texts, and documents in the order of a question.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use model_catalogue::ModelRecord;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::bill::{Bill, Counts, Terms};
+use crate::account::Weight;
+use crate::bill::{Bill, Counts};
 use crate::dice::Dice;
+use crate::endpoint::{Endpoint, NORMAL};
 use crate::generations::Generation;
+use crate::moment::Moment;
+use crate::preferences::{Preferences, preferences};
 use crate::problem::Problem;
+use crate::refusals::{Wanted, no_route};
 use crate::routes::money::Money;
 use crate::routes::more_models::{OtherModel, other};
 use crate::routes::page::{Call, Page, Refusal, Subject};
+use crate::routing::{Candidate, Need, filter, order};
 use crate::simulation::Simulation;
+use crate::underway::Underway;
 use crate::words::tokens;
 
 /// What one part that is no text counts for.
@@ -163,6 +171,8 @@ struct Booked {
     provider: &'static str,
     bill: Bill,
     blanks: u32,
+    /// The number of the call.
+    call: u64,
 }
 
 #[derive(Serialize)]
@@ -248,67 +258,128 @@ impl Simulation {
             )
             .with("error_type", "not_found")
         })?;
-        let list = |name: &str| {
-            let list = fields.get("provider").and_then(|provider| provider.get(name));
-            list.and_then(Value::as_array)
-                .map(|list| list.iter().filter_map(Value::as_str).collect::<Vec<_>>())
-        };
-        let slug = other.upstream.slug;
-        let excluded = list("only").is_some_and(|only| !only.contains(&slug))
-            || list("ignore").is_some_and(|ignored| ignored.contains(&slug));
-        if excluded {
-            return Err(
-                Problem::new(404, "No allowed providers are available for the selected model.")
-                    .with("error_type", "not_found")
-                    .with("available_providers", vec![slug]),
-            );
-        }
         Ok((record, other))
     }
 
-    /// Prices a call and enters it into the books.
+    /// Finds who serves a call, prices it, and remembers it until it has been read. `longest` is the largest part of it that
+    /// goes to the model at once, `used` is all of it.
     fn book(
         &self,
         call: &Call<'_>,
         prefix: &str,
+        fields: &Map<String, Value>,
         record: &ModelRecord,
-        other: &OtherModel,
-        used: u64,
-    ) -> Booked {
-        let (number, at) = self.next_call();
+        (longest, used): (u64, u64),
+    ) -> Result<Booked, Problem> {
+        let wanted = preferences(fields)?;
+        let shape = &self.config.scenario.account;
+        let (number, now) = self.next_call();
         let mut dice = Dice::new(self.config.seed, "call", &[&number.to_le_bytes()]);
-        let at = at.utc();
-        let created = u64::try_from(at.unix()).unwrap_or_default();
+        let created = u64::try_from(now.utc().unix()).unwrap_or_default();
         let id = format!("{prefix}-{created}-{}", dice.alphanumeric(20));
-        let sheet = costing::PriceSheet::parse(&record.prices).ok();
+        let endpoints = self.endpoints_of(record);
+        let endpoint = self.choose(record, &endpoints, &wanted, longest, (number, now))?;
+        let own_key = shape.has_own_key(endpoint);
+        let sheet = endpoint.sheet.as_ref().filter(|_| !own_key);
+        let mut hold = None;
+        if let Some(weight) = sheet.and_then(|sheet| Weight::new(sheet, used, Some(0), now.utc())) {
+            let mut state = self.state();
+            let state = &mut *state;
+            hold = state
+                .account
+                .afford(shape, &state.memory.spending, &weight, now)?;
+        }
         let counts = Counts {
             prompt: used,
             ..Counts::default()
         };
-        let bill = Bill::new(counts, sheet.as_ref(), at, Terms::Credits);
+        let (charge, bill) = self.charge(now, endpoint, counts, own_key, false);
+        let provider = endpoint.upstream.name;
         let generation = Generation {
             created,
             model: record.canonical_slug.clone(),
-            provider: other.upstream.name,
+            provider,
             streamed: false,
-            finish: "stop",
-            native_finish: "stop",
+            finish: Some("stop"),
+            native_finish: Some("stop"),
+            cancelled: false,
             bill,
-            more: serde_json::Map::new(),
-            visible: self.clock().now() + self.config.generation_delay(),
+            more: Map::new(),
+            visible: Duration::MAX,
         };
-        self.state().memory.remember(id.clone(), call.key(), generation);
+        let underway = Underway {
+            id: id.clone(),
+            key: call.key(),
+            started: now,
+            generation,
+            charge: Some(charge),
+            fails: false,
+            stops: false,
+            all: 0,
+            hold,
+            own_key: own_key.then(|| bill.list_price()),
+        };
+        self.state().underway.insert(number, underway);
         let blanks = if dice.chance(BLANKS_FIRST) {
             dice.between(1, 3)
         } else {
             0
         };
-        Booked {
+        Ok(Booked {
             id,
-            provider: other.upstream.name,
+            provider,
             bill,
             blanks,
-        }
+            call: number,
+        })
+    }
+
+    /// The endpoint that serves, chosen as for any other model.
+    fn choose<'e>(
+        &self,
+        record: &ModelRecord,
+        endpoints: &'e [Endpoint],
+        wanted: &Preferences,
+        longest: u64,
+        (number, now): (u64, Moment),
+    ) -> Result<&'e Endpoint, Problem> {
+        let shape = &self.config.scenario.account;
+        let narrowed = shape.narrowed(wanted);
+        let need = Need {
+            preferences: &narrowed,
+            sort: narrowed.sort,
+            only_tier: None,
+            with_tier: None,
+            sent: &[],
+            inputs: &[],
+            prompt_tokens: longest,
+            max_tokens: None,
+            own_keys: &shape.byok,
+            at: now.utc(),
+        };
+        let candidates = endpoints
+            .iter()
+            .filter(|endpoint| shape.allows(endpoint))
+            .map(|endpoint| Candidate {
+                model: 0,
+                endpoint,
+                down: self.status_of(record, endpoint, now) != NORMAL,
+                sticky: false,
+            })
+            .collect();
+        let (left, funnel) = filter(candidates, &need);
+        let mut dice = Dice::new(self.config.seed, "route", &[&number.to_le_bytes()]);
+        let first = order(left, &need, &mut dice).into_iter().next();
+        first.map(|candidate| candidate.endpoint).ok_or_else(|| {
+            let wanted = Wanted {
+                name: record.id.as_str(),
+                prompt_tokens: longest,
+                max_tokens: None,
+                inputs: &[],
+                provider: wanted,
+            };
+            no_route(&wanted, endpoints, &funnel)
+        })
     }
 }
 
@@ -374,7 +445,8 @@ pub(crate) fn embeddings(simulation: &Simulation, call: &Call<'_>) -> Result<Pag
     });
     let data: Result<Vec<Embedding>, _> = data.collect();
     let data = data.map_err(|_| Problem::new(500, "Internal Server Error"))?;
-    let booked = simulation.book(call, "gen-emb", record, other, used);
+    let longest = inputs.iter().map(|input| input.tokens).max().unwrap_or(0);
+    let booked = simulation.book(call, "gen-emb", &fields, record, (longest, used))?;
     let upstream = booked.bill.upstream().map(Money);
     let body = Embeddings {
         object: "list",
@@ -384,7 +456,7 @@ pub(crate) fn embeddings(simulation: &Simulation, call: &Call<'_>) -> Result<Pag
             prompt_tokens: used,
             total_tokens: used,
             cost: booked.bill.total().map(Money),
-            is_byok: false,
+            is_byok: booked.bill.byok,
             cost_details: upstream.map(|amount| EmbeddingCost {
                 upstream_inference_cost: amount,
                 upstream_inference_prompt_cost: amount,
@@ -396,6 +468,7 @@ pub(crate) fn embeddings(simulation: &Simulation, call: &Call<'_>) -> Result<Pag
     };
     let mut page = Page::json(&body).with_header("x-generation-id", booked.id.clone());
     page.blanks = booked.blanks;
+    page.call = Some(booked.call);
     Ok(page)
 }
 
@@ -435,7 +508,7 @@ struct Reranked<'a> {
 /// `POST /rerank`.
 pub(crate) fn rerank(simulation: &Simulation, call: &Call<'_>) -> Result<Page, Refusal> {
     let fields = call.object()?;
-    let (record, other) = simulation.other_model(&fields, "rerank")?;
+    let (record, _) = simulation.other_model(&fields, "rerank")?;
     let question = fields
         .get("query")
         .and_then(Value::as_str)
@@ -456,7 +529,7 @@ pub(crate) fn rerank(simulation: &Simulation, call: &Call<'_>) -> Result<Page, R
     };
     let seed = simulation.config.seed;
     let (model, asked) = (record.id.as_str(), words(question));
-    let mut used = 0;
+    let (mut longest, mut used) = (0, 0);
     let mut ranked: Vec<(f64, usize, Value)> = Vec::with_capacity(documents.len());
     for (index, document) in documents.iter().enumerate() {
         let text = document
@@ -475,13 +548,14 @@ pub(crate) fn rerank(simulation: &Simulation, call: &Call<'_>) -> Result<Page, R
         let needed = tokens(question.len()) + size;
         too_long(record, needed)?;
         used += needed;
+        longest = longest.max(needed);
         ranked.push((relevance(seed, model, &asked, &found), index, shown));
     }
     // Equal ones stay in the order they came in.
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     let result = |(score, index, document): (f64, usize, Value)| json!({ "index": index, "relevance_score": score, "document": document });
     let results: Vec<Value> = ranked.into_iter().take(top).map(result).collect();
-    let booked = simulation.book(call, "gen-rerank", record, other, used);
+    let booked = simulation.book(call, "gen-rerank", &fields, record, (longest, used))?;
     let by_search = record.prices.rates.contains_key("request");
     let body = Reranked {
         model: bare(model),
@@ -494,7 +568,9 @@ pub(crate) fn rerank(simulation: &Simulation, call: &Call<'_>) -> Result<Page, R
         provider: booked.provider,
         id: &booked.id,
     };
-    Ok(Page::json(&body).with_header("x-generation-id", booked.id.clone()))
+    let mut page = Page::json(&body).with_header("x-generation-id", booked.id.clone());
+    page.call = Some(booked.call);
+    Ok(page)
 }
 
 #[cfg(test)]

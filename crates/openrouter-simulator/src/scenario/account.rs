@@ -46,6 +46,8 @@ pub(crate) struct AccountShape {
     pub(crate) credits: Option<Dollars>,
     /// Credits used before the start.
     pub(crate) used: Dollars,
+    /// The model of requests that name none.
+    pub(crate) default_model: Option<String>,
     /// Whether the limits of free models hold.
     pub(crate) free_limits: bool,
     /// Below this balance, requests on their way may hold a share of it only.
@@ -81,6 +83,7 @@ impl Default for AccountShape {
         Self {
             credits: None,
             used: Dollars::default(),
+            default_model: None,
             free_limits: true,
             low_balance: None,
             in_flight_share: Decimal::new(5, 1),

@@ -171,14 +171,27 @@ pub(crate) struct LatencyRule {
 impl LatencyRule {
     /// Whether it is about this model and this upstream, by any of their names, that long after the start.
     pub(crate) fn is_about(&self, models: &[&str], upstreams: &[&str], elapsed: Duration) -> bool {
-        let one = |glob: &Option<String>, names: &[&str]| {
-            glob.as_deref()
-                .is_none_or(|glob| names.iter().any(|name| matches(glob, name)))
-        };
-        let begun = self.after.is_none_or(|after| elapsed >= after);
-        let ended = self.until.is_some_and(|until| elapsed >= until);
-        one(&self.model, models) && one(&self.upstream, upstreams) && begun && !ended
+        place_and_time(
+            [(&self.model, models), (&self.upstream, upstreams)],
+            (self.after, self.until),
+            elapsed,
+        )
     }
+}
+
+/// Whether each pattern fits one of its names, and the time lies between the two.
+fn place_and_time(
+    places: [(&Option<String>, &[&str]); 2],
+    (after, until): (Option<Duration>, Option<Duration>),
+    elapsed: Duration,
+) -> bool {
+    let one = |(glob, names): (&Option<String>, &[&str])| {
+        glob.as_deref()
+            .is_none_or(|glob| names.iter().any(|name| matches(glob, name)))
+    };
+    let begun = after.is_none_or(|after| elapsed >= after);
+    let ended = until.is_some_and(|until| elapsed >= until);
+    places.into_iter().all(one) && begun && !ended
 }
 
 pub(crate) fn latency_rules<'de, D: Deserializer<'de>>(
@@ -190,6 +203,57 @@ pub(crate) fn latency_rules<'de, D: Deserializer<'de>>(
         None => Ok(read),
         Some(at) => Err(D::Error::custom(format_args!(
             "latency {}: it needs `first_ms`, `tokens_per_second` or both",
+            at + 1
+        ))),
+    }
+}
+
+/// How an endpoint stands, in place of what the seed says and of how its attempts ended.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StatusRule {
+    model: Option<String>,
+    upstream: Option<String>,
+    /// 0 is the usual one. The service uses some numbers below it, and does not say what they mean.
+    #[serde(deserialize_with = "status")]
+    pub(crate) status: i32,
+    #[serde(default, deserialize_with = "seconds")]
+    after: Option<Duration>,
+    #[serde(default, deserialize_with = "seconds")]
+    until: Option<Duration>,
+}
+
+/// The numbers that the service has been seen to use.
+const STATUSES: [i32; 6] = [0, -1, -2, -3, -5, -10];
+
+fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    let status = i32::deserialize(deserializer)?;
+    if STATUSES.contains(&status) {
+        return Ok(status);
+    }
+    Err(D::Error::custom(format_args!(
+        "a status is 0, -1, -2, -3, -5 or -10, not {status}"
+    )))
+}
+
+impl StatusRule {
+    /// Whether it is about this model and this upstream, by any of their names, that long after the start.
+    pub(crate) fn is_about(&self, models: &[&str], upstreams: &[&str], elapsed: Duration) -> bool {
+        place_and_time(
+            [(&self.model, models), (&self.upstream, upstreams)],
+            (self.after, self.until),
+            elapsed,
+        )
+    }
+}
+
+pub(crate) fn status_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StatusRule>, D::Error> {
+    let read = Vec::<StatusRule>::deserialize(deserializer)?;
+    let everywhere = |rule: &StatusRule| rule.model.is_none() && rule.upstream.is_none();
+    match read.iter().position(everywhere) {
+        None => Ok(read),
+        Some(at) => Err(D::Error::custom(format_args!(
+            "endpoint {}: it needs `model`, `upstream` or both",
             at + 1
         ))),
     }

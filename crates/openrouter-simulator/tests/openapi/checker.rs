@@ -176,25 +176,43 @@ impl Checker {
 
     /// Checks an answer and says what it was held to.
     pub fn reply(&self, method: &str, path: &str, reply: &SimulatedReply) -> Result<Vec<Held>, String> {
+        self.mended(method, path, reply, &|_| {})
+    }
+
+    /// Checks what becomes of an answer, or of each event of one, when something in it is mended.
+    pub fn mended(
+        &self,
+        method: &str,
+        path: &str,
+        reply: &SimulatedReply,
+        mend: &dyn Fn(&mut Value),
+    ) -> Result<Vec<Held>, String> {
         let Outcome::Answer(answer) = &reply.outcome else {
             return Ok(vec![Held::Nothing]);
         };
         let body = reply.body();
         match header(reply, "content-type").unwrap() {
             "application/json" => match serde_json::from_slice(&body) {
-                Ok(value) => Ok(vec![self.value(
-                    method,
-                    path,
-                    answer.status,
-                    "application/json",
-                    &value,
-                )?]),
+                Ok(mut value) => {
+                    mend(&mut value);
+                    Ok(vec![self.value(
+                        method,
+                        path,
+                        answer.status,
+                        "application/json",
+                        &value,
+                    )?])
+                }
                 // A body that is cut off, or none.
                 Err(_) => Ok(vec![Held::Nothing]),
             },
             "text/event-stream" => {
                 let mut held = Vec::new();
-                for event in wrapped(&body) {
+                for mut event in wrapped(&body) {
+                    match event.get_mut("data") {
+                        Some(data) => mend(data),
+                        None => mend(&mut event),
+                    }
                     held.push(self.value(method, path, answer.status, "text/event-stream", &event)?);
                 }
                 Ok(held)
@@ -239,4 +257,27 @@ pub fn wrapped(body: &[u8]) -> Vec<Value> {
         });
     }
     events
+}
+
+/// Puts a value at a JSON pointer in which `*` stands for any place of a list. What holds it has to be there.
+pub fn put(value: &mut Value, pointer: &str, new: &Value) {
+    let rest = pointer.strip_prefix('/').unwrap();
+    let (part, below) = match rest.split_once('/') {
+        Some((part, _)) => (part, Some(&rest[part.len()..])),
+        None => (rest, None),
+    };
+    match (value, below) {
+        (Value::Array(items), Some(below)) if part == "*" => {
+            items.iter_mut().for_each(|item| put(item, below, new));
+        }
+        (Value::Object(fields), Some(below)) => {
+            if let Some(inner) = fields.get_mut(part) {
+                put(inner, below, new);
+            }
+        }
+        (Value::Object(fields), None) => {
+            fields.insert(part.to_owned(), new.clone());
+        }
+        _ => {}
+    }
 }

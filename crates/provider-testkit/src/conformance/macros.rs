@@ -12,17 +12,27 @@ use super::scenarios as all;
 ///
 /// ```compile_fail,E0080
 /// # fn main() {}
+/// # use integration_core::{ProviderId, testing::InMemoryClient};
 /// # use provider_testkit::conformance::{Candidate, Place, Subject};
 /// # struct Acme;
-/// # impl Subject for Acme { fn candidate(&self, _: &Place) -> Candidate { unimplemented!() } }
+/// # impl Subject for Acme {
+/// #     fn candidate(&self, _: &Place) -> Candidate {
+/// #         Candidate::new(InMemoryClient::new(ProviderId::new("acme").unwrap(), []))
+/// #     }
+/// # }
 /// provider_testkit::provider_conformance! { subject: Acme, skip: { no_such_scenario: "a reason" } }
 /// ```
 ///
 /// ```compile_fail,E0080
 /// # fn main() {}
+/// # use integration_core::{ProviderId, testing::InMemoryClient};
 /// # use provider_testkit::conformance::{Candidate, Place, Subject};
 /// # struct Acme;
-/// # impl Subject for Acme { fn candidate(&self, _: &Place) -> Candidate { unimplemented!() } }
+/// # impl Subject for Acme {
+/// #     fn candidate(&self, _: &Place) -> Candidate {
+/// #         Candidate::new(InMemoryClient::new(ProviderId::new("acme").unwrap(), []))
+/// #     }
+/// # }
 /// provider_testkit::provider_conformance! { subject: Acme, skip: { usage_is_counted: "" } }
 /// ```
 #[macro_export]

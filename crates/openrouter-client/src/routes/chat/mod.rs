@@ -71,7 +71,8 @@ impl ChatOptions {
     fn set(self, name: &str, value: impl Serialize) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => self.with_field(name, value),
-            Err(error) => self.refuse(format!("{name} cannot be written as JSON: {error}")),
+            // Not why: that may quote what the caller sends.
+            Err(_) => self.refuse(format!("{name} cannot be written as JSON")),
         }
     }
 
@@ -339,5 +340,31 @@ impl ChatOptions {
             request.extra.insert(name.clone(), value.clone());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use integration_core::ModelId;
+    use integration_core::chat::Message;
+    use serde::Serializer;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_named_and_not_quoted() {
+        struct Talkative;
+        impl Serialize for Talkative {
+            fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("a private prompt"))
+            }
+        }
+        let mut request = ChatRequest::new(ModelId::new("a/b").unwrap(), vec![Message::user("Hi")]);
+        let error = ChatOptions::new()
+            .set("trace", Talkative)
+            .apply(&mut request)
+            .unwrap_err();
+        assert!(error.message().contains("trace"), "{error}");
+        assert!(!format!("{error:?}").contains("private"), "{error:?}");
     }
 }

@@ -5,9 +5,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::plugins::plain_number;
-use crate::wire::fields::open_words;
+use crate::wire::fields::open_enum;
 
-open_words! {
+open_enum! {
     /// A kind of output.
     pub enum Modality {
         /// Text.
@@ -19,7 +19,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// How urgent a call is. The tier that served is in the answer, and is the one billed.
     pub enum ServiceTier {
         /// As the upstream sees fit.
@@ -39,7 +39,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// How wordy an answer is.
     pub enum Verbosity {
         /// Brief.

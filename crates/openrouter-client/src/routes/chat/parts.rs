@@ -6,9 +6,9 @@ use integration_core::chat::ContentPart;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::wire::fields::open_words;
+use crate::wire::fields::open_enum;
 
-open_words! {
+open_enum! {
     /// How closely a model looks at an image. More detail is more tokens.
     pub enum Detail {
         /// As the model sees fit.
@@ -22,7 +22,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// How long a prompt stays in the cache.
     pub enum CacheTtl {
         /// Five minutes.

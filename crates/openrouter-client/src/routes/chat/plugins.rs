@@ -4,9 +4,9 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::wire::fields::open_words;
+use crate::wire::fields::open_enum;
 
-open_words! {
+open_enum! {
     /// A plugin by its id.
     pub enum PluginId {
         /// Settings of the model `openrouter/auto`.
@@ -40,7 +40,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// Who searches the web.
     pub enum SearchEngine {
         /// The upstream itself.
@@ -56,7 +56,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// What makes text of a PDF.
     pub enum PdfEngine {
         /// Recognition of characters in scans; billed by the page.

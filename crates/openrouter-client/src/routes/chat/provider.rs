@@ -8,7 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::wire::fields::{digits, open_words};
+use crate::wire::fields::{digits, open_enum};
 
 /// Why a text is no slug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for ProviderSlug {
     }
 }
 
-open_words! {
+open_enum! {
     /// Whether upstreams may keep what they are sent.
     pub enum DataCollection {
         /// They may.
@@ -92,7 +92,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// How the weights are rounded.
     pub enum Quantization {
         /// 4-bit integers.
@@ -122,7 +122,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// What endpoints are sorted by.
     pub enum SortBy {
         /// Cheapest first.
@@ -136,7 +136,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// Within what endpoints are sorted.
     pub enum SortPartition {
         /// Those of each model by themselves.

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::wire::fields::open_words;
+use crate::wire::fields::open_enum;
 
-open_words! {
+open_enum! {
     /// How much a model thinks.
     pub enum Effort {
         /// Without end in sight.
@@ -25,7 +25,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// How much of the thoughts is told.
     pub enum ReasoningSummary {
         /// As the model sees fit.
@@ -37,7 +37,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// Which earlier thoughts the model sees again.
     pub enum ReasoningContext {
         /// As the model sees fit.
@@ -49,7 +49,7 @@ open_words! {
     }
 }
 
-open_words! {
+open_enum! {
     /// How hard the model works.
     pub enum ReasoningMode {
         /// As ever.
