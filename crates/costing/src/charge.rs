@@ -3,62 +3,8 @@
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+use crate::markup::{Markup, MarkupRule};
 use crate::money::{MoneyError, Pico};
-
-/// Basis points in a whole.
-const WHOLE_BPS: i128 = 10_000;
-
-/// What is added to a cost: a share of it, in basis points (hundredths of a percent).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Markup(u32);
-
-impl Markup {
-    /// Ten percent.
-    pub const DEFAULT: Self = Self(1_000);
-    /// Nothing.
-    pub const NONE: Self = Self(0);
-
-    /// A share by its basis points: 1,000 are ten percent.
-    pub const fn from_bps(bps: u32) -> Self {
-        Self(bps)
-    }
-
-    /// The basis points.
-    pub const fn bps(self) -> u32 {
-        self.0
-    }
-
-    /// The markup on a cost, in whole numbers: a half pico-dollar goes to the even neighbour. It is the only rounding between
-    /// cost and charge, so that `cost + markup == charge` holds to the last digit.
-    ///
-    /// # Errors
-    /// [`MoneyError::OutOfRange`] if the result cannot be held.
-    pub fn on(self, cost: Pico) -> Result<Pico, MoneyError> {
-        // |cost| < 2^63 and bps < 2^32: the product fits easily.
-        let product = i128::from(cost.get()) * i128::from(self.0);
-        let (floor, rest) = (product.div_euclid(WHOLE_BPS), product.rem_euclid(WHOLE_BPS));
-        let up = match (rest * 2).cmp(&WHOLE_BPS) {
-            std::cmp::Ordering::Less => 0,
-            std::cmp::Ordering::Equal => floor.rem_euclid(2),
-            std::cmp::Ordering::Greater => 1,
-        };
-        i64::try_from(floor + up)
-            .map(Pico::new)
-            .map_err(|_| MoneyError::OutOfRange)
-    }
-
-    /// A cost with its markup, unrounded, for comparing offers. What is charged comes from [`Markup::on`].
-    pub fn charge_of(self, cost: Decimal) -> Option<Decimal> {
-        let factor = Decimal::try_from_i128_with_scale(WHOLE_BPS + i128::from(self.0), 4).ok()?;
-        cost.checked_mul(factor)
-    }
-}
-
-impl Default for Markup {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// How sure a cost is, surest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -133,25 +79,27 @@ pub struct Charge {
     pub markup: Option<Pico>,
     /// Both together.
     pub charge: Option<Pico>,
-    /// The rule the markup follows, in basis points; known even where the amounts are not.
+    /// The share that the markup is of the cost, in basis points; known even where the amounts are not. A fixed fee is in
+    /// `markup` and not in this.
     pub markup_bps: u32,
     /// How sure the amounts are.
     pub status: CostStatus,
 }
 
 impl Charge {
-    /// Cost, markup and charge from a cost that is known.
+    /// Cost, markup and charge from a cost that is known. Given a [`Markup`], it is that share and no fee.
     ///
     /// # Errors
     /// [`MoneyError::OutOfRange`] if the charge cannot be held.
-    pub fn known(cost: Pico, markup: Markup, status: CostStatus) -> Result<Self, MoneyError> {
-        let added = markup.on(cost)?;
+    pub fn known(cost: Pico, markup: impl Into<MarkupRule>, status: CostStatus) -> Result<Self, MoneyError> {
+        let rule = markup.into();
+        let added = rule.on(cost)?;
         let charge = cost.checked_add(added).ok_or(MoneyError::OutOfRange)?;
         Ok(Self {
             cost: Some(cost),
             markup: Some(added),
             charge: Some(charge),
-            markup_bps: markup.bps(),
+            markup_bps: rule.share().bps(),
             status,
         })
     }
@@ -165,5 +113,10 @@ impl Charge {
             markup_bps: markup.bps(),
             status,
         }
+    }
+    /// The markup's share of the charge, from 0 to 1: for reports only, as it is rounded to 28 digits. `None` where the amounts
+    /// are not known or the charge is zero. A markup of ten percent is a margin of a little over nine.
+    pub fn margin(&self) -> Option<Decimal> {
+        self.markup?.to_decimal().checked_div(self.charge?.to_decimal())
     }
 }

@@ -122,7 +122,7 @@ pub(crate) fn cost(mut quantities: Quantities, rates: &Rates) -> Result<Cost, Un
             Some((PriceKey::Request, Rate::Fixed(price))) if price.is_zero() => {}
             Some((_, Rate::Fixed(price))) => cost.push(bucket, quantity, price)?,
             Some((key, Rate::Dynamic)) => return Err(Unpriced::Dynamic(key)),
-            Some((key, Rate::PerImage)) => return Err(Unpriced::PerImage(key)),
+            Some((key, Rate::PerImage(_))) => return Err(Unpriced::PerImage(key)),
             // Few lists have a fee per request. Where there is none, there is none.
             None if bucket == Bucket::Request => {}
             None => return Err(Unpriced::NoPrice(bucket)),

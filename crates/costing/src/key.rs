@@ -119,7 +119,7 @@ pub(crate) enum Rate {
     /// It depends on what the request turns out to be.
     Dynamic,
     /// US dollars per image, while usage counts tokens.
-    PerImage,
+    PerImage(Decimal),
 }
 
 /// The prices of one moment.
@@ -138,7 +138,7 @@ impl Rates {
     pub(crate) fn fixed(&self, key: PriceKey) -> Option<Decimal> {
         match self.get(key)? {
             Rate::Fixed(price) => Some(price),
-            Rate::Dynamic | Rate::PerImage => None,
+            Rate::Dynamic | Rate::PerImage(_) => None,
         }
     }
 

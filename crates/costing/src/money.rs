@@ -24,6 +24,9 @@ pub enum MoneyError {
     /// More than twelve decimal places.
     #[error("the amount has more than twelve decimal places")]
     TooFine,
+    /// Below zero, where only an amount from zero up has a meaning.
+    #[error("the amount is below zero")]
+    Negative,
 }
 
 /// An amount in whole pico-dollars: 10⁻¹² of a US dollar, within ±9.22 million dollars.

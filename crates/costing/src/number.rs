@@ -66,7 +66,7 @@ fn parse_exponent(text: &str) -> Result<i32, NumberError> {
 }
 
 /// `mantissa × 10^-places`, with the zeros at its end taken off so that as many values as possible can be held.
-fn exact(mut mantissa: i128, mut places: i32) -> Result<Decimal, NumberError> {
+pub(crate) fn exact(mut mantissa: i128, mut places: i32) -> Result<Decimal, NumberError> {
     while places > 0 && mantissa % 10 == 0 {
         mantissa /= 10;
         places -= 1;

@@ -5,6 +5,9 @@ use std::fmt;
 use integration_core::Usage;
 use serde::Serialize;
 
+use crate::dialect::{Counted, UsageDialect};
+use crate::remark::{Remark, Remarks};
+
 /// One kind of thing that is paid for. No token is in two buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,6 +114,9 @@ pub enum QuantityError {
         /// Tokens of the prompt.
         prompt: u64,
     },
+    /// The counts that a dialect adds up are more than can be held.
+    #[error("the usage counts more tokens in the {0} than can be held")]
+    TooMany(&'static str),
 }
 
 /// What is to be paid for, taken apart into buckets that share no token.
@@ -121,7 +127,7 @@ pub enum QuantityError {
 pub struct Quantities {
     counts: [u64; Bucket::COUNT],
     prompt_tokens: u64,
-    overlap: bool,
+    remarks: Remarks,
 }
 
 impl Quantities {
@@ -130,12 +136,20 @@ impl Quantities {
         let mut quantities = Self {
             counts: [0; Bucket::COUNT],
             prompt_tokens: prompt,
-            overlap: false,
+            remarks: Remarks::default(),
         };
         quantities.set(Bucket::UncachedPrompt, prompt);
         quantities.set(Bucket::Completion, completion);
         quantities.set(Bucket::Request, 1);
         quantities
+    }
+
+    /// Takes a usage record apart whose counts mean what OpenAI's and OpenRouter's mean, [`UsageDialect::OPENAI`].
+    ///
+    /// # Errors
+    /// As [`Quantities::from_usage_as`].
+    pub fn from_usage(usage: &Usage) -> Result<Self, QuantityError> {
+        Self::from_usage_as(usage, UsageDialect::OPENAI)
     }
 
     /// Takes a usage record apart.
@@ -147,20 +161,35 @@ impl Quantities {
     /// - Which of the audio or image tokens were cached is not reported. They are taken to be among the uncached ones first, so
     ///   that the cost is never understated.
     /// - Parts of the completion are cut to the completion: some upstreams report a few more reasoning tokens than there are
-    ///   tokens. Reasoning is a part of it and is never added on top; of a provider that counts it beside the completion, the
-    ///   client makes it one.
-    /// - Where prompt and completion are reported, a total that is not their sum says nothing.
+    ///   tokens.
+    /// - A count that the dialect says is beside the larger one is added to it first. Every other one is a part and is never
+    ///   added on top.
+    /// - Where prompt and completion are reported, a total that is not their sum changes nothing.
+    ///
+    /// What was cut, or does not add up, is in [`Quantities::remarks`].
     ///
     /// # Errors
     /// [`QuantityError::NotReported`] without prompt or completion tokens; [`QuantityError::Inconsistent`] if the tokens read
-    /// or written are more than the prompt.
-    pub fn from_usage(usage: &Usage) -> Result<Self, QuantityError> {
-        let prompt = usage.prompt_tokens.ok_or(QuantityError::NotReported("prompt"))?;
+    /// or written are more than the prompt; [`QuantityError::TooMany`] if counts to be added are more than can be held.
+    pub fn from_usage_as(usage: &Usage, dialect: UsageDialect) -> Result<Self, QuantityError> {
+        let written_1h = usage.cache_write_1h_tokens.unwrap_or(0);
+        // Those kept for an hour are among those written, where both are reported.
+        let written = usage.cache_write_tokens.unwrap_or(0).max(written_1h);
+        let read = usage.cached_tokens.unwrap_or(0);
+        let mut prompt = usage.prompt_tokens.ok_or(QuantityError::NotReported("prompt"))?;
+        if dialect.cache == Counted::Beside {
+            let whole = prompt.checked_add(read).and_then(|sum| sum.checked_add(written));
+            prompt = whole.ok_or(QuantityError::TooMany("prompt"))?;
+        }
         let rest = || usage.total_tokens.and_then(|total| total.checked_sub(prompt));
-        let completion = usage
-            .completion_tokens
-            .or_else(rest)
-            .ok_or(QuantityError::NotReported("completion"))?;
+        let reasoning = usage.reasoning_tokens.unwrap_or(0);
+        let completion = match (usage.completion_tokens, dialect.reasoning) {
+            (Some(text), Counted::Beside) => text
+                .checked_add(reasoning)
+                .ok_or(QuantityError::TooMany("completion"))?,
+            (Some(whole), Counted::Within) => whole,
+            (None, _) => rest().ok_or(QuantityError::NotReported("completion"))?,
+        };
         let within = |name, part: u64| {
             if part > prompt {
                 Err(QuantityError::Inconsistent { name, part, prompt })
@@ -168,21 +197,18 @@ impl Quantities {
                 Ok(part)
             }
         };
-        let read = within("tokens read from a cache", usage.cached_tokens.unwrap_or(0))?;
-        let written_1h = usage.cache_write_1h_tokens.unwrap_or(0);
-        // Those kept for an hour are among those written, where both are reported.
-        let written = usage.cache_write_tokens.unwrap_or(0).max(written_1h);
+        let read = within("tokens read from a cache", read)?;
         let written = within("tokens written to a cache", written)?;
 
         let mut quantities = Self {
             counts: [0; Bucket::COUNT],
             prompt_tokens: prompt,
-            overlap: false,
+            remarks: Remarks::default(),
         };
         let uncached = match (prompt - read).checked_sub(written) {
             Some(uncached) => uncached,
             None => {
-                quantities.overlap = true;
+                quantities.remarks.add(Remark::CacheCountsOverlap);
                 prompt - read
             }
         };
@@ -190,6 +216,16 @@ impl Quantities {
         let audio = audio_all.min(uncached);
         let audio_read = (audio_all - audio).min(read);
         let image = usage.prompt_image_tokens.unwrap_or(0).min(uncached - audio);
+        let media = audio_all.saturating_add(usage.prompt_image_tokens.unwrap_or(0));
+        if media > prompt {
+            quantities.remarks.add(Remark::PartsCut);
+        }
+        if usage
+            .total_tokens
+            .is_some_and(|total| prompt.checked_add(completion) != Some(total))
+        {
+            quantities.remarks.add(Remark::TotalDiffers);
+        }
         quantities.set(Bucket::UncachedPrompt, uncached - audio - image);
         quantities.set(Bucket::CacheRead, read - audio_read);
         quantities.set(Bucket::CacheWrite, written - written_1h);
@@ -205,6 +241,9 @@ impl Quantities {
             (Bucket::Reasoning, usage.reasoning_tokens),
         ] {
             let part = count.unwrap_or(0).min(text);
+            if part < count.unwrap_or(0) {
+                quantities.remarks.add(Remark::PartsCut);
+            }
             quantities.set(bucket, part);
             text -= part;
         }
@@ -231,7 +270,26 @@ impl Quantities {
     /// Whether tokens that were written to a cache were counted as read from it, too. Then the token buckets add up to more
     /// than prompt and completion, by the tokens written.
     pub const fn cache_counts_overlap(&self) -> bool {
-        self.overlap
+        self.remarks.contains(Remark::CacheCountsOverlap)
+    }
+
+    /// What was cut or does not add up.
+    pub const fn remarks(&self) -> Remarks {
+        self.remarks
+    }
+
+    /// All tokens in the buckets: prompt and completion, unless [`Quantities::cache_counts_overlap`].
+    pub fn tokens(&self) -> u64 {
+        let tokens = Bucket::ALL.into_iter().filter(|bucket| bucket.is_tokens());
+        tokens.fold(0_u64, |sum, bucket| sum.saturating_add(self.get(bucket)))
+    }
+
+    /// The same without any token: what is left of a call whose tokens the provider does not bill.
+    pub(crate) fn without_tokens(mut self) -> Self {
+        for bucket in Bucket::ALL.into_iter().filter(|bucket| bucket.is_tokens()) {
+            self.set(bucket, 0);
+        }
+        self
     }
 
     pub(crate) fn set(&mut self, bucket: Bucket, count: u64) {

@@ -1,10 +1,13 @@
 //! The prices of one model, parsed once: base prices and the overrides that hold under conditions.
 
+use std::sync::Arc;
+
 use model_catalogue::PriceStrings;
 use model_catalogue::openrouter::{self, Problem};
 use rust_decimal::Decimal;
 
 use crate::cost::{Cost, Unpriced, cost};
+use crate::discount::Discount;
 use crate::key::{PriceKey, Rate, Rates};
 use crate::number::{self, NumberError};
 use crate::quantity::Quantities;
@@ -45,6 +48,14 @@ pub enum PriceError {
         text: String,
         /// The largest price taken.
         limit: Decimal,
+    },
+    /// A price that a discount leaves with more digits than can be held exactly.
+    #[error("the price `{key}` less {bps} basis points has more digits than can be held exactly")]
+    Discounted {
+        /// Which price.
+        key: PriceKey,
+        /// The discount.
+        bps: u16,
     },
     /// Not a `pricing` object.
     #[error("the prices cannot be read: {0}")]
@@ -91,17 +102,19 @@ pub struct PriceSheet {
     base: Rates,
     overrides: Box<[Override]>,
     problems: Vec<SheetProblem>,
+    /// Where a discount was taken off: how much, and the sheet before it.
+    list: Option<(Discount, Arc<PriceSheet>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Override {
+pub(crate) struct Override {
     /// Holds for more tokens than this.
-    min_prompt_tokens: Option<u64>,
+    pub(crate) min_prompt_tokens: Option<u64>,
     /// HHMM, from inclusive, to exclusive; never equal.
-    window: Option<(u16, u16)>,
+    pub(crate) window: Option<(u16, u16)>,
     /// A bit for each day; `None` for every day.
-    days: Option<u8>,
-    rates: Rates,
+    pub(crate) days: Option<u8>,
+    pub(crate) rates: Rates,
 }
 
 impl Override {
@@ -163,6 +176,7 @@ impl PriceSheet {
             base,
             overrides: overrides.into_boxed_slice(),
             problems,
+            list: None,
         })
     }
 
@@ -199,6 +213,70 @@ impl PriceSheet {
         &self.problems
     }
 
+    /// These prices less a discount: every price, under every condition, to the last digit. This sheet stays as it is, and the
+    /// new one knows it as its [list](Self::list). Prices decided per request stay so.
+    ///
+    /// # Errors
+    /// [`PriceError::Discounted`] if a price would have more digits than can be held exactly.
+    pub fn with_discount(&self, discount: Discount) -> Result<Self, PriceError> {
+        let reduced = |rates: &Rates| {
+            let mut reduced = *rates;
+            for key in PriceKey::ALL {
+                let less = |price: Decimal| {
+                    discount.of(price).ok_or(PriceError::Discounted {
+                        key,
+                        bps: discount.bps(),
+                    })
+                };
+                match rates.get(key) {
+                    Some(Rate::Fixed(price)) => reduced.set(key, Rate::Fixed(less(price)?)),
+                    Some(Rate::PerImage(price)) => reduced.set(key, Rate::PerImage(less(price)?)),
+                    Some(Rate::Dynamic) | None => {}
+                }
+            }
+            Ok(reduced)
+        };
+        let overrides: Result<Vec<Override>, PriceError> = self
+            .overrides
+            .iter()
+            .map(|entry| {
+                Ok(Override {
+                    rates: reduced(&entry.rates)?,
+                    ..entry.clone()
+                })
+            })
+            .collect();
+        Ok(Self {
+            base: reduced(&self.base)?,
+            overrides: overrides?.into_boxed_slice(),
+            problems: self.problems.clone(),
+            list: Some((discount, Arc::new(self.clone()))),
+        })
+    }
+
+    /// The prices before the last discount; these, if there was none.
+    pub fn list(&self) -> &Self {
+        self.list.as_ref().map_or(self, |(_, list)| list)
+    }
+
+    /// The last discount, if there was one.
+    pub fn discount(&self) -> Option<Discount> {
+        self.list.as_ref().map(|(discount, _)| *discount)
+    }
+
+    /// Whether the list has a price of this key, under whatever condition.
+    pub(crate) fn names(&self, key: PriceKey) -> bool {
+        self.base.get(key).is_some() || self.overrides.iter().any(|entry| entry.rates.get(key).is_some())
+    }
+
+    pub(crate) const fn base(&self) -> &Rates {
+        &self.base
+    }
+
+    pub(crate) const fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
     /// Whether a price of prompt or completion is decided per request by the provider, so that no cost can be foreseen.
     pub fn is_dynamic(&self) -> bool {
         let dynamic = |rates: &Rates| {
@@ -222,6 +300,14 @@ impl PriceSheet {
     /// it is decided per request.
     pub fn rate(&self, key: PriceKey, prompt_tokens: u64, at: UtcTime) -> Option<Decimal> {
         self.effective(prompt_tokens, at).fixed(key)
+    }
+
+    /// Whether an override holds for such a request. Answers are known to state the base price in such a case at first, so their
+    /// cost is worth asking for again.
+    pub fn has_override_for(&self, prompt_tokens: u64, at: UtcTime) -> bool {
+        self.overrides
+            .iter()
+            .any(|entry| entry.applies(prompt_tokens, at))
     }
 
     /// The cost of a call. Allocates nothing.
@@ -333,8 +419,8 @@ fn mark_per_image(base: &mut Rates, overrides: &mut [Override], problems: &mut V
         for rates in
             std::iter::once(base as &mut Rates).chain(overrides.iter_mut().map(|entry| &mut entry.rates))
         {
-            if rates.fixed(key).is_some_and(|price| price > limit) {
-                rates.set(key, Rate::PerImage);
+            if let Some(price) = rates.fixed(key).filter(|price| *price > limit) {
+                rates.set(key, Rate::PerImage(price));
                 found = true;
             }
         }

@@ -24,10 +24,9 @@ fn a_cost_allocates_nothing() {
     });
     assert_eq!((lines, info.count_total), (4, 0));
     let info = allocation_counter::measure(|| {
-        price_call(Some(&usage), Some(&sheet), NOON, Markup::DEFAULT)
-            .charge
-            .charge
-            .unwrap();
+        let priced = price_call(Some(&usage), Some(&sheet), NOON, Markup::DEFAULT);
+        priced.charge.charge.unwrap();
+        assert_eq!(priced.bill().unwrap().lines().len(), 5);
         expected_cost(&sheet, 1000, 500, NOON).unwrap();
     });
     assert_eq!(info.count_total, 0);

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use costing::{
-    Bucket, CostStatus, Markup, Pico, PriceSheet, Quantities, Unpriced, UtcTime, expected_cost, price_call,
+    Bucket, CostStatus, Markup, Pico, PriceSheet, Quantities, Rounding, Unpriced, UtcTime, expected_cost,
+    price_call,
 };
 use integration_core::Usage;
 use rust_decimal::Decimal;
@@ -116,6 +117,15 @@ fn rounding_happens_once_and_after_the_sum() {
     let priced = price_call(Some(&Usage::of_tokens(1, 1)), Some(&sheet), NOON, Markup::NONE);
     assert_eq!(priced.charge.cost, Some(Pico::new(1)));
     assert_eq!(priced.computed.unwrap().total(), usd("0.00000000000135"));
+}
+
+#[test]
+fn a_sum_is_rounded_for_a_statement_and_not_its_lines() {
+    let line: Pico = "0.0045".parse().unwrap();
+    let cents = |amount: Pico| amount.rounded(2, Rounding::HalfEven).unwrap().shown.to_string();
+    assert_eq!(cents(line), "0");
+    let sum = [line; 3].into_iter().try_fold(Pico::ZERO, Pico::checked_add);
+    assert_eq!(cents(sum.unwrap()), "0.01");
 }
 
 #[test]
