@@ -8,8 +8,7 @@
     clippy::disallowed_methods
 )]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,8 @@ use http_transport::{
     Endpoint, HeaderMap, HeaderName, HeaderValue, Request, SystemClock, Transport, TransportConfig,
 };
 use integration_core::{Delivery, Error, ErrorKind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 const CHUNKS: usize = 1000;
@@ -45,22 +46,21 @@ fn stream_answer() -> Vec<u8> {
     out
 }
 
-/// Answers every request on every connection alike, each connection on a thread of its own. Requests have no body.
-fn serve(answer: Vec<u8>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// Answers every request on every connection alike, on the runtime of whoever asks: then nothing sleeps and nothing is woken,
+/// and what is measured is the work. Requests have no body.
+async fn serve(answer: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (mut socket, answer) = (socket.unwrap(), answer.clone());
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let answer = answer.clone();
             socket.set_nodelay(true).unwrap();
-            std::thread::spawn(move || {
-                let mut request = [0; 4096];
-                let mut filled = 0;
-                while let Ok(n @ 1..) = socket.read(&mut request[filled..]) {
-                    filled += n;
-                    if request[..filled].ends_with(b"\r\n\r\n") {
-                        filled = 0;
-                        if socket.write_all(&answer).is_err() {
+            tokio::spawn(async move {
+                let mut request = Vec::with_capacity(4096);
+                while socket.read_buf(&mut request).await.is_ok_and(|n| n > 0) {
+                    if request.ends_with(b"\r\n\r\n") {
+                        request.clear();
+                        if socket.write_all(&answer).await.is_err() {
                             return;
                         }
                     }
@@ -80,8 +80,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(answer: Vec<u8>) -> Self {
-        let url = format!("http://{}/api/v1/models", serve(answer));
+    async fn new(answer: Vec<u8>) -> Self {
+        let url = format!("http://{}/api/v1/models", serve(answer).await);
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("authorization", "Bearer sk-or-v1-bench"),
@@ -168,9 +168,12 @@ fn compare(what: &str, rounds: usize, bare: impl Fn() -> Duration, ours: impl Fn
 }
 
 fn call(_: &mut Criterion) {
-    let runtime = Runtime::new().unwrap();
-    let calls: &'static Pair = Box::leak(Box::new(Pair::new(whole_answer())));
-    let streams: &'static Pair = Box::leak(Box::new(Pair::new(stream_answer())));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let calls: &'static Pair = Box::leak(Box::new(runtime.block_on(Pair::new(whole_answer()))));
+    let streams: &'static Pair = Box::leak(Box::new(runtime.block_on(Pair::new(stream_answer()))));
     compare(
         "one call",
         101,

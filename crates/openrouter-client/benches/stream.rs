@@ -100,7 +100,7 @@ fn stream(c: &mut Criterion) {
         group.bench_function("bare", |b| b.iter_custom(bare));
         group.bench_function("client", |b| b.iter_custom(client));
         group.finish();
-        compare(how, 1.3, 301, || bare(1), || client(1));
+        compare(how, Some(1.3), 301, || bare(1), || client(1));
     }
 }
 

@@ -61,7 +61,12 @@ pub async fn run(_: &OpenRouterClient, out: &mut impl Write) -> Result<(), start
     let config = Config::new(Secret::new("sk-or-v1-example")?).with_resolver(Arc::new(Pinned(Vec::new())));
     let pinned = OpenRouterClient::new(config)?;
     let health = pinned.health().await;
-    writeln!(out, "{}: {}", health.status.as_str(), health.message.unwrap_or_default())?;
+    writeln!(
+        out,
+        "{}: {}",
+        health.status.as_str(),
+        health.message.unwrap_or_default()
+    )?;
     Ok(())
 }
 

@@ -1,3 +1,4 @@
+#![allow(dead_code)]
 //! The client and bare reqwest, side by side: same bytes, same server on this machine, turn about.
 
 use std::net::SocketAddr;
@@ -15,40 +16,55 @@ use tokio::runtime::Runtime;
 pub(crate) fn serve(answer: fn(path: &str) -> Vec<String>) -> SocketAddr {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async move {
+        one_thread().block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
-            while let Ok((mut socket, _)) = listener.accept().await {
-                socket.set_nodelay(true).unwrap();
-                tokio::spawn(async move {
-                    let mut bytes = Vec::with_capacity(8192);
-                    let mut known: Option<(String, Vec<String>)> = None;
-                    while socket.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {
-                        // Every request here is a JSON object in a packet or two, and nothing else ends with that byte.
-                        if !bytes.ends_with(b"}") {
-                            continue;
-                        }
-                        let path = String::from_utf8_lossy(&bytes);
-                        let path = path.split(' ').nth(1).unwrap();
-                        if known.as_ref().is_none_or(|(of, _)| of != path) {
-                            known = Some((path.to_owned(), answer(path)));
-                        }
-                        bytes.clear();
-                        for piece in known.iter().flat_map(|(_, pieces)| pieces) {
-                            if socket.write_all(piece.as_bytes()).await.is_err() {
-                                return;
-                            }
-                        }
-                    }
-                });
-            }
+            answer_all(listener, answer).await;
         });
     });
     told.recv().unwrap()
+}
+
+pub(crate) fn one_thread() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// What [`serve`] does, on the runtime of whoever asks: a call then never waits for another thread.
+pub(crate) async fn serve_here(answer: fn(path: &str) -> Vec<String>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(answer_all(listener, answer));
+    address
+}
+
+async fn answer_all(listener: TcpListener, answer: fn(path: &str) -> Vec<String>) {
+    while let Ok((mut socket, _)) = listener.accept().await {
+        socket.set_nodelay(true).unwrap();
+        tokio::spawn(async move {
+            let mut bytes = Vec::with_capacity(8192);
+            let mut known: Option<(String, Vec<String>)> = None;
+            while socket.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {
+                // Every request here is a JSON object in a packet or two, and nothing else ends with that byte.
+                if !bytes.ends_with(b"}") {
+                    continue;
+                }
+                let path = String::from_utf8_lossy(&bytes);
+                let path = path.split(' ').nth(1).unwrap();
+                if known.as_ref().is_none_or(|(of, _)| of != path) {
+                    known = Some((path.to_owned(), answer(path)));
+                }
+                bytes.clear();
+                for piece in known.iter().flat_map(|(_, pieces)| pieces) {
+                    if socket.write_all(piece.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+    }
 }
 
 pub(crate) struct Pair {
@@ -113,10 +129,11 @@ where
     runtime.block_on(task).unwrap()
 }
 
-/// Measures both turn about, so that both see the same machine, and compares the medians. `limit`: what the ratio may be.
+/// Measures both turn about, so that both see the same machine, and compares the medians. `limit`: what the ratio may be, if
+/// it is to be held to one.
 pub(crate) fn compare(
     what: &str,
-    limit: f64,
+    limit: Option<f64>,
     rounds: usize,
     bare: impl Fn() -> Duration,
     client: impl Fn() -> Duration,
@@ -128,5 +145,8 @@ pub(crate) fn compare(
     let (bare, client) = (bare[rounds / 2], client[rounds / 2]);
     let ratio = client.as_secs_f64() / bare.as_secs_f64();
     println!("{what}: bare {bare:?}, client {client:?}");
-    println!("ratio: client over bare reqwest, {what} (limit {limit:.2}) {ratio:.2}");
+    let limit = limit
+        .map(|limit| format!(" (limit {limit:.2})"))
+        .unwrap_or_default();
+    println!("ratio: client over bare reqwest, {what}{limit} {ratio:.2}");
 }
