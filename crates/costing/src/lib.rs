@@ -4,6 +4,7 @@
 
 mod bill;
 mod book;
+mod caller;
 mod charge;
 mod content;
 mod cost;
@@ -15,9 +16,12 @@ mod ledger;
 mod markup;
 mod money;
 mod number;
+pub mod optimise;
 mod priced;
 mod quantity;
 mod remark;
+pub mod report;
+mod rollup;
 mod rounding;
 mod sheet;
 mod tier;
@@ -25,6 +29,7 @@ mod time;
 
 pub use bill::{Bill, BillItem, BillLine};
 pub use book::{PriceBook, PriceProblem, ProblemCause};
+pub use caller::Caller;
 pub use charge::{Charge, CostStatus, UnknownCostStatus};
 pub use cost::{Cost, CostLine, Unpriced};
 pub use dialect::{Counted, UsageDialect};
@@ -40,6 +45,7 @@ pub use number::NumberError;
 pub use priced::{CallToPrice, Ending, PricedCall, price_call};
 pub use quantity::{Bucket, Quantities, QuantityError};
 pub use remark::{Remark, Remarks};
+pub use rollup::{PicoSum, RollupFilter, RollupKey, RollupRow, RollupSums};
 pub use rounding::{Rounded, Rounding};
 pub use sheet::{PriceError, PriceSheet, SheetProblem, expected_cost};
 pub use tier::ServiceTier;
