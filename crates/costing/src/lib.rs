@@ -4,6 +4,8 @@
 
 mod bill;
 mod book;
+pub mod budget;
+mod caller;
 mod charge;
 mod content;
 mod cost;
@@ -17,6 +19,7 @@ mod money;
 mod number;
 mod priced;
 mod quantity;
+pub mod reconcile;
 mod remark;
 mod rounding;
 mod sheet;
@@ -25,6 +28,8 @@ mod time;
 
 pub use bill::{Bill, BillItem, BillLine};
 pub use book::{PriceBook, PriceProblem, ProblemCause};
+pub use budget::BudgetStore;
+pub use caller::Caller;
 pub use charge::{Charge, CostStatus, UnknownCostStatus};
 pub use cost::{Cost, CostLine, Unpriced};
 pub use dialect::{Counted, UsageDialect};
