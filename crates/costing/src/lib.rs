@@ -4,6 +4,7 @@
 
 mod bill;
 mod book;
+pub mod budget;
 mod caller;
 mod charge;
 #[cfg(feature = "conformance")]
@@ -26,6 +27,7 @@ mod number;
 pub mod optimise;
 mod priced;
 mod quantity;
+pub mod reconcile;
 mod remark;
 mod rollup;
 mod rollup_change;
@@ -38,6 +40,7 @@ mod verify;
 
 pub use bill::{Bill, BillItem, BillLine};
 pub use book::{PriceBook, PriceProblem, ProblemCause};
+pub use budget::BudgetStore;
 pub use caller::Caller;
 pub use charge::{Charge, CostStatus, UnknownCostStatus};
 pub use cost::{Cost, CostLine, Unpriced};
