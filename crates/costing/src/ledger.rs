@@ -1,7 +1,8 @@
 //! What a ledger keeps of every attempt, and the trait a store implements.
 //!
 //! An attempt is written twice: its *intent* before anything leaves the machine, its *settlement* once it has ended, however it
-//! ended. An intent without a settlement is an attempt whose cost is not known, never one that cost nothing.
+//! ended. An intent without a settlement is an attempt whose cost is not known, never one that cost nothing. What is learnt
+//! later is a *correction* beside both.
 
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -11,7 +12,14 @@ use async_trait::async_trait;
 use integration_core::{GenerationId, ModelId, ProviderId, RequestId, UpstreamName, Usage};
 use rust_decimal::Decimal;
 
+use crate::bill::BillLine;
+use crate::caller::Caller;
 use crate::charge::Charge;
+use crate::ledger_entry::Entry;
+use crate::markup::MarkupSource;
+use crate::money::Pico;
+use crate::rollup::{RollupFilter, RollupRow};
+use crate::verify::Verification;
 
 /// An attempt that is about to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +48,22 @@ pub struct AttemptIntent {
     pub user: Option<String>,
     /// The caller's labels for reports, in the order given.
     pub tags: Vec<String>,
+    /// Who is charged.
+    pub caller: Caller,
+    /// What the attempt is for: [`AttemptIntent::CALL`], or another word for one that is not the caller's own call, such as
+    /// `judge` or `shadow`. It is charged all the same.
+    pub purpose: String,
+    /// What is held of the caller's money until the attempt is settled; `None` where nothing is.
+    pub reserved: Option<Pico>,
+}
+
+impl AttemptIntent {
+    /// The purpose of an attempt at what the caller asked for, whether the first, a retry, a fallback or a hedge.
+    pub const CALL: &'static str = "call";
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
     /// A complete answer.
@@ -112,6 +132,14 @@ pub struct AttemptSettlement {
     pub usage: Option<Usage>,
     /// What it costs.
     pub charge: Charge,
+    /// Of the markup in `charge`, the fixed fee; zero where there is none or the amounts are not known.
+    pub fee: Pico,
+    /// Where the markup was set.
+    pub markup_source: MarkupSource,
+    /// The lines that add up to the cost and to the charge; empty where they are not known.
+    pub bill: Vec<BillLine>,
+    /// What it would have cost without reading from caches; `None` where that was not computed.
+    pub uncached_cost: Option<Pico>,
     /// The cost the provider stated, in US dollars, unrounded.
     pub reported_cost: Option<Decimal>,
     /// The cost by usage and price snapshot, in US dollars, unrounded. Kept beside a reported one, to compare.
@@ -122,6 +150,27 @@ pub struct AttemptSettlement {
     pub duration: Option<Duration>,
 }
 
+/// What became known of an attempt's cost after it was settled. It takes the place of what was known before, which is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptCorrection {
+    /// The caller's call.
+    pub request: RequestId,
+    /// Which attempt of that call, from 1.
+    pub attempt: u16,
+    /// When it became known.
+    pub at: SystemTime,
+    /// From where, such as `generation` or `invoice`.
+    pub source: String,
+    /// What the attempt costs in all. The amounts must be known.
+    pub charge: Charge,
+    /// Of the markup in `charge`, the fixed fee.
+    pub fee: Pico,
+    /// The lines that add up to the cost and to the charge; empty where they are not known.
+    pub bill: Vec<BillLine>,
+    /// The cost the provider states now, in US dollars, unrounded.
+    pub reported_cost: Option<Decimal>,
+}
+
 /// An attempt as the ledger holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRow {
@@ -129,6 +178,72 @@ pub struct AttemptRow {
     pub intent: AttemptIntent,
     /// Written after it; `None` while it runs, or if the process died under it.
     pub settlement: Option<AttemptSettlement>,
+    /// What became known afterwards, in order; the last one holds.
+    pub corrections: Vec<AttemptCorrection>,
+}
+
+impl AttemptRow {
+    /// An attempt that has begun.
+    pub const fn open(intent: AttemptIntent) -> Self {
+        Self {
+            intent,
+            settlement: None,
+            corrections: Vec::new(),
+        }
+    }
+
+    /// What the attempt costs by all that is known now; `None` while it is open.
+    pub fn charge(&self) -> Option<Charge> {
+        let corrected = self.corrections.last().map(|correction| correction.charge);
+        corrected.or_else(|| self.settlement.as_ref().map(|settlement| settlement.charge))
+    }
+
+    /// Of its markup, the fixed fee.
+    pub fn fee(&self) -> Pico {
+        let corrected = self.corrections.last().map(|correction| correction.fee);
+        corrected
+            .or_else(|| self.settlement.as_ref().map(|settlement| settlement.fee))
+            .unwrap_or_default()
+    }
+
+    /// The lines of its bill; empty where they are not known.
+    pub fn bill(&self) -> &[BillLine] {
+        match (self.corrections.last(), &self.settlement) {
+            (Some(correction), _) => &correction.bill,
+            (None, Some(settlement)) => &settlement.bill,
+            (None, None) => &[],
+        }
+    }
+}
+
+/// A place in the order in which attempts are exported: by their beginning, then by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportCursor {
+    /// When the last attempt of the page began.
+    pub started: SystemTime,
+    /// Its call.
+    pub request: RequestId,
+    /// Its number.
+    pub attempt: u16,
+}
+
+impl From<&AttemptIntent> for ExportCursor {
+    fn from(intent: &AttemptIntent) -> Self {
+        Self {
+            started: intent.started,
+            request: intent.request.clone(),
+            attempt: intent.attempt,
+        }
+    }
+}
+
+/// Some of the attempts that are exported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExportPage {
+    /// The attempts, in order.
+    pub rows: Vec<AttemptRow>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<ExportCursor>,
 }
 
 /// Why the ledger did not do as asked.
@@ -168,6 +283,24 @@ pub enum LedgerError {
         /// Which attempt.
         attempt: u16,
     },
+    /// The attempt is not settled yet, so there is nothing to correct.
+    #[error("attempt {attempt} of request {request} is not settled yet")]
+    NotSettled {
+        /// The caller's call.
+        request: RequestId,
+        /// Which attempt.
+        attempt: u16,
+    },
+    /// The amounts do not add up, or cannot be held; nothing was changed.
+    #[error("attempt {attempt} of request {request} does not add up: {message}")]
+    Unbalanced {
+        /// The caller's call.
+        request: RequestId,
+        /// Which attempt.
+        attempt: u16,
+        /// Which amounts.
+        message: &'static str,
+    },
     /// The store holds something that cannot be read.
     #[error("the ledger is damaged: {message}")]
     Corrupt {
@@ -188,18 +321,70 @@ pub trait LedgerStore: Debug + Send + Sync {
     /// any error the attempt must not be made.
     async fn intend(&self, intent: AttemptIntent) -> Result<(), LedgerError>;
 
-    /// Writes how an attempt ended, exactly once per request and attempt.
+    /// Writes how an attempt ended, exactly once per request and attempt. It is booked in the hour the attempt began, or, once
+    /// the books of that month are closed ([`booked_in`](crate::booked_in)), in the hour it ended.
     ///
     /// # Errors
-    /// [`LedgerError::UnknownAttempt`] without an intent, [`LedgerError::AlreadySettled`] the second time; otherwise the
-    /// store's own trouble.
+    /// [`LedgerError::UnknownAttempt`] without an intent, [`LedgerError::AlreadySettled`] the second time,
+    /// [`LedgerError::Unbalanced`] for amounts that do not add up; otherwise the store's own trouble.
     async fn settle(&self, settlement: AttemptSettlement) -> Result<(), LedgerError>;
+
+    /// Writes what became known of an attempt's cost, and whether it changed anything: what says the same as is known already,
+    /// or is less sure than that, is not written. So the same correction may come any number of times.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAttempt`] without an intent, [`LedgerError::NotSettled`] before the settlement,
+    /// [`LedgerError::Unbalanced`] for amounts that are not known or do not add up; otherwise the store's own trouble.
+    async fn correct(&self, correction: AttemptCorrection) -> Result<bool, LedgerError>;
 
     /// All attempts of a request, by number; empty if it is not known.
     ///
     /// # Errors
     /// The store's own trouble.
     async fn attempts(&self, request: &RequestId) -> Result<Vec<AttemptRow>, LedgerError>;
+
+    /// All entries of a request, by attempt, kind and number; empty if it is not known.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    async fn entries(&self, request: &RequestId) -> Result<Vec<Entry>, LedgerError>;
+
+    /// The attempts that were begun and never settled, oldest first. Asked at the start, these are the ones an earlier process
+    /// died under ([`recovered`](crate::recovered)); later the running ones are among them.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    async fn open_intents(&self) -> Result<Vec<AttemptIntent>, LedgerError>;
+
+    /// The sums of the hours that begin from `from` to before `to`, in the order of their keys, all as of one moment.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    async fn rollups(
+        &self,
+        from: SystemTime,
+        to: SystemTime,
+        filter: &RollupFilter,
+    ) -> Result<Vec<RollupRow>, LedgerError>;
+
+    /// At most `limit` of the attempts that began from `from` to before `to`, after a place in their order. Asked page by page it
+    /// takes no more memory than a page.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    async fn export(
+        &self,
+        from: SystemTime,
+        to: SystemTime,
+        after: Option<&ExportCursor>,
+        limit: usize,
+    ) -> Result<ExportPage, LedgerError>;
+
+    /// Checks everything that the ledger holds against everything else, as of one moment.
+    ///
+    /// # Errors
+    /// The store's own trouble. What does not add up is no error but in the answer.
+    async fn verify(&self) -> Result<Verification, LedgerError>;
 
     /// Whether a write would be taken now. Writes nothing.
     ///

@@ -505,10 +505,29 @@ fn c22_no_amount_has_digits_that_nobody_wrote() {
 
 #[test]
 fn c22_there_is_no_float_in_this_crate() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    // Forecasts and spikes are statistics; what they say is never an amount of record.
+    let statistics = [
+        "optimise/forecast.rs",
+        "optimise/spikes.rs",
+        "optimise/suggest.rs",
+    ];
+    let mut folders = vec![std::path::PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src"
+    ))];
+    let mut paths = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let found = if path.is_dir() { &mut folders } else { &mut paths };
+            found.push(path);
+        }
+    }
     let mut files = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in paths {
+        if statistics.iter().any(|file| path.ends_with(file)) {
+            continue;
+        }
         let source = std::fs::read_to_string(&path).unwrap();
         files += 1;
         for (line, text) in source.lines().enumerate() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use costing::{
-    AttemptIntent, AttemptSettlement, Charge, CostStatus, LedgerError, LedgerStore, Markup, Outcome, Pico,
-    PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
+    AttemptIntent, AttemptSettlement, Caller, Charge, CostStatus, LedgerError, LedgerStore, Markup,
+    MarkupSource, Outcome, Pico, PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
 };
 use integration_core::{Clock, Delivery, Error, ErrorKind, ProviderId, RequestId};
 use model_catalogue::Catalogue;
@@ -228,6 +228,9 @@ impl AttemptGate for LedgerGate {
             simulated: record.mode == Mode::Simulated,
             user: record.user.clone(),
             tags: record.tags.clone(),
+            caller: Caller::local(),
+            purpose: AttemptIntent::CALL.to_owned(),
+            reserved: None,
         };
         let store = Arc::clone(&record.store);
         let write = record.tasks.spawn(async move { store.intend(intent).await });
@@ -329,6 +332,14 @@ impl Admission for LedgerAdmission {
                 .map(|reason| reason.as_str().to_owned()),
             usage: outcome.usage.clone(),
             charge,
+            // The rule is of a share alone.
+            fee: Pico::ZERO,
+            markup_source: priced.map_or(MarkupSource::Default, |priced| priced.rule.source()),
+            bill: priced
+                .and_then(|priced| priced.bill())
+                .map(|bill| bill.lines().copied().collect())
+                .unwrap_or_default(),
+            uncached_cost: None,
             reported_cost: priced.and_then(|priced| priced.reported),
             computed_cost: priced.and_then(|priced| priced.computed).map(|cost| cost.total()),
             first_content: outcome.first_content,

@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod check;
+mod entry;
 mod error;
 mod open;
 mod reader;
+mod rollup;
 mod row;
 mod schema;
 mod store;
 mod writer;
 
 pub use error::OpenError;
-pub use open::StoreOptions;
-pub use store::SqliteStore;
+pub use open::{Durability, StoreOptions};
+pub use store::{SqliteStore, Written};

@@ -14,18 +14,36 @@ use crate::schema;
 /// The name of the database in a data directory.
 const FILE_NAME: &str = "waypost.db";
 
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A power cut: every transaction waits for the disk.
+    #[default]
+    Power,
+    /// The death of the process, `kill -9` included. A power cut may take the last transactions, never a part of one.
+    Process,
+}
+
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreOptions {
     /// How long a statement waits for a lock that some other tool holds. 5 seconds by default.
     pub busy_timeout: Duration,
+    /// What an acknowledged write survives. A power cut by default.
+    pub durability: Durability,
+    /// The most bytes that the database file may have; as many as the disk takes by default. Beyond it writes are refused as on a
+    /// full disk. The journal beside the file is not in it.
+    pub max_bytes: Option<u64>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             busy_timeout: Duration::from_secs(5),
+            durability: Durability::Power,
+            max_bytes: None,
         }
     }
 }
@@ -35,6 +53,20 @@ impl StoreOptions {
     #[must_use]
     pub fn with_busy_timeout(mut self, wait: Duration) -> Self {
         self.busy_timeout = wait;
+        self
+    }
+
+    /// Sets what an acknowledged write survives.
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets the most bytes that the database file may have, to the page.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
         self
     }
 }
@@ -177,6 +209,20 @@ fn writer(path: &Path, options: StoreOptions) -> Result<Connection, OpenError> {
         ));
     }
     schema::migrate(&mut connection).map_err(sqlite())?;
+    if let Some(bytes) = options.max_bytes {
+        let page: i64 = connection
+            .query_row("PRAGMA page_size", [], |row| row.get(0))
+            .map_err(sqlite())?;
+        let pages = bytes / page.max(1).unsigned_abs();
+        // Not below what the file has: SQLite takes the larger one.
+        connection
+            .query_row(
+                &format!("PRAGMA max_page_count = {}", pages.clamp(1, 4_294_967_294)),
+                [],
+                |_| Ok(()),
+            )
+            .map_err(sqlite())?;
+    }
     Ok(connection)
 }
 
@@ -186,10 +232,13 @@ fn connect(path: &Path, mode: OpenFlags, options: StoreOptions) -> Result<Connec
         connection.busy_timeout(options.busy_timeout)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        // What is acknowledged survives a power cut. The two `fullfsync` matter on macOS only, whose `fsync` does not
-        // reach the platter.
+        // The two `fullfsync` matter on macOS only, whose `fsync` does not reach the platter.
+        connection.execute_batch(match options.durability {
+            Durability::Power => "PRAGMA synchronous = FULL",
+            Durability::Process => "PRAGMA synchronous = NORMAL",
+        })?;
         connection.execute_batch(
-            "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON;",
+            "PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON;",
         )?;
         Ok(connection)
     };

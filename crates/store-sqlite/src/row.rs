@@ -2,25 +2,32 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use costing::{AttemptIntent, AttemptRow, AttemptSettlement, Charge, LedgerError, Pico};
+use costing::{
+    AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, BillLine, Caller, Charge, Entry,
+    EntryKind, ExportCursor, ExportPage, LedgerError, MarkupSource, Pico, RollupChanges, correction_entries,
+    intent_entries, settlement_entries,
+};
 use integration_core::{RequestId, Usage};
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
+use crate::entry;
 use crate::error::ledger_error;
+use crate::rollup;
 
 /// What makes up a record, in the order of [`read`]. The counts are in the usage.
 const SELECT: &str = "
 SELECT request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated, end_user, tags,
     finished_us, outcome, error_kind, served_model, upstream, generation_id, finish_reason, usage,
     cost_pico, markup_pico, charge_pico, markup_bps, cost_status, reported_cost_usd, computed_cost_usd,
-    first_content_us, duration_us
+    first_content_us, duration_us,
+    purpose, caller_key, caller_project, caller_team, reserved_pico, fee_pico, markup_source, bill, uncached_pico
 FROM attempts";
 
 const INSERT: &str = "
 INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
-    end_user, tags)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    end_user, tags, purpose, caller_key, caller_project, caller_team, reserved_pico)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
 ON CONFLICT (request_id, attempt) DO NOTHING";
 
 const UPDATE: &str = "
@@ -29,21 +36,47 @@ UPDATE attempts SET finished_us = ?3, outcome = ?4, error_kind = ?5, served_mode
     cost_status = ?15, reported_cost_usd = ?16, computed_cost_usd = ?17, first_content_us = ?18, duration_us = ?19,
     prompt_tokens = ?20, completion_tokens = ?21, cached_tokens = ?22, cache_write_tokens = ?23,
     cache_write_1h_tokens = ?24, reasoning_tokens = ?25, prompt_audio_tokens = ?26, prompt_image_tokens = ?27,
-    prompt_video_tokens = ?28, completion_audio_tokens = ?29, completion_image_tokens = ?30, web_search_requests = ?31
+    prompt_video_tokens = ?28, completion_audio_tokens = ?29, completion_image_tokens = ?30, web_search_requests = ?31,
+    fee_pico = ?32, markup_source = ?33, bill = ?34, uncached_pico = ?35
 WHERE request_id = ?1 AND attempt = ?2 AND outcome IS NULL";
 
-/// Whether the table is as the statements here expect it.
+const CORRECTIONS: &str = "
+SELECT at_us, source, cost_pico, markup_pico, charge_pico, fee_pico, markup_bps, cost_status, bill, reported_cost_usd
+FROM corrections WHERE request_id = ?1 AND attempt = ?2 ORDER BY seq";
+
+const CORRECT: &str = "
+INSERT INTO corrections (request_id, attempt, seq, at_us, source, cost_pico, markup_pico, charge_pico, fee_pico, markup_bps,
+    cost_status, bill, reported_cost_usd)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+/// Whether the tables are as the statements here expect them.
 pub(crate) fn fits(connection: &Connection) -> bool {
-    [SELECT, INSERT, UPDATE]
+    [SELECT, INSERT, UPDATE, CORRECTIONS, CORRECT]
         .iter()
+        .chain(&entry::STATEMENTS)
+        .chain(&rollup::STATEMENTS)
         .all(|sql| connection.prepare(sql).is_ok())
 }
 
-/// Writes an intent. The inner result is the answer to the caller, the outer one SQLite's trouble.
+/// The answer to the caller within SQLite's trouble. What was written counts only if both are `Ok`.
+pub(crate) type Answer<T> = rusqlite::Result<Result<T, LedgerError>>;
+
+/// Goes on with what was found, or answers why not.
+macro_rules! found {
+    ($result:expr) => {
+        match $result {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+}
+
+/// Writes an intent.
 pub(crate) fn insert(
     connection: &Connection,
     intent: &AttemptIntent,
-) -> rusqlite::Result<Result<(), LedgerError>> {
+    changes: &mut RollupChanges,
+) -> Answer<bool> {
     let changed = connection.prepare_cached(INSERT)?.execute(params![
         intent.request.as_str(),
         intent.attempt,
@@ -57,26 +90,146 @@ pub(crate) fn insert(
         intent.simulated,
         intent.user,
         serde_json::Value::from(intent.tags.clone()).to_string(),
+        intent.purpose,
+        intent.caller.key,
+        intent.caller.project,
+        intent.caller.team,
+        intent.reserved.map(Pico::get),
     ])?;
-    Ok(match changed {
-        0 => Err(LedgerError::Duplicate {
+    if changed == 0 {
+        return Ok(Err(LedgerError::Duplicate {
             request: intent.request.clone(),
             attempt: intent.attempt,
-        }),
-        _ => Ok(()),
+        }));
+    }
+    let row = AttemptRow::open(intent.clone());
+    let entries = intent_entries(intent);
+    entry::insert(connection, &entries)?;
+    changes.add(&row, &entries);
+    Ok(Ok(true))
+}
+
+/// The attempt of a name.
+fn one(connection: &Connection, request: &RequestId, attempt: u16) -> Result<AttemptRow, LedgerError> {
+    let mut rows = select(
+        connection,
+        "WHERE request_id = ?1 AND attempt = ?2",
+        params![request.as_str(), attempt],
+    )?;
+    rows.pop().ok_or_else(|| LedgerError::UnknownAttempt {
+        request: request.clone(),
+        attempt,
     })
 }
 
 /// Settles an attempt that is open.
 pub(crate) fn settle(
     connection: &Connection,
-    s: &AttemptSettlement,
-) -> rusqlite::Result<Result<(), LedgerError>> {
+    settlement: &AttemptSettlement,
+    changes: &mut RollupChanges,
+) -> Answer<bool> {
+    let mut row = found!(one(connection, &settlement.request, settlement.attempt));
+    if row.settlement.is_some() {
+        return Ok(Err(LedgerError::AlreadySettled {
+            request: settlement.request.clone(),
+            attempt: settlement.attempt,
+        }));
+    }
+    let added = found!(settlement_entries(&row.intent, settlement));
+    update(connection, settlement)?;
+    entry::insert(connection, &added)?;
+    let mut entries = intent_entries(&row.intent);
+    changes.take_off(&row, &entries);
+    row.settlement = Some(settlement.clone());
+    entries.extend(added);
+    changes.add(&row, &entries);
+    Ok(Ok(true))
+}
+
+/// Corrects an attempt that is settled, if that says anything new.
+pub(crate) fn correct(
+    connection: &Connection,
+    correction: &AttemptCorrection,
+    changes: &mut RollupChanges,
+) -> Answer<bool> {
+    let mut row = found!(one(connection, &correction.request, correction.attempt));
+    let mut entries = found!(entry::of_attempt(
+        connection,
+        &correction.request,
+        correction.attempt
+    ));
+    let corrected = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Correct)
+        .count();
+    let corrected = u32::try_from(corrected).unwrap_or(u32::MAX);
+    let Some(added) = found!(correction_entries(&row, corrected, correction)) else {
+        return Ok(Ok(false));
+    };
+    let charge = &correction.charge;
+    connection.prepare_cached(CORRECT)?.execute(params![
+        correction.request.as_str(),
+        correction.attempt,
+        i64::try_from(row.corrections.len()).unwrap_or(i64::MAX),
+        micros(correction.at),
+        correction.source,
+        charge.cost.map(Pico::get),
+        charge.markup.map(Pico::get),
+        charge.charge.map(Pico::get),
+        correction.fee.get(),
+        charge.markup_bps,
+        charge.status.as_str(),
+        bill_text(&correction.bill),
+        correction.reported_cost.map(|usd| usd.to_string()),
+    ])?;
+    entry::insert(connection, &added)?;
+    changes.take_off(&row, &entries);
+    row.corrections.push(correction.clone());
+    entries.extend(added);
+    changes.add(&row, &entries);
+    Ok(Ok(true))
+}
+
+/// Books and adds up the attempts of a ledger that had no books. One that cannot be read or does not add up stays as it is, for a
+/// check to find.
+pub(crate) fn book_all(connection: &Connection) -> rusqlite::Result<()> {
+    let mut changes = RollupChanges::new();
+    let mut statement = connection.prepare(SELECT)?;
+    let mut rows = statement.query([])?;
+    let mut waiting = 0;
+    while let Some(found) = rows.next()? {
+        let Ok(row) = read(found) else { continue };
+        let settled = row.settlement.as_ref();
+        let entries = settled.map(|settlement| settlement_entries(&row.intent, settlement));
+        let entries: Vec<Entry> = entries.transpose().ok().flatten().unwrap_or_default();
+        entry::insert(connection, &entries)?;
+        changes.add(&row, &entries);
+        waiting += 1;
+        if waiting == 10_000 {
+            rollup::apply(connection, &std::mem::take(&mut changes))?;
+            waiting = 0;
+        }
+    }
+    rollup::apply(connection, &changes)
+}
+
+/// A bill as it is kept; NULL where there are no lines. Writing one to text cannot fail.
+fn bill_text(bill: &[BillLine]) -> Option<String> {
+    (!bill.is_empty())
+        .then(|| serde_json::to_string(bill).ok())
+        .flatten()
+}
+
+fn bill_lines(text: Option<String>) -> Option<Vec<BillLine>> {
+    text.map_or(Some(Vec::new()), |text| serde_json::from_str(&text).ok())
+}
+
+fn update(connection: &Connection, s: &AttemptSettlement) -> rusqlite::Result<()> {
     let usage = s.usage.as_ref();
     // The columns are for sums over many rows; the usage itself is kept whole beside them. A count beyond 2^63 is no count.
     let count =
         |of: fn(&Usage) -> Option<u64>| usage.and_then(of).and_then(|count| i64::try_from(count).ok());
-    let changed = connection.prepare_cached(UPDATE)?.execute(params![
+    connection.prepare_cached(UPDATE)?.execute(params![
         s.request.as_str(),
         s.attempt,
         micros(s.finished),
@@ -109,19 +262,12 @@ pub(crate) fn settle(
         count(|u| u.completion_audio_tokens),
         count(|u| u.completion_image_tokens),
         count(|u| u.server_tools.web_search_requests),
+        s.fee.get(),
+        s.markup_source.as_str(),
+        bill_text(&s.bill),
+        s.uncached_cost.map(Pico::get),
     ])?;
-    if changed > 0 {
-        return Ok(Ok(()));
-    }
-    let (request, attempt) = (s.request.clone(), s.attempt);
-    let known = connection
-        .prepare_cached("SELECT 1 FROM attempts WHERE request_id = ?1 AND attempt = ?2")?
-        .exists(params![request.as_str(), attempt])?;
-    Ok(Err(if known {
-        LedgerError::AlreadySettled { request, attempt }
-    } else {
-        LedgerError::UnknownAttempt { request, attempt }
-    }))
+    Ok(())
 }
 
 /// The rows of [`SELECT`] and what follows it.
@@ -137,9 +283,101 @@ pub(crate) fn select(
     let mut rows = statement.query(params).map_err(sqlite)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(sqlite)? {
-        found.push(read(row)?);
+        let mut row = read(row)?;
+        add_corrections(connection, &mut row)?;
+        found.push(row);
     }
     Ok(found)
+}
+
+/// At most so many of the attempts that began within a time, in the order of their beginning and name.
+pub(crate) fn page(
+    connection: &Connection,
+    from: SystemTime,
+    to: SystemTime,
+    after: Option<&ExportCursor>,
+    limit: usize,
+) -> Result<ExportPage, LedgerError> {
+    const ORDER: &str = "ORDER BY started_us, request_id, attempt LIMIT";
+    let (from, to) = (micros(from), micros(to));
+    // One more than asked for tells whether there is another page.
+    let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows = match after {
+        None => select(
+            connection,
+            &format!("WHERE started_us >= ?1 AND started_us < ?2 {ORDER} ?3"),
+            params![from, to, ask],
+        ),
+        Some(after) => select(
+            connection,
+            &format!(
+                "WHERE started_us >= max(?1, ?4) AND started_us < ?2
+                 AND (started_us, request_id, attempt) > (?4, ?5, ?6) {ORDER} ?3"
+            ),
+            params![
+                from,
+                to,
+                ask,
+                micros(after.started),
+                after.request.as_str(),
+                after.attempt
+            ],
+        ),
+    }?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| (&row.intent).into());
+    Ok(ExportPage { rows, next })
+}
+
+/// Calls `each` with every attempt, in the order of request and number.
+pub(crate) fn for_each(
+    connection: &Connection,
+    mut each: impl FnMut(AttemptRow) -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
+    let sqlite = |error: rusqlite::Error| ledger_error(&error);
+    let mut statement = connection
+        .prepare_cached(&format!("{SELECT} ORDER BY request_id, attempt"))
+        .map_err(sqlite)?;
+    let mut rows = statement.query([]).map_err(sqlite)?;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let mut row = read(row)?;
+        add_corrections(connection, &mut row)?;
+        each(row)?;
+    }
+    Ok(())
+}
+
+/// Adds the corrections of an attempt to it. Only what is settled has any.
+fn add_corrections(connection: &Connection, row: &mut AttemptRow) -> Result<(), LedgerError> {
+    if row.settlement.is_none() {
+        return Ok(());
+    }
+    let sqlite = |error: rusqlite::Error| ledger_error(&error);
+    let (request, attempt) = (&row.intent.request, row.intent.attempt);
+    let mut statement = connection.prepare_cached(CORRECTIONS).map_err(sqlite)?;
+    let mut found = statement
+        .query(params![request.as_str(), attempt])
+        .map_err(sqlite)?;
+    while let Some(found) = found.next().map_err(sqlite)? {
+        row.corrections.push(AttemptCorrection {
+            request: request.clone(),
+            attempt,
+            at: column(found, 0, time)?,
+            source: column(found, 1, Some)?,
+            charge: Charge {
+                cost: optional(found, 2, |pico| Some(Pico::new(pico)))?,
+                markup: optional(found, 3, |pico| Some(Pico::new(pico)))?,
+                charge: optional(found, 4, |pico| Some(Pico::new(pico)))?,
+                markup_bps: column(found, 6, Some)?,
+                status: column(found, 7, |text: String| text.parse().ok())?,
+            },
+            fee: column(found, 5, |pico| Some(Pico::new(pico)))?,
+            bill: column(found, 8, bill_lines)?,
+            reported_cost: optional(found, 9, |text: String| Decimal::from_str_exact(&text).ok())?,
+        });
+    }
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
@@ -158,12 +396,16 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
         simulated: column(row, 9, Some)?,
         user: column(row, 10, Some)?,
         tags: column(row, 11, |text: String| serde_json::from_str(&text).ok())?,
+        caller: Caller {
+            key: column(row, 30, Some)?,
+            project: column(row, 31, Some)?,
+            team: column(row, 32, Some)?,
+        },
+        purpose: column(row, 29, Some)?,
+        reserved: optional(row, 33, |pico| Some(Pico::new(pico)))?,
     };
     if column(row, 13, |outcome: Option<String>| Some(outcome.is_none()))? {
-        return Ok(AttemptRow {
-            intent,
-            settlement: None,
-        });
+        return Ok(AttemptRow::open(intent));
     }
     let settlement = AttemptSettlement {
         request,
@@ -183,6 +425,10 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
             markup_bps: column(row, 23, Some)?,
             status: column(row, 24, |text: String| text.parse().ok())?,
         },
+        fee: optional(row, 34, |pico| Some(Pico::new(pico)))?.unwrap_or_default(),
+        markup_source: optional(row, 35, |text: String| text.parse().ok())?.unwrap_or(MarkupSource::Default),
+        bill: column(row, 36, bill_lines)?,
+        uncached_cost: optional(row, 37, |pico| Some(Pico::new(pico)))?,
         reported_cost: optional(row, 25, |text: String| Decimal::from_str_exact(&text).ok())?,
         computed_cost: optional(row, 26, |text: String| Decimal::from_str_exact(&text).ok())?,
         first_content: optional(row, 27, duration)?,
@@ -191,11 +437,12 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
     Ok(AttemptRow {
         intent,
         settlement: Some(settlement),
+        corrections: Vec::new(),
     })
 }
 
 /// A column, taken as what it stands for.
-fn column<S: rusqlite::types::FromSql, T>(
+pub(crate) fn column<S: rusqlite::types::FromSql, T>(
     row: &Row<'_>,
     at: usize,
     take: impl FnOnce(S) -> Option<T>,
@@ -203,14 +450,14 @@ fn column<S: rusqlite::types::FromSql, T>(
     let unreadable = || {
         let name = row.as_ref().column_name(at).unwrap_or("?");
         LedgerError::Corrupt {
-            message: format!("an attempt has an unreadable {name}"),
+            message: format!("a row has an unreadable {name}"),
         }
     };
     row.get(at).ok().and_then(take).ok_or_else(unreadable)
 }
 
 /// A column that may be NULL.
-fn optional<S: rusqlite::types::FromSql, T>(
+pub(crate) fn optional<S: rusqlite::types::FromSql, T>(
     row: &Row<'_>,
     at: usize,
     take: impl FnOnce(S) -> Option<T>,
@@ -222,7 +469,7 @@ fn optional<S: rusqlite::types::FromSql, T>(
 }
 
 /// Microseconds since the Unix epoch, rounded down; a time that does not fit becomes the nearest that does.
-fn micros(time: SystemTime) -> i64 {
+pub(crate) fn micros(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => duration_micros(after),
         Err(before) => {

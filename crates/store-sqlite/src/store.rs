@@ -2,10 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
-use costing::{AttemptIntent, AttemptRow, AttemptSettlement, LedgerError, LedgerStore};
+use costing::{
+    AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, Entry, ExportCursor, ExportPage,
+    LedgerError, LedgerStore, RollupFilter, RollupRow, Verification,
+};
 use integration_core::RequestId;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +20,8 @@ use crate::error::{OpenError, closed, ledger_error};
 use crate::open::{self, Opened, StoreOptions};
 use crate::reader::{self, Read};
 use crate::row;
-use crate::writer::{self, Command, Reply};
+use crate::writer::{self, Command, Counts, Reply};
+use crate::{check, entry, rollup};
 
 /// The ledger in one SQLite file.
 ///
@@ -32,6 +39,17 @@ pub struct SqliteStore {
     reads: Option<mpsc::Sender<Read>>,
     writer: Option<JoinHandle<()>>,
     reader: Option<JoinHandle<()>>,
+    counts: Arc<Counts>,
+}
+
+/// How much a store has written since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// Intents, settlements and corrections.
+    pub writes: u64,
+    /// The transactions they shared.
+    pub transactions: u64,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -69,6 +87,7 @@ impl SqliteStore {
             reader,
             lock,
         } = open::open(path, options)?;
+        let counts = Arc::<Counts>::default();
         let (writes, commands) = mpsc::channel(writer::QUEUE);
         let (reads, jobs) = mpsc::channel(reader::QUEUE);
         let no_thread = |error| OpenError::other(&path, format!("no thread can be started: {error}"));
@@ -78,7 +97,10 @@ impl SqliteStore {
             .map_err(no_thread)?;
         let writer = thread::Builder::new()
             .name("ledger-writer".into())
-            .spawn(move || writer::run(writer, lock, commands))
+            .spawn({
+                let counts = Arc::clone(&counts);
+                move || writer::run(writer, lock, commands, &counts)
+            })
             .map_err(no_thread)?;
         Ok(Self {
             path,
@@ -86,7 +108,16 @@ impl SqliteStore {
             reads: Some(reads),
             writer: Some(writer),
             reader: Some(reader),
+            counts,
         })
+    }
+
+    /// How much has been written since the store was opened.
+    pub fn written(&self) -> Written {
+        Written {
+            writes: self.counts.commands.load(Ordering::Relaxed),
+            transactions: self.counts.transactions.load(Ordering::Relaxed),
+        }
     }
 
     /// The database file.
@@ -107,18 +138,6 @@ impl SqliteStore {
             }
         }
         let _ = self.write(Command::Close).await;
-    }
-
-    /// The attempts that were begun and never settled, oldest first. Asked right after opening, these are the ones an
-    /// earlier process died under; later the running ones are among them.
-    ///
-    /// # Errors
-    /// [`LedgerError`]: the store is closed, or the file cannot be read.
-    pub async fn open_intents(&self) -> Result<Vec<AttemptIntent>, LedgerError> {
-        let rows = self
-            .read(|c| row::select(c, "WHERE outcome IS NULL ORDER BY started_us, rowid", []))
-            .await?;
-        Ok(rows.into_iter().map(|row| row.intent).collect())
     }
 
     /// The attempts written last, newest first, at most `limit` of them.
@@ -142,7 +161,7 @@ impl SqliteStore {
         .await
     }
 
-    async fn write(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), LedgerError> {
+    async fn write(&self, command: impl FnOnce(Reply) -> Command) -> Result<bool, LedgerError> {
         let writes = self.writes.as_ref().ok_or_else(closed)?;
         let (reply, result) = oneshot::channel();
         writes.send(command(reply)).await.map_err(|_| closed())?;
@@ -167,12 +186,19 @@ impl SqliteStore {
 impl LedgerStore for SqliteStore {
     async fn intend(&self, intent: AttemptIntent) -> Result<(), LedgerError> {
         let intent = Box::new(intent);
-        self.write(|reply| Command::Intend(intent, reply)).await
+        self.write(|reply| Command::Intend(intent, reply)).await.map(drop)
     }
 
     async fn settle(&self, settlement: AttemptSettlement) -> Result<(), LedgerError> {
         let settlement = Box::new(settlement);
-        self.write(|reply| Command::Settle(settlement, reply)).await
+        self.write(|reply| Command::Settle(settlement, reply))
+            .await
+            .map(drop)
+    }
+
+    async fn correct(&self, correction: AttemptCorrection) -> Result<bool, LedgerError> {
+        let correction = Box::new(correction);
+        self.write(|reply| Command::Correct(correction, reply)).await
     }
 
     async fn attempts(&self, request: &RequestId) -> Result<Vec<AttemptRow>, LedgerError> {
@@ -181,8 +207,46 @@ impl LedgerStore for SqliteStore {
             .await
     }
 
+    async fn entries(&self, request: &RequestId) -> Result<Vec<Entry>, LedgerError> {
+        let request = request.clone();
+        self.read(move |c| entry::of_request(c, &request)).await
+    }
+
+    async fn open_intents(&self) -> Result<Vec<AttemptIntent>, LedgerError> {
+        let rows = self
+            .read(|c| row::select(c, "WHERE outcome IS NULL ORDER BY started_us, rowid", []))
+            .await?;
+        Ok(rows.into_iter().map(|row| row.intent).collect())
+    }
+
+    async fn rollups(
+        &self,
+        from: SystemTime,
+        to: SystemTime,
+        filter: &RollupFilter,
+    ) -> Result<Vec<RollupRow>, LedgerError> {
+        let filter = filter.clone();
+        self.read(move |c| rollup::select(c, from, to, &filter)).await
+    }
+
+    async fn export(
+        &self,
+        from: SystemTime,
+        to: SystemTime,
+        after: Option<&ExportCursor>,
+        limit: usize,
+    ) -> Result<ExportPage, LedgerError> {
+        let after = after.cloned();
+        self.read(move |c| row::page(c, from, to, after.as_ref(), limit))
+            .await
+    }
+
+    async fn verify(&self) -> Result<Verification, LedgerError> {
+        self.read(check::verify).await
+    }
+
     async fn check(&self) -> Result<(), LedgerError> {
-        self.write(Command::Check).await
+        self.write(Command::Check).await.map(drop)
     }
 }
 
@@ -196,5 +260,42 @@ impl Drop for SqliteStore {
         if let Some(thread) = self.writer.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use costing::conformance::{intent, settlement};
+
+    /// The writer fails in the midst of a batch: its callers are told, nothing of it is written, and it goes on.
+    #[tokio::test]
+    async fn f38_a_writer_that_panics_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path()).unwrap();
+        store.intend(intent("r", 1)).await.unwrap();
+        // Held up until all of them wait, so that they share a batch.
+        let tool = Connection::open(store.path()).unwrap();
+        tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut held_up = Box::pin(store.check());
+        assert!(held_up.as_mut().poll(&mut cx).is_pending());
+        while store.writes.as_ref().unwrap().capacity() < writer::QUEUE {
+            tokio::task::yield_now().await;
+        }
+        let mut batch: Vec<_> = (2..5).map(|attempt| store.intend(intent("r", attempt))).collect();
+        let mut panics = Box::pin(store.write(Command::Panic));
+        assert!(batch[0].as_mut().poll(&mut cx).is_pending() && panics.as_mut().poll(&mut cx).is_pending());
+        assert!(batch[1].as_mut().poll(&mut cx).is_pending() && batch[2].as_mut().poll(&mut cx).is_pending());
+        tool.execute_batch("COMMIT").unwrap();
+        held_up.await.unwrap();
+        assert!(panics.await.is_err());
+        for told in batch {
+            assert!(told.await.is_err());
+        }
+        assert_eq!(store.count().await.unwrap(), 1);
+        store.settle(settlement("r", 1)).await.unwrap();
+        store.check().await.unwrap();
+        assert!(store.verify().await.unwrap().holds());
     }
 }

@@ -2,13 +2,16 @@
 //! cost of reaching the disk.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use costing::{AttemptIntent, AttemptSettlement, LedgerError};
+use costing::{AttemptCorrection, AttemptIntent, AttemptSettlement, LedgerError, RollupChanges};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::ledger_error;
-use crate::row;
+use crate::{rollup, row};
 
 /// How many commands may wait. Beyond it callers wait to be let in, and may give up without a trace.
 pub(crate) const QUEUE: usize = 1_024;
@@ -16,11 +19,23 @@ pub(crate) const QUEUE: usize = 1_024;
 /// How many commands share a transaction at most.
 const BATCH: usize = 64;
 
-pub(crate) type Reply = oneshot::Sender<Result<(), LedgerError>>;
+/// Whether the command has changed anything, or why it could not.
+pub(crate) type Reply = oneshot::Sender<Result<bool, LedgerError>>;
+
+/// What has been written since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) commands: AtomicU64,
+    pub(crate) transactions: AtomicU64,
+}
 
 pub(crate) enum Command {
     Intend(Box<AttemptIntent>, Reply),
     Settle(Box<AttemptSettlement>, Reply),
+    Correct(Box<AttemptCorrection>, Reply),
+    /// Fails in a way that nobody foresaw.
+    #[cfg(test)]
+    Panic(Reply),
     /// Looks whether a write would be taken.
     Check(Reply),
     /// Takes no more commands, writes those that wait, and ends.
@@ -28,7 +43,12 @@ pub(crate) enum Command {
 }
 
 /// Writes until every sender is gone or a `Close` comes. `lock` is let go last.
-pub(crate) fn run(mut connection: Connection, lock: File, mut commands: mpsc::Receiver<Command>) {
+pub(crate) fn run(
+    mut connection: Connection,
+    lock: File,
+    mut commands: mpsc::Receiver<Command>,
+    counts: &Arc<Counts>,
+) {
     let mut closing = Vec::new();
     while let Some(first) = commands.blocking_recv() {
         let mut batch = vec![first];
@@ -48,24 +68,26 @@ pub(crate) fn run(mut connection: Connection, lock: File, mut commands: mpsc::Re
                 command => writes.push(command),
             }
         }
-        write(&mut connection, writes);
+        // What panics is a mistake of this crate. It costs the batch it is in, whose transaction is rolled back and whose callers
+        // are told, and neither the thread nor what waits.
+        let _ = catch_unwind(AssertUnwindSafe(|| write(&mut connection, writes, counts)));
     }
     // With the reader gone this is the last connection, and the journal is folded into the file. If that fails, nothing is
     // lost: the next start does it.
     drop(connection);
     drop(lock);
     for reply in closing {
-        let _ = reply.send(Ok(()));
+        let _ = reply.send(Ok(true));
     }
 }
 
 /// Writes a batch in one transaction. If SQLite refuses one of its commands, each gets a transaction of its own, so that a
 /// single bad one harms no other; if it is the file that cannot be written, none is tried again.
-fn write(connection: &mut Connection, batch: Vec<Command>) {
+fn write(connection: &mut Connection, batch: Vec<Command>, counts: &Counts) {
     if batch.is_empty() {
         return;
     }
-    match transact(connection, &batch) {
+    match transact(connection, &batch, counts) {
         Ok(results) => batch
             .into_iter()
             .zip(results)
@@ -76,7 +98,7 @@ fn write(connection: &mut Connection, batch: Vec<Command>) {
                 .into_iter()
                 .for_each(|command| answer(command, Err(error.clone())));
         }
-        Err(_) => write_one_by_one(connection, batch),
+        Err(_) => write_one_by_one(connection, batch, counts),
     }
 }
 
@@ -89,12 +111,12 @@ fn is_of_one_command(error: &rusqlite::Error) -> bool {
         .is_none_or(|code| matches!(code, ConstraintViolation | TooBig | TypeMismatch | Unknown))
 }
 
-fn write_one_by_one(connection: &mut Connection, batch: Vec<Command>) {
+fn write_one_by_one(connection: &mut Connection, batch: Vec<Command>, counts: &Counts) {
     for command in batch {
-        let result = transact(connection, std::slice::from_ref(&command));
+        let result = transact(connection, std::slice::from_ref(&command), counts);
         let result = result
             .map_err(|error| ledger_error(&error))
-            .and_then(|mut results| results.pop().unwrap_or(Ok(())));
+            .and_then(|mut results| results.pop().unwrap_or(Ok(false)));
         answer(command, result);
     }
 }
@@ -103,27 +125,41 @@ fn write_one_by_one(connection: &mut Connection, batch: Vec<Command>) {
 fn transact(
     connection: &mut Connection,
     batch: &[Command],
-) -> rusqlite::Result<Vec<Result<(), LedgerError>>> {
+    counts: &Counts,
+) -> rusqlite::Result<Vec<Result<bool, LedgerError>>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let results = batch
+    // The sums of an hour are written once per transaction, whatever the number of attempts in it.
+    let mut changes = RollupChanges::new();
+    let results: Vec<_> = batch
         .iter()
         .map(|command| match command {
             // Whoever asked has given up before the write began, and will not make the attempt.
-            Command::Intend(_, reply) if reply.is_closed() => Ok(Ok(())),
-            Command::Intend(intent, _) => row::insert(&transaction, intent),
-            Command::Settle(settlement, _) => row::settle(&transaction, settlement),
-            Command::Check(_) | Command::Close(_) => Ok(Ok(())),
+            Command::Intend(_, reply) if reply.is_closed() => Ok(Ok(false)),
+            Command::Intend(intent, _) => row::insert(&transaction, intent, &mut changes),
+            Command::Settle(settlement, _) => row::settle(&transaction, settlement, &mut changes),
+            Command::Correct(correction, _) => row::correct(&transaction, correction, &mut changes),
+            #[cfg(test)]
+            Command::Panic(_) => std::panic::panic_any("nobody foresaw this"),
+            Command::Check(_) | Command::Close(_) => Ok(Ok(false)),
         })
         .collect::<rusqlite::Result<_>>()?;
+    rollup::apply(&transaction, &changes)?;
     transaction.commit()?;
+    let written = results.iter().filter(|result| matches!(result, Ok(true))).count();
+    counts.commands.fetch_add(written as u64, Ordering::Relaxed);
+    counts
+        .transactions
+        .fetch_add(u64::from(written > 0), Ordering::Relaxed);
     Ok(results)
 }
 
-fn answer(command: Command, result: Result<(), LedgerError>) {
-    let (Command::Intend(_, reply)
-    | Command::Settle(_, reply)
-    | Command::Check(reply)
-    | Command::Close(reply)) = command;
+fn answer(command: Command, result: Result<bool, LedgerError>) {
+    let reply = match command {
+        Command::Intend(_, reply) | Command::Settle(_, reply) | Command::Correct(_, reply) => reply,
+        Command::Check(reply) | Command::Close(reply) => reply,
+        #[cfg(test)]
+        Command::Panic(reply) => reply,
+    };
     // Nobody listens where the caller has gone; the row is written all the same.
     let _ = reply.send(result);
 }

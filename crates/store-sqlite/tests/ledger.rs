@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{at, bare_settlement, id, intent, is_closed, open, settlement};
+use common::{at, bare_settlement, correction, id, intent, is_closed, open, settlement};
 use costing::{AttemptRow, Charge, CostStatus, LedgerError, LedgerStore, Outcome, Pico};
 use integration_core::Usage;
 use proptest::option;
@@ -21,15 +21,13 @@ async fn an_attempt_is_written_twice_and_read_as_it_was() {
     let store = open(dir.path());
     assert_eq!(store.attempts(&id("r")).await.unwrap(), []);
     store.intend(intent("r", 1)).await.unwrap();
-    let open_row = AttemptRow {
-        intent: intent("r", 1),
-        settlement: None,
-    };
+    let open_row = AttemptRow::open(intent("r", 1));
     assert_eq!(store.attempts(&id("r")).await.unwrap(), [open_row]);
     store.settle(settlement("r", 1)).await.unwrap();
     let settled = AttemptRow {
         intent: intent("r", 1),
         settlement: Some(settlement("r", 1)),
+        corrections: Vec::new(),
     };
     assert_eq!(store.attempts(&id("r")).await.unwrap(), [settled]);
 }
@@ -46,6 +44,7 @@ async fn what_is_not_known_stays_unknown() {
     let row = AttemptRow {
         intent: bare,
         settlement: Some(bare_settlement("r", 1)),
+        corrections: Vec::new(),
     };
     assert_eq!(store.attempts(&id("r")).await.unwrap(), [row]);
     // A usage that reports nothing is still a usage.
@@ -87,6 +86,7 @@ async fn what_happened_once_is_written_once() {
     let row = AttemptRow {
         intent: intent("r", 1),
         settlement: Some(settlement("r", 1)),
+        corrections: Vec::new(),
     };
     assert_eq!(store.attempts(&id("r")).await.unwrap(), [row]);
 }
@@ -275,7 +275,7 @@ async fn an_intent_given_up_before_its_write_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_file_locked_too_long_is_unavailable_until_it_is_free() {
+async fn f37_a_file_locked_too_long_is_unavailable_until_it_is_free() {
     let dir = tempdir().unwrap();
     let options = StoreOptions::default().with_busy_timeout(Duration::from_millis(1));
     let store = SqliteStore::open_with(dir.path(), options).unwrap();
@@ -309,7 +309,20 @@ async fn the_file_keeps_what_another_tool_would_change() {
     store.intend(intent("open", 1)).await.unwrap();
     store.intend(intent("done", 1)).await.unwrap();
     store.settle(settlement("done", 1)).await.unwrap();
+    store.intend(intent("corrected", 1)).await.unwrap();
+    store.settle(settlement("corrected", 1)).await.unwrap();
+    assert!(
+        store
+            .correct(correction("corrected", 1, 5, CostStatus::Exact))
+            .await
+            .unwrap()
+    );
     let tool = rusqlite::Connection::open(store.path()).unwrap();
+    // Replacing an attempt is passed over in silence, as an intent that is there twice is.
+    let replaced = tool
+        .execute("REPLACE INTO attempts SELECT * FROM attempts", [])
+        .unwrap();
+    assert_eq!(replaced, 0);
     for (sql, says) in [
         ("DELETE FROM attempts WHERE request_id = 'open'", "never deleted"),
         (
@@ -323,6 +336,21 @@ async fn the_file_keeps_what_another_tool_would_change() {
         (
             "UPDATE attempts SET outcome = 'failed' WHERE request_id = 'open'",
             "CHECK constraint failed",
+        ),
+        ("UPDATE entries SET amount_pico = 0", "an entry is never changed"),
+        ("DELETE FROM entries", "an entry is never deleted"),
+        (
+            "REPLACE INTO entries SELECT * FROM entries",
+            "an entry is never replaced",
+        ),
+        (
+            "UPDATE corrections SET cost_pico = 0",
+            "a correction is never changed",
+        ),
+        ("DELETE FROM corrections", "a correction is never deleted"),
+        (
+            "REPLACE INTO corrections SELECT * FROM corrections",
+            "a correction is never replaced",
         ),
         (
             "UPDATE attempts SET prompt_tokens = 'many' WHERE request_id = 'open'",
@@ -342,7 +370,7 @@ async fn the_file_keeps_what_another_tool_would_change() {
         .unwrap();
     assert_eq!(
         columns,
-        (123_000_000, 12_300_000, 135_300_000, 12, 5, "reported".into())
+        (123_000_000, 19_300_000, 142_300_000, 12, 5, "reported".into())
     );
     let pending: String = tool
         .query_row(
@@ -369,7 +397,7 @@ async fn an_unreadable_row_is_named_and_harms_no_other() {
     assert_eq!(
         error,
         LedgerError::Corrupt {
-            message: "an attempt has an unreadable tags".into()
+            message: "a row has an unreadable tags".into()
         }
     );
     assert_eq!(store.attempts(&id("good")).await.unwrap().len(), 1);
@@ -417,6 +445,86 @@ async fn one_refused_write_harms_no_other() {
         writer.unwrap();
     }
     assert_eq!(store.count().await.unwrap(), 54);
+}
+
+/// Whatever a tool changes behind the triggers, the check finds it.
+#[tokio::test]
+async fn the_check_finds_what_was_changed_in_the_file() {
+    for sql in [
+        "DROP TRIGGER entries_keep; UPDATE entries SET amount_pico = amount_pico + 1 WHERE kind = 'settle'",
+        "DROP TRIGGER entries_stay; DELETE FROM entries WHERE kind = 'markup'",
+        "DROP TRIGGER attempts_settle_once; UPDATE attempts SET cost_pico = cost_pico + 1",
+        "DROP TRIGGER attempts_keep; DELETE FROM attempts",
+        "UPDATE rollups SET attempts = attempts + 1",
+        "UPDATE rollups SET cost_pico = cost_pico + 1",
+        "DELETE FROM rollups WHERE tag IS NULL",
+        "INSERT INTO rollups SELECT * FROM rollups",
+    ] {
+        let dir = tempdir().unwrap();
+        let store = open(dir.path());
+        store.intend(intent("r", 1)).await.unwrap();
+        store.settle(settlement("r", 1)).await.unwrap();
+        assert!(store.verify().await.unwrap().holds());
+        rusqlite::Connection::open(store.path())
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+        assert!(!store.verify().await.unwrap().holds(), "{sql}");
+    }
+}
+
+/// A report and a check see the ledger of one moment, however much is written meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f61_what_is_read_while_others_write_is_whole() {
+    let dir = tempdir().unwrap();
+    let store = Arc::new(common::open_quick(dir.path()));
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..300u16 {
+        let store = Arc::clone(&store);
+        writers.spawn(async move {
+            store.intend(intent(&format!("r{n}"), 1)).await.unwrap();
+            store.settle(settlement(&format!("r{n}"), 1)).await.unwrap();
+        });
+    }
+    let (mut before, mut looks) = (0, 0);
+    while looks == 0 || !writers.is_empty() {
+        let found = store.verify().await.unwrap();
+        assert!(found.holds(), "{:#?}", found.violations);
+        let rows = costing::conformance::all_rollups(&*store, &costing::RollupFilter::default()).await;
+        let attempts: u64 = rows.iter().map(|row| row.sums.attempts).sum();
+        assert!(found.attempts <= attempts && before <= found.attempts);
+        (before, looks) = (attempts, looks + 1);
+        while let Some(writer) = writers.try_join_next() {
+            writer.unwrap();
+        }
+    }
+    assert_eq!(store.count().await.unwrap(), 300);
+}
+
+/// More rows than any queue or batch holds, all at once, and all of them are read back page by page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c16_ten_thousand_and_one_attempts_are_all_written() {
+    let dir = tempdir().unwrap();
+    let store = Arc::new(common::open_quick(dir.path()));
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..10_001u32 {
+        let store = Arc::clone(&store);
+        let mut one = intent(&format!("r{n}"), 1);
+        one.started += Duration::from_millis(n.into());
+        writers.spawn(async move { store.intend(one).await.unwrap() });
+    }
+    while let Some(writer) = writers.join_next().await {
+        writer.unwrap();
+    }
+    let (from, to) = (common::began(), common::began() + Duration::from_secs(60));
+    let (mut names, mut after) = (std::collections::BTreeSet::new(), None);
+    loop {
+        let page = store.export(from, to, after.as_ref(), 500).await.unwrap();
+        names.extend(page.rows.into_iter().map(|row| row.intent.request));
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    assert_eq!(names.len(), 10_001);
 }
 
 // --- property -----------------------------------------------------------------------------------------------------
@@ -481,17 +589,20 @@ fn usage() -> impl Strategy<Value = Option<Usage>> {
     )
 }
 
-fn charge() -> impl Strategy<Value = Charge> {
-    let pico = || option::of(any::<i64>().prop_map(Pico::new));
+/// Amounts that add up, or none.
+fn charge() -> impl Strategy<Value = (Charge, Pico)> {
     let status = proptest::sample::select(CostStatus::ALL.to_vec());
-    (pico(), pico(), pico(), any::<u32>(), status).prop_map(|(cost, markup, charge, markup_bps, status)| {
-        Charge {
-            cost,
-            markup,
-            charge,
+    let amounts = option::of((any::<i64>(), any::<i32>(), 0..i64::from(i32::MAX)));
+    (amounts, any::<u32>(), status).prop_map(|(amounts, markup_bps, status)| {
+        let amounts = amounts.map(|(cost, markup, fee)| (cost / 2, i64::from(markup), fee));
+        let charge = Charge {
+            cost: amounts.map(|(cost, ..)| Pico::new(cost)),
+            markup: amounts.map(|(_, markup, _)| Pico::new(markup)),
+            charge: amounts.map(|(cost, markup, _)| Pico::new(cost + markup)),
             markup_bps,
             status,
-        }
+        };
+        (charge, amounts.map_or(Pico::ZERO, |(_, _, fee)| Pico::new(fee)))
     })
 }
 
@@ -513,9 +624,11 @@ prop_compose! {
         (settlement.finished, settlement.outcome) = (times.1, outcome);
         (settlement.error_kind, settlement.served_model, settlement.finish_reason) = (word(), word(), word());
         (settlement.upstream, settlement.generation) = (names.0.map(|n| n.parse().unwrap()), names.1.map(|n| n.parse().unwrap()));
-        (settlement.usage, settlement.charge, settlement.reported_cost, settlement.computed_cost) = amounts;
+        (settlement.usage, (settlement.charge, settlement.fee), settlement.reported_cost, settlement.computed_cost) = amounts;
+        settlement.bill = Vec::new();
+        (intent.caller.key, intent.caller.team, intent.purpose) = (texts[2].clone(), intent.task.clone(), texts[0].clone());
         (settlement.first_content, settlement.duration) = durations;
-        AttemptRow { intent, settlement: Some(settlement) }
+        AttemptRow { intent, settlement: Some(settlement), corrections: Vec::new() }
     }
 }
 
@@ -538,6 +651,8 @@ proptest! {
             }
             let expected: Vec<_> = expected.into_values().collect();
             assert_eq!(store.attempts(&id("r")).await.unwrap(), expected);
+            let found = store.verify().await.unwrap();
+            assert!(found.holds(), "{:#?}", found.violations);
             drop(store);
             let store = SqliteStore::open(dir.path()).unwrap();
             assert_eq!(store.attempts(&id("r")).await.unwrap(), expected);

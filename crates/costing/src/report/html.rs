@@ -1,0 +1,215 @@
+//! One page that needs nothing else: no script, no font, no picture from anywhere. It follows the reader's light or dark
+//! setting, and on a narrow screen every row of a table becomes a card.
+
+use std::fmt::{self, Write};
+
+use sha2::{Digest, Sha256};
+
+use super::escape::Html;
+use super::view::{self, COLUMNS, SHARE, Shown};
+use super::{Report, svg};
+
+const STYLE: &str = "
+:root{color-scheme:light dark;--page:#fff;--card:#f5f7f9;--text:#1b2127;--soft:#515b66;--line:#d3dae1;--bar:#1f5fbf;--track:#e3e8ee;--warn:#8a3b00}
+@media (prefers-color-scheme:dark){:root{--page:#12161b;--card:#1b2128;--text:#e7ecf1;--soft:#a9b4bf;--line:#39424c;--bar:#7db0ff;--track:#2a323b;--warn:#ffb27a}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:75rem;padding:1rem;background:var(--page);color:var(--text);font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
+h1{font-size:1.5rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}
+.soft,dt,caption{color:var(--soft)}.warn{color:var(--warn);font-weight:600}
+.sums{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:1rem 0}
+.sums div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem}
+.sums b{display:block;font-size:1.15rem;font-variant-numeric:tabular-nums}
+.sums span{color:var(--soft);font-size:.875rem}
+table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem;margin:.5rem 0 1rem}
+caption{text-align:left}
+th,td{padding:.35rem .5rem;text-align:right;overflow-wrap:normal;border-bottom:1px solid var(--line);vertical-align:top}
+th:first-child,td:first-child{text-align:left;overflow-wrap:anywhere;min-width:8rem}
+tr.sum td{font-weight:600}
+svg.bar{display:block;width:100%;height:.5rem;margin-top:.25rem}
+svg.columns{display:block;width:100%;height:9rem;border-bottom:1px solid var(--line)}
+.fill{fill:var(--bar)}.track{fill:var(--track)}
+.axis{display:flex;justify-content:space-between;gap:1rem;color:var(--soft);font-size:.875rem}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;font-size:.9rem}dd{margin:0}
+@media (max-width:960px){
+thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+table,tbody,tr,td,caption{display:block}
+tr{border:1px solid var(--line);border-radius:.5rem;padding:.4rem .6rem;margin:.5rem 0;background:var(--card)}
+td,td:first-child{display:flex;justify-content:space-between;gap:1rem;border:0;padding:.15rem 0;text-align:right}
+td:first-child{display:block;text-align:left;font-weight:600}
+td[data-name]::before{content:attr(data-name);color:var(--soft);font-weight:400;text-align:left}
+td:empty{display:none}
+dl{display:block}dd{margin:0 0 .5rem}}
+@media print{body{max-width:none}tr{break-inside:avoid}}
+";
+
+/// What the page may do: have the style above and the empty icon it brings, without which a browser would ask for one, and nothing
+/// else.
+pub(super) fn policy() -> String {
+    let hash = base64(&Sha256::digest(STYLE));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for part in bytes.chunks(3) {
+        let group = part
+            .iter()
+            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte))
+            << (8 * (3 - part.len()));
+        for place in 0..4 {
+            let sign = SIGNS[(group >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= part.len() {
+                char::from(sign)
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
+pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
+    let title = view::title(report);
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n\
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
+        Html(&policy())
+    )?;
+    writeln!(
+        out,
+        "<p class=\"soft\">{}</p>",
+        Html(&report.query.period.to_string())
+    )?;
+    for section in report.sections() {
+        write_section(report, section, out)?;
+    }
+    out.write_str("<h2>About this report</h2>\n<dl>\n")?;
+    for (name, value) in view::facts(report) {
+        writeln!(out, "<dt>{}</dt><dd>{}</dd>", Html(&name), Html(&value))?;
+    }
+    out.write_str("</dl>\n</main>\n</body>\n</html>\n")
+}
+
+fn write_section(report: &Report, section: &super::Section, out: &mut dyn Write) -> fmt::Result {
+    let shown = view::section(report, section);
+    let class = if section.simulated { " class=\"warn\"" } else { "" };
+    writeln!(out, "<section>\n<h2{class}>{}</h2>", view::section_title(section))?;
+    if let Some(total) = shown.sums.last() {
+        out.write_str("<div class=\"sums\">")?;
+        for (name, cell) in COLUMNS.iter().skip(1).zip(&total.cells) {
+            write!(out, "<div><span>{name}</span><b>{}</b></div>", Html(cell))?;
+        }
+        out.write_str("</div>\n")?;
+    }
+    let by_time = report.query.grouping.is_time();
+    if by_time && !shown.lines.is_empty() {
+        // A day on which nothing was spent has no line, and still its place in time.
+        let step = if report.query.grouping == super::Grouping::Day {
+            86_400
+        } else {
+            3_600
+        };
+        let time = |line: &Shown| {
+            super::Period::time(line.name.as_str())
+                .map(crate::time::UtcTime::unix)
+                .ok()
+        };
+        let first = shown.lines.iter().find_map(time).unwrap_or_default();
+        let columns: Vec<svg::Column<'_>> = shown
+            .lines
+            .iter()
+            .filter_map(|line| {
+                Some(svg::Column {
+                    place: usize::try_from((time(line)? - first) / step).ok()?,
+                    name: line.name.as_str(),
+                    shown: line.cells[6].as_str(),
+                    amount: line.charge,
+                })
+            })
+            .collect();
+        svg::columns(&columns, &format!("Charge by {}", report.query.grouping), out)?;
+        if let (Some(first), Some(last)) = (columns.first(), columns.last()) {
+            writeln!(
+                out,
+                "<p class=\"axis\"><span>{}</span><span>{}</span></p>",
+                Html(first.name),
+                Html(last.name)
+            )?;
+        }
+    }
+    out.write_str("<table>\n<thead><tr>")?;
+    write!(out, "<th scope=\"col\">{}</th>", report.query.grouping)?;
+    for column in COLUMNS.iter().skip(1).chain([&SHARE]) {
+        write!(out, "<th scope=\"col\">{column}</th>")?;
+    }
+    out.write_str("</tr></thead>\n<tbody>\n")?;
+    let largest = section
+        .lines
+        .iter()
+        .map(|line| line.figures.charge)
+        .max()
+        .unwrap_or_default();
+    for line in &shown.lines {
+        write!(out, "<tr><td>{}", Html(line.name.as_str()))?;
+        if !by_time {
+            svg::bar(line.charge, largest, out)?;
+        }
+        cells(line, out)?;
+    }
+    for line in &shown.sums {
+        write!(out, "<tr class=\"sum\"><td>{}", Html(line.name.as_str()))?;
+        cells(line, out)?;
+    }
+    out.write_str("</tbody>\n</table>\n")?;
+    if !shown.statuses.is_empty() {
+        out.write_str(
+            "<table>\n<caption>How sure the amounts are</caption>\n<thead><tr><th scope=\"col\">Status</th>\
+             <th scope=\"col\">Attempts</th><th scope=\"col\">Share %</th><th scope=\"col\">Charge $</th></tr></thead>\n<tbody>\n",
+        )?;
+        for [status, attempts, share, charge] in &shown.statuses {
+            writeln!(
+                out,
+                "<tr><td>{status}</td><td data-name=\"Attempts\">{attempts}</td><td data-name=\"Share %\">{share}</td>\
+                 <td data-name=\"Charge $\">{charge}</td></tr>"
+            )?;
+        }
+        out.write_str("</tbody>\n</table>\n")?;
+    }
+    for note in &shown.notes {
+        writeln!(out, "<p class=\"soft\">{}</p>", Html(note))?;
+    }
+    out.write_str("</section>\n")
+}
+
+fn cells(line: &Shown, out: &mut dyn Write) -> fmt::Result {
+    out.write_str("</td>")?;
+    for (name, cell) in COLUMNS.iter().skip(1).chain([&SHARE]).zip(&line.cells) {
+        write!(out, "<td data-name=\"{name}\">{}</td>", Html(cell))?;
+    }
+    out.write_str("</tr>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    /// The examples of RFC 4648.
+    #[test]
+    fn base64_is_as_the_standard_has_it() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(super::base64(bytes.as_bytes()), text);
+        }
+    }
+}

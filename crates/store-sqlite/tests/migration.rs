@@ -1,0 +1,131 @@
+//! A file of an older release is brought forward, and nothing in it is lost.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{bare_settlement, id, intent, open, settlement};
+use costing::conformance::all_rollups;
+use costing::{
+    Caller, Charge, CostStatus, EntryKind, LedgerStore, MarkupRule, Outcome, Pico, PicoSum, RollupFilter,
+};
+use rusqlite::Connection;
+use tempfile::tempdir;
+
+const V1: &str = include_str!("common/v1.sql");
+
+const ROWS: &str = "
+INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
+    end_user, tags, finished_us, outcome, upstream, usage, prompt_tokens, cost_pico, markup_pico, charge_pico, markup_bps,
+    cost_status, reported_cost_usd)
+VALUES ('r', 1, 1766000000123456, 'coding', 'waypost/auto', 'openrouter', 'a/m', 'book', 1, 0, 'ann', '[\"b\"]',
+    1766000001000001, 'succeeded', 'Some Cloud', '{\"prompt_tokens\":12}', 12, 123, 12, 135, 1000, 'reported', '0.000000000123');
+INSERT INTO attempts (request_id, attempt, started_us, requested_model, provider, model, price_snapshot, stream, simulated,
+    finished_us, outcome, error_kind, markup_bps, cost_status)
+VALUES ('r', 2, 1766000000123456, 'a/m', 'openrouter', 'a/m', 'book', 0, 0, 1766000001000001, 'failed', 'timeout', 1000, 'pending');
+INSERT INTO attempts (request_id, attempt, started_us, requested_model, provider, model, price_snapshot, stream, simulated)
+VALUES ('s', 1, 1766003600123456, 'a/m', 'openrouter', 'a/m', 'book', 0, 1);
+";
+
+#[tokio::test]
+async fn f40_a_ledger_of_the_first_version_is_brought_forward() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("waypost.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(V1).unwrap();
+    old.execute_batch(ROWS).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let store = open(&path);
+        let rows = store.attempts(&id("r")).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].intent.caller, Caller::local());
+        assert_eq!(
+            (rows[0].intent.purpose.as_str(), rows[0].intent.reserved),
+            ("call", None)
+        );
+        let settled = rows[0].settlement.as_ref().unwrap();
+        assert_eq!(
+            (settled.outcome, settled.charge.charge),
+            (Outcome::Succeeded, Some(Pico::new(135)))
+        );
+        assert_eq!(
+            (settled.fee, settled.bill.len(), settled.uncached_cost),
+            (Pico::ZERO, 0, None)
+        );
+        assert_eq!(settled.reported_cost.unwrap().to_string(), "0.000000000123");
+        assert_eq!(rows[1].charge().unwrap().cost, None);
+        let entries = store.entries(&id("r")).await.unwrap();
+        let moved: Vec<_> = entries
+            .iter()
+            .map(|e| (e.attempt, e.kind, e.amount.get()))
+            .collect();
+        assert_eq!(moved, [(1, EntryKind::Markup, 12), (1, EntryKind::Settle, 123)]);
+        let rows = all_rollups(&store, &RollupFilter::default()).await;
+        assert_eq!(rows.iter().map(|row| row.sums.attempts).sum::<u64>(), 3);
+        assert_eq!(
+            rows.iter().map(|row| row.sums.charge).sum::<PicoSum>(),
+            PicoSum::new(135)
+        );
+        let found = store.verify().await.unwrap();
+        assert!(found.holds(), "{:#?}", found.violations);
+    }
+    let store = open(&path);
+    assert_eq!(store.open_intents().await.unwrap().len(), 1);
+    store.settle(bare_settlement("s", 1)).await.unwrap();
+    store.intend(intent("new", 1)).await.unwrap();
+    store.settle(settlement("new", 1)).await.unwrap();
+    let charge = Charge::known(Pico::new(77), MarkupRule::DEFAULT, CostStatus::Exact).unwrap();
+    let mut late = common::correction("r", 2, 77, CostStatus::Exact);
+    late.charge = charge;
+    assert!(store.correct(late).await.unwrap());
+    let found = store.verify().await.unwrap();
+    assert!(found.holds(), "{:#?}", found.violations);
+    assert_eq!((found.attempts, found.open, found.requests), (4, 0, 3));
+}
+
+/// An old row whose amounts contradict each other is kept as it is, and found by the check.
+#[tokio::test]
+async fn what_did_not_add_up_before_is_found() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("waypost.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(V1).unwrap();
+    old.execute_batch(&ROWS.replace("123, 12, 135", "123, 12, 136"))
+        .unwrap();
+    drop(old);
+    let store = open(&path);
+    assert_eq!(store.count().await.unwrap(), 3);
+    let found = store.verify().await.unwrap();
+    assert!(!found.holds());
+    assert!(
+        found.violations[0].to_string().contains("attempt 1 of request r"),
+        "{}",
+        found.violations[0]
+    );
+}
+
+/// What the newer schema would change of an older file is not changed where the step fails.
+#[test]
+fn a_step_that_fails_leaves_the_file_as_it_was() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("waypost.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(V1).unwrap();
+    old.execute_batch(ROWS).unwrap();
+    // A table of the name that the step will make.
+    old.execute_batch("CREATE TABLE entries (x)").unwrap();
+    drop(old);
+    store_sqlite::SqliteStore::open(&path).unwrap_err();
+    let file = Connection::open(&path).unwrap();
+    let version: i64 = file
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    let columns: i64 = file
+        .query_row(
+            "SELECT count(*) FROM pragma_table_info('attempts') WHERE name = 'bill'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!((version, columns), (1, 0));
+}
