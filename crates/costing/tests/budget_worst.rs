@@ -247,7 +247,7 @@ fn the_examples_of_the_page_mean_what_it_says() {
         .unwrap();
     let file = read(example);
     assert_eq!(file.caller.len(), 2);
-    assert_eq!(file.caller[0].token_env, "WAYPOST_TOKEN_WEB");
+    assert_eq!(file.caller[0].token_env, "WEB_TEAM_TOKEN");
     let web = file.caller[0].caller();
     assert_eq!(
         (web.key.as_str(), web.project.as_deref(), web.team.as_deref()),
