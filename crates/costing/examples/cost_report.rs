@@ -42,9 +42,11 @@ fn main() {
                     provider: ProviderId::new("openrouter").unwrap(),
                     model: ModelId::new(model).unwrap(),
                     upstream: None,
+                    price_snapshot: "openrouter-0123456789ab".to_owned(),
                     caller: Caller::local(),
                     task: None,
                     tag: None,
+                    arm: None,
                     outcome: Some(Outcome::Succeeded),
                     status: if known {
                         CostStatus::Reported

@@ -16,7 +16,7 @@ use crate::bill::BillLine;
 use crate::caller::Caller;
 use crate::charge::Charge;
 use crate::ledger_entry::Entry;
-use crate::markup::MarkupSource;
+use crate::markup::MarkupRule;
 use crate::money::Pico;
 use crate::rollup::{RollupFilter, RollupRow};
 use crate::verify::Verification;
@@ -48,8 +48,12 @@ pub struct AttemptIntent {
     pub user: Option<String>,
     /// The caller's labels for reports, in the order given.
     pub tags: Vec<String>,
+    /// The arm of an experiment that the call is in, as `experiment/arm`; `None` outside of experiments.
+    pub arm: Option<String>,
     /// Who is charged.
     pub caller: Caller,
+    /// What is added to the cost, whenever that becomes known.
+    pub markup: MarkupRule,
     /// What the attempt is for: [`AttemptIntent::CALL`], or another word for one that is not the caller's own call, such as
     /// `judge` or `shadow`. It is charged all the same.
     pub purpose: String,
@@ -134,8 +138,6 @@ pub struct AttemptSettlement {
     pub charge: Charge,
     /// Of the markup in `charge`, the fixed fee; zero where there is none or the amounts are not known.
     pub fee: Pico,
-    /// Where the markup was set.
-    pub markup_source: MarkupSource,
     /// The lines that add up to the cost and to the charge; empty where they are not known.
     pub bill: Vec<BillLine>,
     /// What it would have cost without reading from caches; `None` where that was not computed.
@@ -176,6 +178,9 @@ pub struct AttemptCorrection {
 pub struct AttemptRow {
     /// Written before the attempt.
     pub intent: AttemptIntent,
+    /// The name the provider gave it, while it is open: by this its cost can be asked for even if it never ends here. The
+    /// settlement takes it over.
+    pub named: Option<GenerationId>,
     /// Written after it; `None` while it runs, or if the process died under it.
     pub settlement: Option<AttemptSettlement>,
     /// What became known afterwards, in order; the last one holds.
@@ -187,9 +192,19 @@ impl AttemptRow {
     pub const fn open(intent: AttemptIntent) -> Self {
         Self {
             intent,
+            named: None,
             settlement: None,
             corrections: Vec::new(),
         }
+    }
+
+    /// The provider's name for it: that of its end, else the one it was given while it ran.
+    pub fn generation(&self) -> Option<&GenerationId> {
+        let at_end = self
+            .settlement
+            .as_ref()
+            .and_then(|settlement| settlement.generation.as_ref());
+        at_end.or(self.named.as_ref())
     }
 
     /// What the attempt costs by all that is known now; `None` while it is open.
@@ -321,6 +336,18 @@ pub trait LedgerStore: Debug + Send + Sync {
     /// any error the attempt must not be made.
     async fn intend(&self, intent: AttemptIntent) -> Result<(), LedgerError>;
 
+    /// Writes the provider's name for an attempt that is still open, and whether it was taken: the first one is kept, and none is
+    /// once the attempt has ended, since its end says more. What becomes of the name is no reason to stop an attempt.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAttempt`] without an intent; otherwise the store's own trouble.
+    async fn name(
+        &self,
+        request: &RequestId,
+        attempt: u16,
+        generation: &GenerationId,
+    ) -> Result<bool, LedgerError>;
+
     /// Writes how an attempt ended, exactly once per request and attempt. It is booked in the hour the attempt began, or, once
     /// the books of that month are closed ([`booked_in`](crate::booked_in)), in the hour it ended.
     ///
@@ -354,7 +381,7 @@ pub trait LedgerStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// The store's own trouble.
-    async fn open_intents(&self) -> Result<Vec<AttemptIntent>, LedgerError>;
+    async fn open_attempts(&self) -> Result<Vec<AttemptRow>, LedgerError>;
 
     /// The sums of the hours that begin from `from` to before `to`, in the order of their keys, all as of one moment.
     ///

@@ -5,20 +5,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use integration_core::RequestId;
+use integration_core::{GenerationId, RequestId};
 
 use crate::ledger::{
     AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, ExportCursor, ExportPage, LedgerError,
     LedgerStore,
 };
 use crate::ledger_entry::{Entry, EntryKind, correction_entries, intent_entries, settlement_entries};
+use crate::reconcile::{Job, JobEnd, ReconcileStore, Reconciled, due};
 use crate::rollup::{RollupFilter, RollupRow};
 use crate::rollup_change::RollupChanges;
 use crate::verify::{Verification, Verifier};
 
 /// A ledger in memory, for tests. It is gone with the process.
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<Attempts>);
+pub struct MemoryLedger {
+    attempts: Mutex<Attempts>,
+    jobs: Mutex<Jobs>,
+}
+
+/// What is asked for, and how that ended.
+type Jobs = BTreeMap<(RequestId, u16), (Job, Option<JobEnd>)>;
 
 type Attempts = BTreeMap<(RequestId, u16), (AttemptRow, Vec<Entry>)>;
 
@@ -29,7 +36,11 @@ impl MemoryLedger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Attempts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sums(attempts: &Attempts) -> Vec<RollupRow> {
@@ -59,6 +70,26 @@ impl LedgerStore for MemoryLedger {
         Ok(())
     }
 
+    async fn name(
+        &self,
+        request: &RequestId,
+        attempt: u16,
+        generation: &GenerationId,
+    ) -> Result<bool, LedgerError> {
+        let mut attempts = self.lock();
+        match attempts.get_mut(&(request.clone(), attempt)) {
+            None => Err(LedgerError::UnknownAttempt {
+                request: request.clone(),
+                attempt,
+            }),
+            Some((row, _)) if row.settlement.is_some() || row.named.is_some() => Ok(false),
+            Some((row, _)) => {
+                row.named = Some(generation.clone());
+                Ok(true)
+            }
+        }
+    }
+
     async fn settle(&self, settlement: AttemptSettlement) -> Result<(), LedgerError> {
         let (request, attempt) = (settlement.request.clone(), settlement.attempt);
         let mut attempts = self.lock();
@@ -69,7 +100,12 @@ impl LedgerStore for MemoryLedger {
             }
             Some((row, entries)) => {
                 entries.extend(settlement_entries(&row.intent, &settlement)?);
-                row.settlement = Some(settlement);
+                let named = row.named.take();
+                let generation = settlement.generation.clone().or(named);
+                row.settlement = Some(AttemptSettlement {
+                    generation,
+                    ..settlement
+                });
                 Ok(())
             }
         }
@@ -108,11 +144,11 @@ impl LedgerStore for MemoryLedger {
         Ok(entries)
     }
 
-    async fn open_intents(&self) -> Result<Vec<AttemptIntent>, LedgerError> {
+    async fn open_attempts(&self) -> Result<Vec<AttemptRow>, LedgerError> {
         let attempts = self.lock();
         let open = attempts.values().filter(|(row, _)| row.settlement.is_none());
-        let mut open: Vec<_> = open.map(|(row, _)| row.intent.clone()).collect();
-        open.sort_by_key(|intent| intent.started);
+        let mut open: Vec<_> = open.map(|(row, _)| row.clone()).collect();
+        open.sort_by_key(|row| row.intent.started);
         Ok(open)
     }
 
@@ -164,5 +200,68 @@ impl LedgerStore for MemoryLedger {
 
     async fn check(&self) -> Result<(), LedgerError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl ReconcileStore for MemoryLedger {
+    async fn ask(&self, job: &Job) -> Result<bool, LedgerError> {
+        let mut jobs = self.jobs();
+        let name = (job.request.clone(), job.attempt);
+        let is_new = !jobs.contains_key(&name);
+        if is_new {
+            jobs.insert(name, (job.clone(), None));
+        }
+        Ok(is_new)
+    }
+
+    async fn ask_again(&self, job: &Job) -> Result<bool, LedgerError> {
+        match self.jobs().get_mut(&(job.request.clone(), job.attempt)) {
+            Some((kept, None)) => {
+                (kept.next, kept.tries) = (job.next, job.tries);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn end(&self, end: &JobEnd) -> Result<bool, LedgerError> {
+        match self.jobs().get_mut(&(end.request.clone(), end.attempt)) {
+            Some((_, ended @ None)) => {
+                *ended = Some(end.clone());
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn due(&self, now: SystemTime, most: usize) -> Result<Vec<Job>, LedgerError> {
+        let jobs = self.jobs();
+        let open = jobs
+            .values()
+            .filter_map(|(job, end)| end.is_none().then_some(job));
+        Ok(due(open, now, most).into_iter().cloned().collect())
+    }
+
+    async fn next_due(&self) -> Result<Option<SystemTime>, LedgerError> {
+        let jobs = self.jobs();
+        let open = jobs.values().filter(|(_, end)| end.is_none());
+        Ok(open.map(|(job, _)| job.next).min())
+    }
+
+    async fn reconciled(&self, from: SystemTime, to: SystemTime) -> Result<Reconciled, LedgerError> {
+        let mut sums = Reconciled::default();
+        let jobs = self.jobs();
+        for (_, end) in jobs.values().filter(|(job, _)| (from..to).contains(&job.began)) {
+            match end.as_ref().map(|end| end.found) {
+                None => sums.open += 1,
+                Some(Err(_)) => sums.gave_up += 1,
+                Some(Ok(difference)) => {
+                    sums.found += 1;
+                    sums.delta += difference;
+                }
+            }
+        }
+        Ok(sums)
     }
 }

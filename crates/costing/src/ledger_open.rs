@@ -3,8 +3,7 @@
 use std::time::SystemTime;
 
 use crate::charge::{Charge, CostStatus};
-use crate::ledger::{AttemptIntent, AttemptSettlement, Outcome};
-use crate::markup::{MarkupRule, MarkupSource};
+use crate::ledger::{AttemptIntent, AttemptRow, AttemptSettlement, Outcome};
 use crate::money::Pico;
 
 /// What can have become of an attempt whose process died before it was settled.
@@ -40,9 +39,10 @@ impl Fate {
     }
 }
 
-/// The settlement of an attempt that an earlier process died under, for every intent that is open at the start: a failure of the
+/// The settlement of an attempt that an earlier process died under, for every attempt that is open at the start: a failure of the
 /// kind [`ABANDONED`], at no cost if it was never sent, else at a cost that is [`CostStatus::Pending`] until it is asked for.
-pub fn recovered(intent: &AttemptIntent, fate: Fate, now: SystemTime) -> AttemptSettlement {
+pub fn recovered(row: &AttemptRow, fate: Fate, now: SystemTime) -> AttemptSettlement {
+    let intent = &row.intent;
     let charge = match fate {
         // Not even a fee that is on every call: there was none.
         Fate::NeverSent => Charge {
@@ -52,7 +52,7 @@ pub fn recovered(intent: &AttemptIntent, fate: Fate, now: SystemTime) -> Attempt
             markup_bps: 0,
             status: CostStatus::Exact,
         },
-        Fate::Unknown => Charge::unknown(MarkupRule::DEFAULT.share(), CostStatus::Pending),
+        Fate::Unknown => Charge::unknown(intent.markup.share(), CostStatus::Pending),
     };
     AttemptSettlement {
         request: intent.request.clone(),
@@ -62,12 +62,11 @@ pub fn recovered(intent: &AttemptIntent, fate: Fate, now: SystemTime) -> Attempt
         error_kind: Some(ABANDONED.to_owned()),
         served_model: None,
         upstream: None,
-        generation: None,
+        generation: row.named.clone(),
         finish_reason: None,
         usage: None,
         charge,
         fee: Pico::ZERO,
-        markup_source: MarkupSource::Default,
         bill: Vec::new(),
         uncached_cost: None,
         reported_cost: None,

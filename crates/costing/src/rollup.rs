@@ -131,6 +131,8 @@ pub struct RollupKey {
     pub model: ModelId,
     /// Who served the tokens behind an aggregator.
     pub upstream: Option<UpstreamName>,
+    /// The id of the price book they were admitted under.
+    pub price_snapshot: String,
     /// Who is charged.
     pub caller: Caller,
     /// What the call was routed for.
@@ -138,6 +140,8 @@ pub struct RollupKey {
     /// The label; `None` is the row over all of them, labelled or not. An attempt with two labels is in three rows, so that
     /// only the rows with `None` add up to what was spent.
     pub tag: Option<String>,
+    /// The arm of an experiment, as `experiment/arm`.
+    pub arm: Option<String>,
     /// How the attempts ended; `None` while they are open.
     pub outcome: Option<Outcome>,
     /// How sure the cost is.
@@ -205,6 +209,8 @@ pub struct RollupFilter {
     pub task: Option<String>,
     /// Only with this label. It asks for rows by label.
     pub tag: Option<String>,
+    /// Only of this arm of an experiment, as `experiment/arm`.
+    pub arm: Option<String>,
 }
 
 impl RollupFilter {
@@ -227,5 +233,6 @@ impl RollupFilter {
             && is(self.team.as_ref(), key.caller.team.as_ref())
             && is(self.task.as_ref(), key.task.as_ref())
             && is(self.tag.as_ref(), key.tag.as_ref())
+            && is(self.arm.as_ref(), key.arm.as_ref())
     }
 }

@@ -226,3 +226,10 @@ fn the_same_attempt_twice_is_found() {
     assert_eq!(found.violations[0].rule, Rule::Once);
     assert_eq!(found.violations[1].detail, "entry settle 0 is of no attempt");
 }
+
+fn with_reconcile_store(scenario: fn(Arc<dyn costing::reconcile::ReconcileStore>) -> Run) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(scenario(Arc::new(MemoryLedger::new())));
+}
+
+costing::reconcile_conformance!(with_reconcile_store);

@@ -35,7 +35,8 @@ fn pending() -> Charge {
 }
 
 fn job() -> Job {
-    let attempt = Attempt::ended(request(1), 1, CostStatus::Pending).with_generation(generation("gen-1"));
+    let attempt =
+        Attempt::ended(request(1), 1, UNIX_EPOCH, CostStatus::Pending).with_generation(generation("gen-1"));
     Job::new(&attempt, Asked::NoCost, start(), &Schedule::DEFAULT).unwrap()
 }
 
@@ -166,7 +167,7 @@ fn trouble_waits_as_long_as_it_is_told() {
 
 #[test]
 fn an_attempt_without_a_name_cannot_be_asked_for() {
-    let attempt = Attempt::open(request(1), 2);
+    let attempt = Attempt::open(request(1), 2, UNIX_EPOCH);
     assert_eq!(wanted(&attempt, SampleRate::NONE), Some(Asked::Open));
     let gave_up = Job::new(&attempt, Asked::Open, start(), &Schedule::DEFAULT).unwrap_err();
     assert_eq!(
@@ -189,7 +190,7 @@ fn a_schedule_of_ones_own_is_kept_to() {
 
 #[test]
 fn f21_what_has_no_exact_cost_is_asked_for_and_of_the_rest_a_sample() {
-    let ended = |status| Attempt::ended(request(7), 1, status);
+    let ended = |status| Attempt::ended(request(7), 1, UNIX_EPOCH, status);
     for (attempt, asked) in [
         (ended(CostStatus::Exact).with_override(), None),
         (ended(CostStatus::Reported), None),
@@ -204,7 +205,7 @@ fn f21_what_has_no_exact_cost_is_asked_for_and_of_the_rest_a_sample() {
     let chosen = |per_million, seed| -> Vec<usize> {
         let rate = SampleRate::per_million(per_million, seed);
         let is_chosen = |number: &usize| {
-            let attempt = Attempt::ended(request(*number), 1, CostStatus::Reported);
+            let attempt = Attempt::ended(request(*number), 1, UNIX_EPOCH, CostStatus::Reported);
             wanted(&attempt, rate) == Some(Asked::Sample)
         };
         (0..10_000).filter(is_chosen).collect()
@@ -223,7 +224,7 @@ fn f21_what_has_no_exact_cost_is_asked_for_and_of_the_rest_a_sample() {
 #[test]
 fn those_that_wait_longest_are_asked_first() {
     let at = |number: usize, seconds: u64| {
-        let attempt = Attempt::open(request(number), 1).with_generation(generation("gen"));
+        let attempt = Attempt::open(request(number), 1, UNIX_EPOCH).with_generation(generation("gen"));
         let since = start() + Duration::from_secs(seconds);
         Job::new(&attempt, Asked::Open, since, &Schedule::DEFAULT).unwrap()
     };

@@ -387,13 +387,17 @@ fn a_report_says_how_far_it_is_from_the_providers_books() {
     let context = context()
         .with_reconciliation(Reconciliation::new(PicoSum::new(-1_500_000), 1_234, 5))
         .with_snapshots([SnapshotNote::new("book-1", None)]);
-    let report = Report::new(&three(), query(Grouping::Model), context);
+    let mut rows = three().to_vec();
+    rows[0].key.price_snapshot = "book-1".to_owned();
+    rows[1].key.price_snapshot = "openrouter-2026-10-31-0123456789ab".to_owned();
+    let report = Report::new(&rows, query(Grouping::Model), context);
     let text = report.to_text(ReportFormat::Table);
     assert!(
         text.contains("provider less ledger -0.0000015 US dollars over 1,234 attempts; 5 not compared"),
         "{text}"
     );
-    assert!(text.contains("book-1 (age not known)"), "{text}");
+    let books = "book-1 (age not known), openrouter-0123456789ab (age not known), openrouter-2026-10-31-0123456789ab (3 days old)";
+    assert!(text.contains(books), "{text}");
     let json: Value = serde_json::from_str(&report.to_text(ReportFormat::Json)).unwrap();
     assert_eq!(json["reconciliation"]["delta_usd"], "-0.0000015");
 }

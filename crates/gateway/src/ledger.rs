@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use costing::{
-    AttemptIntent, AttemptSettlement, Caller, Charge, CostStatus, LedgerError, LedgerStore, Markup,
-    MarkupSource, Outcome, Pico, PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
+    AttemptIntent, AttemptSettlement, Caller, Charge, CostStatus, LedgerError, LedgerStore, Markup, Outcome,
+    Pico, PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
 };
 use integration_core::{Clock, Delivery, Error, ErrorKind, ProviderId, RequestId};
 use model_catalogue::Catalogue;
@@ -228,7 +228,9 @@ impl AttemptGate for LedgerGate {
             simulated: record.mode == Mode::Simulated,
             user: record.user.clone(),
             tags: record.tags.clone(),
+            arm: None,
             caller: Caller::local(),
+            markup: record.markup.into(),
             purpose: AttemptIntent::CALL.to_owned(),
             reserved: None,
         };
@@ -334,7 +336,6 @@ impl Admission for LedgerAdmission {
             charge,
             // The rule is of a share alone.
             fee: Pico::ZERO,
-            markup_source: priced.map_or(MarkupSource::Default, |priced| priced.rule.source()),
             bill: priced
                 .and_then(|priced| priced.bill())
                 .map(|bill| bill.lines().copied().collect())

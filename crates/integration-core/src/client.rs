@@ -111,4 +111,4 @@ pub trait EmbeddingClient: IntegrationClient {
 }
 
 /// Routers hold mixed lists: the traits must stay usable behind a pointer.
-const _: fn(&dyn ChatClient, &dyn EmbeddingClient) = |_, _| {};
+const _: fn(&dyn ChatClient, &dyn EmbeddingClient, &dyn crate::BillingClient) = |_, _, _| {};

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod billing;
 mod capability;
 pub mod chat;
 mod client;
@@ -16,6 +17,7 @@ pub mod testing;
 mod text;
 mod usage;
 
+pub use billing::{BillingClient, DaySpending};
 pub use capability::{Capability, CapabilitySet, UnknownCapability};
 pub use chat::{ChatRequest, ChatResponse, ChatStream, StreamEvent};
 pub use client::{CallContext, ChatClient, EmbeddingClient, IntegrationClient};

@@ -53,6 +53,26 @@ pub enum OpenError {
         /// The newest version known here.
         known: i64,
     },
+    /// An older release has written the file, and it is opened to be read only, so that it cannot be brought forward.
+    #[error(
+        "{} has schema version {found}, and this release reads version {known}; open it once to write, which brings it \
+         forward",
+        path.display()
+    )]
+    Older {
+        /// The database file.
+        path: PathBuf,
+        /// The version of its schema.
+        found: i64,
+        /// The version read here.
+        known: i64,
+    },
+    /// There is nothing to read.
+    #[error("there is no ledger at {}", path.display())]
+    Missing {
+        /// Where one was looked for.
+        path: PathBuf,
+    },
     /// The file is a sound SQLite database, but not a ledger.
     #[error("{} is the SQLite database of another program; choose another file or directory", path.display())]
     NotALedger {

@@ -3,6 +3,7 @@
 mod check;
 mod entry;
 mod error;
+mod lookup;
 mod open;
 mod reader;
 mod rollup;

@@ -125,6 +125,19 @@ pub(crate) fn open(path: &Path, options: StoreOptions) -> Result<Opened, OpenErr
     })
 }
 
+/// The file, and a connection that reads it beside whoever else has it. Nothing is made, brought forward or changed.
+pub(crate) fn open_to_read(path: &Path, options: StoreOptions) -> Result<(PathBuf, Connection), OpenError> {
+    schema::check_library(rusqlite::version_number())?;
+    let path = database_file(path);
+    if !path.exists() {
+        return Err(OpenError::Missing { path });
+    }
+    let reader = connect_to_look(&path, options)?;
+    schema::check_identity(&reader, &path)?;
+    schema::check_tables(&reader, &path)?;
+    Ok((path, reader))
+}
+
 /// Takes the file for this store alone: a second writer with a queue of its own would be told of rows that it never saw.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let lock_path = beside(path, ".lock");

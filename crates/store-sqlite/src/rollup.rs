@@ -16,24 +16,32 @@ const MICRO: i128 = 1_000_000;
 
 /// The parts of a sum are added up by themselves and never carried, so the second one may be above a million.
 const UPDATE: &str = "
-UPDATE rollups SET attempts = attempts + ?14, prompt_tokens = prompt_tokens + ?15, completion_tokens = completion_tokens + ?16,
-    cached_tokens = cached_tokens + ?17, cache_write_tokens = cache_write_tokens + ?18, reasoning_tokens = reasoning_tokens + ?19,
-    unknown = unknown + ?20, cost_micro = cost_micro + ?21, cost_pico = cost_pico + ?22, markup_micro = markup_micro + ?23,
-    markup_pico = markup_pico + ?24, uncached_micro = uncached_micro + ?25, uncached_pico = uncached_pico + ?26
-WHERE hour = ?1 AND tag IS ?2 AND caller_key = ?3 AND model = ?4 AND provider = ?5 AND outcome IS ?6 AND cost_status = ?7
-    AND first = ?8 AND task IS ?9 AND upstream IS ?10 AND caller_project IS ?11 AND caller_team IS ?12 AND simulated = ?13";
+UPDATE rollups SET
+    attempts = attempts + ?16, prompt_tokens = prompt_tokens + ?17, completion_tokens = completion_tokens + ?18,
+    cached_tokens = cached_tokens + ?19, cache_write_tokens = cache_write_tokens + ?20,
+    reasoning_tokens = reasoning_tokens + ?21, unknown = unknown + ?22, cost_micro = cost_micro + ?23,
+    cost_pico = cost_pico + ?24, markup_micro = markup_micro + ?25, markup_pico = markup_pico + ?26,
+    uncached_micro = uncached_micro + ?27, uncached_pico = uncached_pico + ?28
+WHERE
+    hour = ?1 AND tag IS ?2 AND caller_key = ?3 AND model = ?4 AND provider = ?5 AND outcome IS ?6 AND cost_status = ?7
+    AND first = ?8 AND task IS ?9 AND upstream IS ?10 AND caller_project IS ?11 AND caller_team IS ?12
+    AND simulated = ?13 AND price_snapshot = ?14 AND arm IS ?15";
 
 const INSERT: &str = "
-INSERT INTO rollups (hour, tag, caller_key, model, provider, outcome, cost_status, first, task, upstream, caller_project,
-    caller_team, simulated, attempts, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens,
-    unknown, cost_micro, cost_pico, markup_micro, markup_pico, uncached_micro, uncached_pico)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)";
+INSERT INTO rollups (
+    hour, tag, caller_key, model, provider, outcome, cost_status, first, task, upstream, caller_project, caller_team,
+    simulated, price_snapshot, arm, attempts, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens,
+    reasoning_tokens, unknown, cost_micro, cost_pico, markup_micro, markup_pico, uncached_micro, uncached_pico)
+VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,
+    ?26, ?27, ?28)";
 
 /// A row whose attempts have all moved on to another one is left out.
 const SELECT: &str = "
-SELECT hour, tag, caller_key, model, provider, outcome, cost_status, first, task, upstream, caller_project, caller_team,
-    simulated, attempts, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, unknown,
-    cost_micro, cost_pico, markup_micro, markup_pico, uncached_micro, uncached_pico
+SELECT
+    hour, tag, caller_key, model, provider, outcome, cost_status, first, task, upstream, caller_project, caller_team,
+    simulated, price_snapshot, arm, attempts, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens,
+    reasoning_tokens, unknown, cost_micro, cost_pico, markup_micro, markup_pico, uncached_micro, uncached_pico
 FROM rollups WHERE hour >= ?1 AND hour < ?2 AND (?3 IS NULL OR (tag IS NOT NULL) = ?3)";
 
 /// What the table must take.
@@ -67,6 +75,8 @@ pub(crate) fn apply(connection: &Connection, changes: &RollupChanges) -> rusqlit
             key.caller.project,
             key.caller.team,
             key.simulated,
+            key.price_snapshot,
+            key.arm,
             change.attempts,
             change.prompt_tokens,
             change.completion_tokens,
@@ -146,16 +156,16 @@ fn read(row: &Row<'_>) -> Result<Option<RollupRow>, LedgerError> {
         Ok(PicoSum::new(i128::from(micro) * MICRO + i128::from(rest)))
     };
     let change = RollupChange {
-        attempts: column(row, 13, Some)?,
-        prompt_tokens: column(row, 14, Some)?,
-        completion_tokens: column(row, 15, Some)?,
-        cached_tokens: column(row, 16, Some)?,
-        cache_write_tokens: column(row, 17, Some)?,
-        reasoning_tokens: column(row, 18, Some)?,
-        unknown: column(row, 19, Some)?,
-        cost: sum(20, 21)?,
-        markup: sum(22, 23)?,
-        uncached_cost: sum(24, 25)?,
+        attempts: column(row, 15, Some)?,
+        prompt_tokens: column(row, 16, Some)?,
+        completion_tokens: column(row, 17, Some)?,
+        cached_tokens: column(row, 18, Some)?,
+        cache_write_tokens: column(row, 19, Some)?,
+        reasoning_tokens: column(row, 20, Some)?,
+        unknown: column(row, 21, Some)?,
+        cost: sum(22, 23)?,
+        markup: sum(24, 25)?,
+        uncached_cost: sum(26, 27)?,
     };
     if change == RollupChange::default() {
         return Ok(None);
@@ -169,6 +179,7 @@ fn read(row: &Row<'_>) -> Result<Option<RollupRow>, LedgerError> {
         provider: column(row, 4, |text: String| text.parse().ok())?,
         model: column(row, 3, |text: String| text.parse().ok())?,
         upstream: optional(row, 9, |text: String| text.parse().ok())?,
+        price_snapshot: column(row, 13, Some)?,
         caller: Caller {
             key: column(row, 2, Some)?,
             project: column(row, 10, Some)?,
@@ -176,6 +187,7 @@ fn read(row: &Row<'_>) -> Result<Option<RollupRow>, LedgerError> {
         },
         task: column(row, 8, Some)?,
         tag: column(row, 1, Some)?,
+        arm: column(row, 14, Some)?,
         outcome: optional(row, 5, |text: String| text.parse().ok())?,
         status: column(row, 6, |text: String| text.parse().ok())?,
         first: column(row, 7, Some)?,

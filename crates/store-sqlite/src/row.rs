@@ -3,17 +3,17 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use costing::{
-    AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, BillLine, Caller, Charge, Entry,
-    EntryKind, ExportCursor, ExportPage, LedgerError, MarkupSource, Pico, RollupChanges, correction_entries,
-    intent_entries, settlement_entries,
+    AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, BillLine, Caller, Charge, EntryKind,
+    ExportCursor, ExportPage, LedgerError, Markup, MarkupRule, MarkupSource, Pico, RollupChanges,
+    correction_entries, intent_entries, settlement_entries,
 };
-use integration_core::{RequestId, Usage};
+use integration_core::{GenerationId, RequestId, Usage};
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
 use crate::entry;
 use crate::error::ledger_error;
-use crate::rollup;
+use crate::{lookup, rollup};
 
 /// What makes up a record, in the order of [`read`]. The counts are in the usage.
 const SELECT: &str = "
@@ -21,24 +21,30 @@ SELECT request_id, attempt, started_us, task, requested_model, provider, model, 
     finished_us, outcome, error_kind, served_model, upstream, generation_id, finish_reason, usage,
     cost_pico, markup_pico, charge_pico, markup_bps, cost_status, reported_cost_usd, computed_cost_usd,
     first_content_us, duration_us,
-    purpose, caller_key, caller_project, caller_team, reserved_pico, fee_pico, markup_source, bill, uncached_pico
+    purpose, caller_key, caller_project, caller_team, reserved_pico, fee_pico, markup_source, bill, uncached_pico,
+    arm, rule_bps, rule_fee_pico, rule_fee_on_free
 FROM attempts";
 
 const INSERT: &str = "
 INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
-    end_user, tags, purpose, caller_key, caller_project, caller_team, reserved_pico)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+    end_user, tags, purpose, caller_key, caller_project, caller_team, reserved_pico, arm, rule_bps, rule_fee_pico, rule_fee_on_free,
+    markup_source)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
 ON CONFLICT (request_id, attempt) DO NOTHING";
 
 const UPDATE: &str = "
-UPDATE attempts SET finished_us = ?3, outcome = ?4, error_kind = ?5, served_model = ?6, upstream = ?7, generation_id = ?8,
+UPDATE attempts SET finished_us = ?3, outcome = ?4, error_kind = ?5, served_model = ?6, upstream = ?7,
+    generation_id = coalesce(?8, generation_id),
     finish_reason = ?9, usage = ?10, cost_pico = ?11, markup_pico = ?12, charge_pico = ?13, markup_bps = ?14,
     cost_status = ?15, reported_cost_usd = ?16, computed_cost_usd = ?17, first_content_us = ?18, duration_us = ?19,
     prompt_tokens = ?20, completion_tokens = ?21, cached_tokens = ?22, cache_write_tokens = ?23,
     cache_write_1h_tokens = ?24, reasoning_tokens = ?25, prompt_audio_tokens = ?26, prompt_image_tokens = ?27,
     prompt_video_tokens = ?28, completion_audio_tokens = ?29, completion_image_tokens = ?30, web_search_requests = ?31,
-    fee_pico = ?32, markup_source = ?33, bill = ?34, uncached_pico = ?35
+    fee_pico = ?32, bill = ?33, uncached_pico = ?34
 WHERE request_id = ?1 AND attempt = ?2 AND outcome IS NULL";
+
+const NAME: &str = "
+UPDATE attempts SET generation_id = ?3 WHERE request_id = ?1 AND attempt = ?2 AND outcome IS NULL AND generation_id IS NULL";
 
 const CORRECTIONS: &str = "
 SELECT at_us, source, cost_pico, markup_pico, charge_pico, fee_pico, markup_bps, cost_status, bill, reported_cost_usd
@@ -51,10 +57,11 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 /// Whether the tables are as the statements here expect them.
 pub(crate) fn fits(connection: &Connection) -> bool {
-    [SELECT, INSERT, UPDATE, CORRECTIONS, CORRECT]
+    [SELECT, INSERT, UPDATE, NAME, CORRECTIONS, CORRECT]
         .iter()
         .chain(&entry::STATEMENTS)
         .chain(&rollup::STATEMENTS)
+        .chain(&lookup::STATEMENTS)
         .all(|sql| connection.prepare(sql).is_ok())
 }
 
@@ -95,6 +102,11 @@ pub(crate) fn insert(
         intent.caller.project,
         intent.caller.team,
         intent.reserved.map(Pico::get),
+        intent.arm,
+        intent.markup.share().bps(),
+        intent.markup.fee().get(),
+        intent.markup.fee_on_free(),
+        intent.markup.source().as_str(),
     ])?;
     if changed == 0 {
         return Ok(Err(LedgerError::Duplicate {
@@ -107,6 +119,21 @@ pub(crate) fn insert(
     entry::insert(connection, &entries)?;
     changes.add(&row, &entries);
     Ok(Ok(true))
+}
+
+/// Names an open attempt that has no name yet.
+pub(crate) fn name(
+    connection: &Connection,
+    request: &RequestId,
+    attempt: u16,
+    generation: &GenerationId,
+) -> Answer<bool> {
+    let values = params![request.as_str(), attempt, generation.as_str()];
+    if connection.prepare_cached(NAME)?.execute(values)? == 1 {
+        return Ok(Ok(true));
+    }
+    // Named or settled before, or not there at all.
+    Ok(one(connection, request, attempt).map(|_| false))
 }
 
 /// The attempt of a name.
@@ -190,19 +217,27 @@ pub(crate) fn correct(
     Ok(Ok(true))
 }
 
-/// Books and adds up the attempts of a ledger that had no books. One that cannot be read or does not add up stays as it is, for a
-/// check to find.
+/// Adds up the attempts of a ledger of an older release, and books them where it had no books. One that cannot be read or does not
+/// add up stays as it is, for a check to find.
 pub(crate) fn book_all(connection: &Connection) -> rusqlite::Result<()> {
     let mut changes = RollupChanges::new();
     let mut statement = connection.prepare(SELECT)?;
     let mut rows = statement.query([])?;
     let mut waiting = 0;
     while let Some(found) = rows.next()? {
-        let Ok(row) = read(found) else { continue };
-        let settled = row.settlement.as_ref();
-        let entries = settled.map(|settlement| settlement_entries(&row.intent, settlement));
-        let entries: Vec<Entry> = entries.transpose().ok().flatten().unwrap_or_default();
-        entry::insert(connection, &entries)?;
+        let Ok(mut row) = read(found) else { continue };
+        if add_corrections(connection, &mut row).is_err() {
+            continue;
+        }
+        let Ok(mut entries) = entry::of_attempt(connection, &row.intent.request, row.intent.attempt) else {
+            continue;
+        };
+        if entries.is_empty() {
+            let settled = row.settlement.as_ref();
+            let missing = settled.map(|settlement| settlement_entries(&row.intent, settlement));
+            entries = missing.transpose().ok().flatten().unwrap_or_default();
+            entry::insert(connection, &entries)?;
+        }
         changes.add(&row, &entries);
         waiting += 1;
         if waiting == 10_000 {
@@ -263,7 +298,6 @@ fn update(connection: &Connection, s: &AttemptSettlement) -> rusqlite::Result<()
         count(|u| u.completion_image_tokens),
         count(|u| u.server_tools.web_search_requests),
         s.fee.get(),
-        s.markup_source.as_str(),
         bill_text(&s.bill),
         s.uncached_cost.map(Pico::get),
     ])?;
@@ -402,10 +436,15 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
             team: column(row, 32, Some)?,
         },
         purpose: column(row, 29, Some)?,
+        markup: markup_rule(row)?,
+        arm: column(row, 38, Some)?,
         reserved: optional(row, 33, |pico| Some(Pico::new(pico)))?,
     };
+    let generation = optional(row, 17, |text: String| text.parse().ok())?;
     if column(row, 13, |outcome: Option<String>| Some(outcome.is_none()))? {
-        return Ok(AttemptRow::open(intent));
+        let mut row = AttemptRow::open(intent);
+        row.named = generation;
+        return Ok(row);
     }
     let settlement = AttemptSettlement {
         request,
@@ -415,7 +454,7 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
         error_kind: column(row, 14, Some)?,
         served_model: column(row, 15, Some)?,
         upstream: optional(row, 16, |text: String| text.parse().ok())?,
-        generation: optional(row, 17, |text: String| text.parse().ok())?,
+        generation,
         finish_reason: column(row, 18, Some)?,
         usage: optional(row, 19, |text: String| Usage::from_json(&text).ok())?,
         charge: Charge {
@@ -426,7 +465,6 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
             status: column(row, 24, |text: String| text.parse().ok())?,
         },
         fee: optional(row, 34, |pico| Some(Pico::new(pico)))?.unwrap_or_default(),
-        markup_source: optional(row, 35, |text: String| text.parse().ok())?.unwrap_or(MarkupSource::Default),
         bill: column(row, 36, bill_lines)?,
         uncached_cost: optional(row, 37, |pico| Some(Pico::new(pico)))?,
         reported_cost: optional(row, 25, |text: String| Decimal::from_str_exact(&text).ok())?,
@@ -436,9 +474,28 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
     };
     Ok(AttemptRow {
         intent,
+        named: None,
         settlement: Some(settlement),
         corrections: Vec::new(),
     })
+}
+
+/// The rule an attempt was admitted under. Of an older release only the share is known, and of one that is open not even that.
+fn markup_rule(row: &Row<'_>) -> Result<MarkupRule, LedgerError> {
+    let at_admission: Option<u32> = column(row, 39, Some)?;
+    let at_end: Option<u32> = column(row, 23, Some)?;
+    let share = at_admission.or(at_end).map_or(Markup::DEFAULT, Markup::from_bps);
+    let source = optional(row, 35, |text: String| text.parse().ok())?.unwrap_or(MarkupSource::Default);
+    let on_free: bool = column(row, 41, Some)?;
+    let rule = column(row, 40, |pico| {
+        let (rule, fee) = (MarkupRule::new(share), Pico::new(pico));
+        if on_free {
+            rule.with_fee_on_free_too(fee).ok()
+        } else {
+            rule.with_fee(fee).ok()
+        }
+    })?;
+    Ok(rule.from_source(source))
 }
 
 /// A column, taken as what it stands for.
@@ -488,7 +545,7 @@ fn duration(micros: i64) -> Option<Duration> {
     u64::try_from(micros).ok().map(Duration::from_micros)
 }
 
-fn time(micros: i64) -> Option<SystemTime> {
+pub(crate) fn time(micros: i64) -> Option<SystemTime> {
     let distance = Duration::from_micros(micros.unsigned_abs());
     if micros < 0 {
         UNIX_EPOCH.checked_sub(distance)

@@ -15,23 +15,8 @@ const APPLICATION_ID: i64 = 0x5750_5354;
 /// The oldest SQLite without the error that let two checkpoints at once lose pages of a database in WAL mode.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// One step from a schema version to the next: the statements, then what they cannot say.
-struct Step {
-    sql: &'static str,
-    fill: fn(&Connection) -> rusqlite::Result<()>,
-}
-
 /// The steps from each schema version to the next. A step is never changed once released; a new one is added.
-const MIGRATIONS: [Step; 2] = [
-    Step {
-        sql: V1,
-        fill: |_| Ok(()),
-    },
-    Step {
-        sql: V2,
-        fill: row::book_all,
-    },
-];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 /// The version this release writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -207,6 +192,77 @@ CREATE INDEX rollups_key ON rollups (hour, tag, caller_key, model, provider, out
     caller_project, caller_team, simulated);
 ";
 
+/// The markup rule at admission, the arm of an experiment, sums by price book and arm, and the attempts whose cost is asked for. The
+/// sums are made anew from the attempts.
+const V3: &str = "
+ALTER TABLE attempts ADD COLUMN arm TEXT;
+ALTER TABLE attempts ADD COLUMN rule_bps INTEGER;
+ALTER TABLE attempts ADD COLUMN rule_fee_pico INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN rule_fee_on_free INTEGER NOT NULL DEFAULT 0 CHECK (rule_fee_on_free IN (0, 1));
+
+DROP TRIGGER attempts_keep_intent;
+CREATE TRIGGER attempts_keep_intent
+BEFORE UPDATE OF request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
+    end_user, tags, purpose, caller_key, caller_project, caller_team, reserved_pico, arm, rule_bps, rule_fee_pico,
+    rule_fee_on_free, markup_source ON attempts
+BEGIN SELECT RAISE(ABORT, 'an intent is never changed'); END;
+
+DROP INDEX rollups_key;
+DROP TABLE rollups;
+CREATE TABLE rollups (
+    hour                INTEGER NOT NULL,
+    simulated           INTEGER NOT NULL CHECK (simulated IN (0, 1)),
+    provider            TEXT NOT NULL,
+    model               TEXT NOT NULL,
+    upstream            TEXT,
+    price_snapshot      TEXT NOT NULL,
+    caller_key          TEXT NOT NULL,
+    caller_project      TEXT,
+    caller_team         TEXT,
+    task                TEXT,
+    tag                 TEXT,
+    arm                 TEXT,
+    outcome             TEXT,
+    cost_status         TEXT NOT NULL,
+    first               INTEGER NOT NULL CHECK (first IN (0, 1)),
+    attempts            INTEGER NOT NULL,
+    prompt_tokens       INTEGER NOT NULL,
+    completion_tokens   INTEGER NOT NULL,
+    cached_tokens       INTEGER NOT NULL,
+    cache_write_tokens  INTEGER NOT NULL,
+    reasoning_tokens    INTEGER NOT NULL,
+    unknown             INTEGER NOT NULL,
+    cost_micro          INTEGER NOT NULL,
+    cost_pico           INTEGER NOT NULL,
+    markup_micro        INTEGER NOT NULL,
+    markup_pico         INTEGER NOT NULL,
+    uncached_micro      INTEGER NOT NULL,
+    uncached_pico       INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX rollups_key ON rollups (hour, tag, caller_key, model, provider, outcome, cost_status, first, task, upstream,
+    caller_project, caller_team, simulated, price_snapshot, arm);
+
+CREATE TABLE lookups (
+    request_id          TEXT NOT NULL,
+    attempt             INTEGER NOT NULL,
+    generation_id       TEXT NOT NULL,
+    asked               TEXT NOT NULL,
+    began_us            INTEGER NOT NULL,
+    since_us            INTEGER NOT NULL,
+    next_us             INTEGER,
+    tries               INTEGER NOT NULL,
+    ended_us            INTEGER,
+    outcome             TEXT,
+    delta_pico          INTEGER,
+    PRIMARY KEY (request_id, attempt),
+    CHECK ((next_us IS NULL) = (ended_us IS NOT NULL) AND (ended_us IS NULL) = (outcome IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX lookups_next ON lookups (next_us) WHERE next_us IS NOT NULL;
+CREATE INDEX lookups_began ON lookups (began_us);
+";
+
 /// Refuses a linked SQLite that is too old.
 pub(crate) fn check_library(found: i32) -> Result<(), OpenError> {
     let version = |number: i32| {
@@ -246,6 +302,22 @@ pub(crate) fn check_magic(path: &Path) -> Result<(), OpenError> {
 /// Looks whether the file is one of ours, whole, and not newer than this release, by a connection that cannot write. A ledger
 /// is read from end to end.
 pub(crate) fn inspect(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let version = check_identity(connection, path)?;
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(OpenError::sqlite(path))?;
+    if verdict != "ok" {
+        let first_line = verdict.lines().next_back().unwrap_or_default().trim();
+        return Err(OpenError::corrupt(path, first_line));
+    }
+    if version == VERSION {
+        check_tables(connection, path)?;
+    }
+    Ok(())
+}
+
+/// Looks whether the file is one of ours and not newer than this release. The version of its schema.
+pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let number = |sql: &str| {
         connection
             .query_row(sql, [], |row| row.get::<_, i64>(0))
@@ -265,39 +337,45 @@ pub(crate) fn inspect(connection: &Connection, path: &Path) -> Result<(), OpenEr
             known: VERSION,
         });
     }
-    let verdict: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(OpenError::sqlite(path))?;
-    if verdict != "ok" {
-        let first_line = verdict.lines().next_back().unwrap_or_default().trim();
-        return Err(OpenError::corrupt(path, first_line));
-    }
-    if version == VERSION && !row::fits(connection) {
-        return Err(OpenError::corrupt(
-            path,
-            "a table of the ledger is missing or incomplete",
-        ));
-    }
-    Ok(())
+    Ok(version)
 }
 
-/// Brings the schema to this release's version, step by step, each step whole or not at all.
-pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    loop {
-        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let version: i64 = step.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let Some(next) = usize::try_from(version)
-            .ok()
-            .and_then(|version| MIGRATIONS.get(version))
-        else {
-            return Ok(());
-        };
-        step.execute_batch(next.sql)?;
-        (next.fill)(&step)?;
-        step.pragma_update(None, "application_id", APPLICATION_ID)?;
-        step.pragma_update(None, "user_version", version + 1)?;
-        step.commit()?;
+/// Looks whether the tables are those that this release reads and writes.
+pub(crate) fn check_tables(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    if row::fits(connection) {
+        return Ok(());
     }
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    Err(match version {
+        Ok(found) if found < VERSION => OpenError::Older {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        },
+        _ => OpenError::corrupt(path, "a table of the ledger is missing or incomplete"),
+    })
+}
+
+/// Brings the schema to this release's version, wholly or not at all.
+pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let all = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = all.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let steps = usize::try_from(version)
+        .ok()
+        .and_then(|version| MIGRATIONS.get(version..));
+    let Some(steps) = steps.filter(|steps| !steps.is_empty()) else {
+        return Ok(());
+    };
+    for step in steps {
+        all.execute_batch(step)?;
+    }
+    // What the statements cannot say, once the tables are those that this release knows.
+    if version > 0 {
+        row::book_all(&all)?;
+    }
+    all.pragma_update(None, "application_id", APPLICATION_ID)?;
+    all.pragma_update(None, "user_version", VERSION)?;
+    all.commit()
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use costing::reconcile::{Job, JobEnd, ReconcileStore, Reconciled};
 use costing::{
     AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, Entry, ExportCursor, ExportPage,
     LedgerError, LedgerStore, RollupFilter, RollupRow, Verification,
 };
-use integration_core::RequestId;
+use integration_core::{GenerationId, RequestId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,7 +22,7 @@ use crate::open::{self, Opened, StoreOptions};
 use crate::reader::{self, Read};
 use crate::row;
 use crate::writer::{self, Command, Counts, Reply};
-use crate::{check, entry, rollup};
+use crate::{check, entry, lookup, rollup};
 
 /// The ledger in one SQLite file.
 ///
@@ -50,6 +51,13 @@ pub struct Written {
     pub writes: u64,
     /// The transactions they shared.
     pub transactions: u64,
+}
+
+/// The queue into the thread that reads, and that thread.
+type Reader = (mpsc::Sender<Read>, JoinHandle<()>);
+
+fn no_thread(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+    |error| OpenError::other(path, format!("no thread can be started: {error}"))
 }
 
 impl fmt::Debug for SqliteStore {
@@ -89,19 +97,14 @@ impl SqliteStore {
         } = open::open(path, options)?;
         let counts = Arc::<Counts>::default();
         let (writes, commands) = mpsc::channel(writer::QUEUE);
-        let (reads, jobs) = mpsc::channel(reader::QUEUE);
-        let no_thread = |error| OpenError::other(&path, format!("no thread can be started: {error}"));
-        let reader = thread::Builder::new()
-            .name("ledger-reader".into())
-            .spawn(move || reader::run(reader, jobs))
-            .map_err(no_thread)?;
+        let (reads, reader) = Self::start_reader(&path, reader)?;
         let writer = thread::Builder::new()
             .name("ledger-writer".into())
             .spawn({
                 let counts = Arc::clone(&counts);
                 move || writer::run(writer, lock, commands, &counts)
             })
-            .map_err(no_thread)?;
+            .map_err(no_thread(&path))?;
         Ok(Self {
             path,
             writes: Some(writes),
@@ -110,6 +113,33 @@ impl SqliteStore {
             reader: Some(reader),
             counts,
         })
+    }
+
+    /// Opens a ledger to read it, beside the process that writes it. Nothing in it is changed, and every write is answered with
+    /// [`LedgerError::ReadOnly`]. What is read is as of the moment it is asked for.
+    ///
+    /// # Errors
+    /// [`OpenError`]: no ledger is there, it is not one of this release, or it cannot be read.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        let (path, reader) = open::open_to_read(path, StoreOptions::default())?;
+        let (reads, reader) = Self::start_reader(&path, reader)?;
+        Ok(Self {
+            path,
+            writes: None,
+            reads: Some(reads),
+            writer: None,
+            reader: Some(reader),
+            counts: Arc::default(),
+        })
+    }
+
+    fn start_reader(path: &Path, reader: Connection) -> Result<Reader, OpenError> {
+        let (reads, jobs) = mpsc::channel(reader::QUEUE);
+        let thread = thread::Builder::new()
+            .name("ledger-reader".into())
+            .spawn(move || reader::run(reader, jobs))
+            .map_err(no_thread(path))?;
+        Ok((reads, thread))
     }
 
     /// How much has been written since the store was opened.
@@ -162,7 +192,7 @@ impl SqliteStore {
     }
 
     async fn write(&self, command: impl FnOnce(Reply) -> Command) -> Result<bool, LedgerError> {
-        let writes = self.writes.as_ref().ok_or_else(closed)?;
+        let writes = self.writes.as_ref().ok_or(LedgerError::ReadOnly)?;
         let (reply, result) = oneshot::channel();
         writes.send(command(reply)).await.map_err(|_| closed())?;
         result.await.map_err(|_| closed())?
@@ -189,6 +219,16 @@ impl LedgerStore for SqliteStore {
         self.write(|reply| Command::Intend(intent, reply)).await.map(drop)
     }
 
+    async fn name(
+        &self,
+        request: &RequestId,
+        attempt: u16,
+        generation: &GenerationId,
+    ) -> Result<bool, LedgerError> {
+        let named = Box::new((request.clone(), attempt, generation.clone()));
+        self.write(|reply| Command::Name(named, reply)).await
+    }
+
     async fn settle(&self, settlement: AttemptSettlement) -> Result<(), LedgerError> {
         let settlement = Box::new(settlement);
         self.write(|reply| Command::Settle(settlement, reply))
@@ -212,11 +252,9 @@ impl LedgerStore for SqliteStore {
         self.read(move |c| entry::of_request(c, &request)).await
     }
 
-    async fn open_intents(&self) -> Result<Vec<AttemptIntent>, LedgerError> {
-        let rows = self
-            .read(|c| row::select(c, "WHERE outcome IS NULL ORDER BY started_us, rowid", []))
-            .await?;
-        Ok(rows.into_iter().map(|row| row.intent).collect())
+    async fn open_attempts(&self) -> Result<Vec<AttemptRow>, LedgerError> {
+        self.read(|c| row::select(c, "WHERE outcome IS NULL ORDER BY started_us, rowid", []))
+            .await
     }
 
     async fn rollups(
@@ -247,6 +285,36 @@ impl LedgerStore for SqliteStore {
 
     async fn check(&self) -> Result<(), LedgerError> {
         self.write(Command::Check).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl ReconcileStore for SqliteStore {
+    async fn ask(&self, job: &Job) -> Result<bool, LedgerError> {
+        let job = Box::new(job.clone());
+        self.write(|reply| Command::Ask(job, reply)).await
+    }
+
+    async fn ask_again(&self, job: &Job) -> Result<bool, LedgerError> {
+        let job = Box::new(job.clone());
+        self.write(|reply| Command::AskAgain(job, reply)).await
+    }
+
+    async fn end(&self, end: &JobEnd) -> Result<bool, LedgerError> {
+        let end = Box::new(end.clone());
+        self.write(|reply| Command::End(end, reply)).await
+    }
+
+    async fn due(&self, now: SystemTime, most: usize) -> Result<Vec<Job>, LedgerError> {
+        self.read(move |c| lookup::due(c, now, most)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<SystemTime>, LedgerError> {
+        self.read(lookup::next_due).await
+    }
+
+    async fn reconciled(&self, from: SystemTime, to: SystemTime) -> Result<Reconciled, LedgerError> {
+        self.read(move |c| lookup::sums(c, from, to)).await
     }
 }
 

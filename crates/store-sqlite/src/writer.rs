@@ -6,12 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use costing::reconcile::{Job, JobEnd};
 use costing::{AttemptCorrection, AttemptIntent, AttemptSettlement, LedgerError, RollupChanges};
+use integration_core::{GenerationId, RequestId};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::ledger_error;
-use crate::{rollup, row};
+use crate::{lookup, rollup, row};
 
 /// How many commands may wait. Beyond it callers wait to be let in, and may give up without a trace.
 pub(crate) const QUEUE: usize = 1_024;
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Intend(Box<AttemptIntent>, Reply),
     Settle(Box<AttemptSettlement>, Reply),
     Correct(Box<AttemptCorrection>, Reply),
+    Name(Box<(RequestId, u16, GenerationId)>, Reply),
+    Ask(Box<Job>, Reply),
+    AskAgain(Box<Job>, Reply),
+    End(Box<JobEnd>, Reply),
     /// Fails in a way that nobody foresaw.
     #[cfg(test)]
     Panic(Reply),
@@ -138,6 +144,10 @@ fn transact(
             Command::Intend(intent, _) => row::insert(&transaction, intent, &mut changes),
             Command::Settle(settlement, _) => row::settle(&transaction, settlement, &mut changes),
             Command::Correct(correction, _) => row::correct(&transaction, correction, &mut changes),
+            Command::Name(named, _) => row::name(&transaction, &named.0, named.1, &named.2),
+            Command::Ask(job, _) => lookup::ask(&transaction, job).map(Ok),
+            Command::AskAgain(job, _) => lookup::put_off(&transaction, job).map(Ok),
+            Command::End(end, _) => lookup::end(&transaction, end).map(Ok),
             #[cfg(test)]
             Command::Panic(_) => std::panic::panic_any("nobody foresaw this"),
             Command::Check(_) | Command::Close(_) => Ok(Ok(false)),
@@ -156,6 +166,8 @@ fn transact(
 fn answer(command: Command, result: Result<bool, LedgerError>) {
     let reply = match command {
         Command::Intend(_, reply) | Command::Settle(_, reply) | Command::Correct(_, reply) => reply,
+        Command::Name(_, reply) | Command::Ask(_, reply) => reply,
+        Command::AskAgain(_, reply) | Command::End(_, reply) => reply,
         Command::Check(reply) | Command::Close(reply) => reply,
         #[cfg(test)]
         Command::Panic(reply) => reply,

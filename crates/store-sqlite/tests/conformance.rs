@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use costing::LedgerStore;
 use costing::conformance::Run;
+use costing::reconcile::ReconcileStore;
 
 fn with_store(scenario: fn(Arc<dyn LedgerStore>) -> Run) {
     let dir = tempfile::tempdir().unwrap();
@@ -15,6 +16,14 @@ fn with_store(scenario: fn(Arc<dyn LedgerStore>) -> Run) {
 }
 
 costing::ledger_conformance!(with_store);
+
+fn with_reconcile_store(scenario: fn(Arc<dyn ReconcileStore>) -> Run) {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(scenario(Arc::new(common::open_quick(dir.path()))));
+}
+
+costing::reconcile_conformance!(with_reconcile_store);
 
 /// What a report is filtered by is a name, never a pattern.
 #[test]

@@ -162,14 +162,14 @@ async fn restart(folder: &Path, round: u32, acknowledged: &[(char, String)]) -> 
         .filter(|row| row.settlement.is_none())
         .map(|row| row.intent.request)
         .collect();
-    let open = store.open_intents().await.unwrap();
-    assert_eq!(left, open.iter().map(|intent| intent.request.clone()).collect());
-    for intent in &open {
-        let fate = Fate::of(intent);
+    let open = store.open_attempts().await.unwrap();
+    assert_eq!(left, open.iter().map(|row| row.intent.request.clone()).collect());
+    for row in &open {
+        let fate = Fate::of(&row.intent);
         assert_eq!(fate, Fate::Unknown);
-        store.settle(recovered(intent, fate, began())).await.unwrap();
+        store.settle(recovered(row, fate, began())).await.unwrap();
     }
-    assert!(store.open_intents().await.unwrap().is_empty());
+    assert!(store.open_attempts().await.unwrap().is_empty());
     let found = store.verify().await.unwrap();
     assert!(
         found.holds() && found.open == 0,

@@ -26,6 +26,7 @@ async fn an_attempt_is_written_twice_and_read_as_it_was() {
     store.settle(settlement("r", 1)).await.unwrap();
     let settled = AttemptRow {
         intent: intent("r", 1),
+        named: None,
         settlement: Some(settlement("r", 1)),
         corrections: Vec::new(),
     };
@@ -43,6 +44,7 @@ async fn what_is_not_known_stays_unknown() {
     store.settle(bare_settlement("r", 1)).await.unwrap();
     let row = AttemptRow {
         intent: bare,
+        named: None,
         settlement: Some(bare_settlement("r", 1)),
         corrections: Vec::new(),
     };
@@ -85,6 +87,7 @@ async fn what_happened_once_is_written_once() {
     assert_eq!(store.settle(settlement("r", 2)).await, Err(unknown));
     let row = AttemptRow {
         intent: intent("r", 1),
+        named: None,
         settlement: Some(settlement("r", 1)),
         corrections: Vec::new(),
     };
@@ -122,7 +125,7 @@ async fn attempts_are_in_order_and_recent_ones_newest_first() {
 }
 
 #[tokio::test]
-async fn open_intents_outlive_the_store() {
+async fn open_attempts_outlive_the_store() {
     let dir = tempdir().unwrap();
     let store = open(dir.path());
     for (request, started) in [("late", 30), ("early", 10), ("done", 5)] {
@@ -134,15 +137,15 @@ async fn open_intents_outlive_the_store() {
     drop(store);
     let store = open(dir.path());
     let left: Vec<_> = store
-        .open_intents()
+        .open_attempts()
         .await
         .unwrap()
         .into_iter()
-        .map(|i| i.request.as_str().to_owned())
+        .map(|row| row.intent.request.as_str().to_owned())
         .collect();
     assert_eq!(left, ["early", "late"]);
     store.settle(bare_settlement("late", 1)).await.unwrap();
-    assert_eq!(store.open_intents().await.unwrap().len(), 1);
+    assert_eq!(store.open_attempts().await.unwrap().len(), 1);
     assert_eq!(store.count().await.unwrap(), 3);
 }
 
@@ -203,7 +206,7 @@ async fn a_thousand_writers_lose_nothing() {
         writer.unwrap();
     }
     assert_eq!(store.count().await.unwrap(), 1_000);
-    assert!(store.open_intents().await.unwrap().is_empty());
+    assert!(store.open_attempts().await.unwrap().is_empty());
     store.close().await;
     let again = open(dir.path());
     assert_eq!(again.count().await.unwrap(), 1_000);
@@ -253,7 +256,7 @@ async fn what_was_accepted_is_written_although_nobody_waits() {
         let _ = settle.as_mut().poll(&mut cx); // queued, then given up
     }
     drop(store);
-    assert!(open(dir.path()).open_intents().await.unwrap().is_empty());
+    assert!(open(dir.path()).open_attempts().await.unwrap().is_empty());
 }
 
 /// While another tool holds the file nothing can be written; what is given up meanwhile is not written later.
@@ -628,7 +631,7 @@ prop_compose! {
         settlement.bill = Vec::new();
         (intent.caller.key, intent.caller.team, intent.purpose) = (texts[2].clone(), intent.task.clone(), texts[0].clone());
         (settlement.first_content, settlement.duration) = durations;
-        AttemptRow { intent, settlement: Some(settlement), corrections: Vec::new() }
+        AttemptRow { intent, named: None, settlement: Some(settlement), corrections: Vec::new() }
     }
 }
 

@@ -6,12 +6,15 @@ mod common;
 use common::{bare_settlement, id, intent, open, settlement};
 use costing::conformance::all_rollups;
 use costing::{
-    Caller, Charge, CostStatus, EntryKind, LedgerStore, MarkupRule, Outcome, Pico, PicoSum, RollupFilter,
+    Caller, Charge, CostStatus, EntryKind, LedgerStore, Markup, MarkupRule, Outcome, Pico, PicoSum,
+    RollupFilter,
 };
 use rusqlite::Connection;
 use tempfile::tempdir;
 
 const V1: &str = include_str!("common/v1.sql");
+
+const V2: &str = include_str!("common/v2.sql");
 
 const ROWS: &str = "
 INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
@@ -70,7 +73,7 @@ async fn f40_a_ledger_of_the_first_version_is_brought_forward() {
         assert!(found.holds(), "{:#?}", found.violations);
     }
     let store = open(&path);
-    assert_eq!(store.open_intents().await.unwrap().len(), 1);
+    assert_eq!(store.open_attempts().await.unwrap().len(), 1);
     store.settle(bare_settlement("s", 1)).await.unwrap();
     store.intend(intent("new", 1)).await.unwrap();
     store.settle(settlement("new", 1)).await.unwrap();
@@ -81,6 +84,42 @@ async fn f40_a_ledger_of_the_first_version_is_brought_forward() {
     let found = store.verify().await.unwrap();
     assert!(found.holds(), "{:#?}", found.violations);
     assert_eq!((found.attempts, found.open, found.requests), (4, 0, 3));
+}
+
+/// The second version had books and sums; the sums are made anew with what they are split by now.
+#[tokio::test]
+async fn f40_a_ledger_of_the_second_version_is_brought_forward() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("waypost.db");
+    let old = Connection::open(&path).unwrap();
+    for sql in [V1, V2, ROWS] {
+        old.execute_batch(sql).unwrap();
+    }
+    old.execute_batch(
+        "INSERT INTO entries VALUES
+            ('r', 1, 'settle', 0, 'customer:local', 'provider:openrouter', 123, 1765998000),
+            ('r', 1, 'markup', 0, 'customer:local', 'markup', 12, 1765998000),
+            ('r', 2, 'correct', 0, 'customer:local', 'provider:openrouter', 70, 1765998000),
+            ('r', 2, 'correct', 1, 'customer:local', 'markup', 7, 1765998000);
+         INSERT INTO corrections VALUES ('r', 2, 0, 1766000002000001, 'generation', 70, 7, 77, 0, 1000, 'exact', NULL, NULL);
+         INSERT INTO rollups VALUES (1765998000, 0, 'openrouter', 'a/m', NULL, 'local', NULL, NULL, NULL, NULL, NULL, 'pending', 1,
+            9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9);",
+    )
+    .unwrap();
+    drop(old);
+    let store = open(&path);
+    let rows = store.attempts(&id("r")).await.unwrap();
+    assert_eq!(rows[0].intent.markup.share(), Markup::from_bps(1_000));
+    assert_eq!(rows[1].charge().unwrap().charge, Some(Pico::new(77)));
+    let rows = all_rollups(&store, &RollupFilter::default()).await;
+    assert_eq!(
+        rows.iter().map(|row| row.sums.charge).sum::<PicoSum>(),
+        PicoSum::new(135 + 77)
+    );
+    assert_eq!(rows.iter().map(|row| row.sums.attempts).sum::<u64>(), 3);
+    assert!(rows.iter().all(|row| row.key.price_snapshot == "book"));
+    let found = store.verify().await.unwrap();
+    assert!(found.holds(), "{:#?}", found.violations);
 }
 
 /// An old row whose amounts contradict each other is kept as it is, and found by the check.

@@ -368,15 +368,15 @@ async fn f40_a_newer_schema_is_refused() {
     let (_dir, path) = ledger(1).await;
     Connection::open(&path)
         .unwrap()
-        .execute_batch("PRAGMA user_version = 3")
+        .execute_batch("PRAGMA user_version = 4")
         .unwrap();
     let error = refused(&path);
     assert!(
         matches!(
             error,
             OpenError::Newer {
-                found: 3,
-                known: 2,
+                found: 4,
+                known: 3,
                 ..
             }
         ),
@@ -390,7 +390,7 @@ async fn f40_a_newer_schema_is_refused() {
     );
     Connection::open(&path)
         .unwrap()
-        .execute_batch("PRAGMA user_version = 2")
+        .execute_batch("PRAGMA user_version = 3")
         .unwrap();
     assert_eq!(open(&path).count().await.unwrap(), 1);
 }
@@ -412,7 +412,7 @@ async fn an_empty_database_is_brought_forward() {
     let number = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         (number("PRAGMA user_version"), number("PRAGMA application_id")),
-        (2, 0x5750_5354)
+        (3, 0x5750_5354)
     );
 }
 
@@ -448,4 +448,39 @@ async fn a_file_that_turns_unreadable_is_told_as_damage() {
     std::io::Write::write_all(&mut &file, &vec![0xff; length as usize]).unwrap();
     let error = store.recent_attempts(200).await.unwrap_err();
     assert!(matches!(error, LedgerError::Corrupt { .. }), "{error:?}");
+}
+
+/// Whoever only reads opens the file beside its owner, and changes nothing in it.
+#[tokio::test]
+async fn a_reader_opens_the_file_beside_its_owner() {
+    let dir = tempdir().unwrap();
+    let missing = SqliteStore::open_read_only(dir.path()).unwrap_err();
+    assert!(matches!(missing, OpenError::Missing { .. }), "{missing}");
+    assert!(missing.to_string().starts_with("there is no ledger at "));
+    assert!(!dir.path().join("waypost.db").exists());
+    let owner = open(dir.path());
+    owner.intend(intent("r", 1)).await.unwrap();
+    let reader = SqliteStore::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.count().await.unwrap(), 1);
+    owner.settle(settlement("r", 1)).await.unwrap();
+    assert!(reader.attempts(&id("r")).await.unwrap()[0].settlement.is_some());
+    assert!(reader.verify().await.unwrap().holds());
+    assert_eq!(reader.intend(intent("r", 2)).await, Err(LedgerError::ReadOnly));
+    assert_eq!(reader.check().await, Err(LedgerError::ReadOnly));
+    owner.close().await;
+    assert_eq!(reader.count().await.unwrap(), 1);
+    reader.close().await;
+}
+
+#[test]
+fn an_older_file_is_not_brought_forward_by_a_reader() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("waypost.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("common/v1.sql")).unwrap();
+    drop(old);
+    let refused = SqliteStore::open_read_only(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::Older { found: 1, .. }), "{refused}");
+    drop(open(&path));
+    SqliteStore::open_read_only(&path).unwrap();
 }

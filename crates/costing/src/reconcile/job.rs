@@ -85,7 +85,9 @@ pub struct Job {
     pub generation: GenerationId,
     /// Why it is asked for.
     pub asked: Asked,
-    /// Since when.
+    /// When the attempt began.
+    pub began: SystemTime,
+    /// Since when it is asked for.
     pub since: SystemTime,
     /// When to ask next.
     pub next: SystemTime,
@@ -94,6 +96,30 @@ pub struct Job {
 }
 
 impl Job {
+    /// A record as a store has kept it.
+    #[expect(clippy::too_many_arguments, reason = "each is a column of a store's table")]
+    pub const fn kept(
+        request: RequestId,
+        attempt: u16,
+        generation: GenerationId,
+        asked: Asked,
+        began: SystemTime,
+        since: SystemTime,
+        next: SystemTime,
+        tries: u32,
+    ) -> Self {
+        Self {
+            request,
+            attempt,
+            generation,
+            asked,
+            began,
+            since,
+            next,
+            tries,
+        }
+    }
+
     /// The record of an attempt that is to be asked for from now on.
     ///
     /// # Errors
@@ -117,6 +143,7 @@ impl Job {
             attempt: attempt.attempt,
             generation,
             asked,
+            began: attempt.began,
             since: now,
             next: later(now, schedule.wait_after(0)),
             tries: 0,

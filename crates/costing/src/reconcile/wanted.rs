@@ -1,9 +1,13 @@
 //! Which attempts are worth asking the provider for once more.
 
+use std::str::FromStr;
+use std::time::SystemTime;
+
 use integration_core::{GenerationId, RequestId};
 use sha2::{Digest, Sha256};
 
 use crate::charge::CostStatus;
+use crate::ledger::AttemptRow;
 
 /// What has to be known of an attempt to say whether its cost is worth asking for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub struct Attempt {
     pub request: RequestId,
     /// Which attempt of that call, from 1.
     pub attempt: u16,
+    /// When it began.
+    pub began: SystemTime,
     /// The provider's name for it, if it came to one.
     pub generation: Option<GenerationId>,
     /// How sure its cost is; `None` for one that has no end in the ledger.
@@ -24,10 +30,11 @@ pub struct Attempt {
 
 impl Attempt {
     /// An attempt that has ended with a cost of this status.
-    pub const fn ended(request: RequestId, attempt: u16, status: CostStatus) -> Self {
+    pub const fn ended(request: RequestId, attempt: u16, began: SystemTime, status: CostStatus) -> Self {
         Self {
             request,
             attempt,
+            began,
             generation: None,
             status: Some(status),
             had_override: false,
@@ -35,12 +42,25 @@ impl Attempt {
     }
 
     /// An attempt that has no end in the ledger: the process died under it.
-    pub const fn open(request: RequestId, attempt: u16) -> Self {
+    pub const fn open(request: RequestId, attempt: u16, began: SystemTime) -> Self {
         Self {
             request,
             attempt,
+            began,
             generation: None,
             status: None,
+            had_override: false,
+        }
+    }
+
+    /// An attempt as the ledger has it.
+    pub fn of(row: &AttemptRow) -> Self {
+        Self {
+            request: row.intent.request.clone(),
+            attempt: row.intent.attempt,
+            began: row.intent.started,
+            generation: row.generation().cloned(),
+            status: row.charge().map(|charge| charge.status),
             had_override: false,
         }
     }
@@ -86,6 +106,27 @@ impl Asked {
             Self::Override => "override",
             Self::Sample => "sample",
         }
+    }
+}
+
+/// A word that is no reason to ask.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no reason to ask a provider again")]
+pub struct UnknownAsked(pub String);
+
+impl FromStr for Asked {
+    type Err = UnknownAsked;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAsked> {
+        let all = [
+            Self::Open,
+            Self::NoCost,
+            Self::NotStated,
+            Self::Override,
+            Self::Sample,
+        ];
+        let found = all.into_iter().find(|asked| asked.as_str() == text);
+        found.ok_or_else(|| UnknownAsked(text.to_owned()))
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Grouping {
     Task,
     /// The caller's labels. An attempt with several is on several lines.
     Tag,
+    /// The arm of an experiment that the call was in.
+    Experiment,
     /// The day of UTC.
     Day,
     /// The hour of UTC.
@@ -36,7 +38,7 @@ pub enum Grouping {
 
 impl Grouping {
     /// Every grouping.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Model,
         Self::Provider,
         Self::Upstream,
@@ -45,6 +47,7 @@ impl Grouping {
         Self::Project,
         Self::Task,
         Self::Tag,
+        Self::Experiment,
         Self::Day,
         Self::Hour,
     ];
@@ -60,6 +63,7 @@ impl Grouping {
             Self::Project => "project",
             Self::Task => "task",
             Self::Tag => "tag",
+            Self::Experiment => "experiment",
             Self::Day => "day",
             Self::Hour => "hour",
         }
@@ -82,6 +86,7 @@ impl Grouping {
             Self::Project => key.caller.project.as_deref().map(Cow::from),
             Self::Task => key.task.as_deref().map(Cow::from),
             Self::Tag => key.tag.as_deref().map(Cow::from),
+            Self::Experiment => key.arm.as_deref().map(Cow::from),
             Self::Day => Some(Date::of(time).to_string().into()),
             Self::Hour => {
                 Some(rfc3339(UtcTime::from_unix(time.unix() - time.unix().rem_euclid(3_600))).into())
@@ -99,7 +104,7 @@ impl fmt::Display for Grouping {
 /// A word that is no grouping.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is nothing to group by; it is one of model, provider, upstream, key, team, project, task, tag, day, hour"
+    "`{0}` is nothing to group by; it is one of model, provider, upstream, key, team, project, task, tag, experiment, day, hour"
 )]
 pub struct UnknownGrouping(pub String);
 

@@ -13,7 +13,7 @@ mod svg;
 mod table;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::{fmt, io};
 
 pub use amount::Precision;
@@ -84,6 +84,14 @@ impl SnapshotNote {
             fetched,
         }
     }
+
+    /// A price book by its id alone. The id of a catalogue says of which day it is (`openrouter-2026-08-22-…`).
+    fn of_id(id: &str) -> Self {
+        let day = id
+            .match_indices('-')
+            .find_map(|(at, _)| Period::time(id.get(at + 1..at + 11)?).ok());
+        Self::new(id, day)
+    }
 }
 
 /// How far the ledger is from what the provider says it took.
@@ -117,7 +125,8 @@ pub struct ReportContext {
     pub generated: UtcTime,
     /// The program that makes it, with its version.
     pub app: String,
-    /// The price books the costs were calculated by.
+    /// The price books the costs were calculated by. A report adds those of its rows that are not among them, and leaves out those
+    /// of none.
     pub snapshots: Vec<SnapshotNote>,
     /// The distance from the provider's own books; `None` if it was not measured.
     pub reconciliation: Option<Reconciliation>,
@@ -140,7 +149,7 @@ impl ReportContext {
         }
     }
 
-    /// With the price books the costs were calculated by.
+    /// With what is known of price books beside their ids.
     #[must_use]
     pub fn with_snapshots(mut self, snapshots: impl IntoIterator<Item = SnapshotNote>) -> Self {
         self.snapshots = snapshots.into_iter().collect();
@@ -337,11 +346,12 @@ impl Report {
     pub fn new<'a>(
         rows: impl IntoIterator<Item = &'a RollupRow>,
         query: ReportQuery,
-        context: ReportContext,
+        mut context: ReportContext,
     ) -> Self {
         let tag = query.filters.tag();
         let by_tag = query.grouping == Grouping::Tag && tag.is_none();
         let mut sums = [Sums::default(), Sums::default()];
+        let mut snapshots = BTreeSet::new();
         let mut read = 0_u64;
         for row in rows {
             let key = &row.key;
@@ -352,6 +362,9 @@ impl Report {
                 continue;
             }
             read += 1;
+            if !snapshots.contains(key.price_snapshot.as_str()) {
+                snapshots.insert(key.price_snapshot.as_str());
+            }
             let sums = &mut sums[usize::from(key.simulated)];
             if in_total {
                 sums.total.add_row(row);
@@ -370,6 +383,12 @@ impl Report {
                 }
             }
         }
+        let known = std::mem::take(&mut context.snapshots);
+        let note = |id: &str| {
+            let known = known.iter().find(|note| note.id == id).cloned();
+            known.unwrap_or_else(|| SnapshotNote::of_id(id))
+        };
+        context.snapshots = snapshots.into_iter().map(note).collect();
         let [real, simulated] = sums;
         let any_simulated = simulated.total.attempts > 0 || !simulated.lines.is_empty();
         Self {

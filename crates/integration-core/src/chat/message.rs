@@ -275,6 +275,19 @@ impl Message {
         }
     }
 
+    /// The bytes of text in it: content, reasoning, a refusal, tool calls. Images, audio and files are not counted.
+    pub fn text_bytes(&self) -> usize {
+        let content = match &self.content {
+            Some(Content::Text(text)) => text.len(),
+            Some(Content::Parts(parts)) => parts.iter().filter_map(|part| part.as_text()).map(str::len).sum(),
+            None => 0,
+        };
+        let calls = self.tool_calls.iter().map(|call| &call.function);
+        let calls: usize = calls.map(|call| call.name.len() + call.arguments.len()).sum();
+        let said = [&self.reasoning, &self.refusal];
+        content + calls + said.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+
     /// Instructions.
     pub fn system(content: impl Into<Content>) -> Self {
         Self::new(Role::System, content)

@@ -201,25 +201,7 @@ impl ChatRequest {
     /// The bytes of text a tokenizer would see: message texts, tool calls, reasoning sent back, tool definitions and the
     /// schema of the answer. Images, audio and files are not counted.
     pub fn text_bytes(&self) -> usize {
-        let messages: usize = self
-            .messages
-            .iter()
-            .map(|message| {
-                let content = match &message.content {
-                    Some(Content::Text(text)) => text.len(),
-                    Some(Content::Parts(parts)) => {
-                        parts.iter().filter_map(|p| p.as_text()).map(str::len).sum()
-                    }
-                    None => 0,
-                };
-                let calls: usize = message
-                    .tool_calls
-                    .iter()
-                    .map(|c| c.function.name.len() + c.function.arguments.len())
-                    .sum();
-                content + calls + message.reasoning.as_deref().map_or(0, str::len)
-            })
-            .sum();
+        let messages: usize = self.messages.iter().map(Message::text_bytes).sum();
         let tools: usize = self.tools.iter().map(|tool| json_bytes(&tool.fields)).sum();
         messages
             + tools

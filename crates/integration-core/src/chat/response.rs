@@ -126,6 +126,13 @@ impl ChatResponse {
         }
     }
 
+    /// The bytes of text in it that the model wrote: the answers, reasoning, refusals and tool calls. Images and sound are not
+    /// counted.
+    pub fn text_bytes(&self) -> usize {
+        let of = |choice: &Choice| choice.message.text_bytes();
+        self.choices.iter().map(of).sum()
+    }
+
     /// The text of the first choice; empty if it has none.
     pub fn text(&self) -> String {
         self.choices

@@ -126,6 +126,17 @@ pub enum StreamEvent {
 }
 
 impl StreamEvent {
+    /// The bytes of text in it that the model wrote: of the answer, the reasoning, a refusal, a tool call.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Content { text, .. } | Self::Reasoning { text, .. } | Self::Refusal { text, .. } => {
+                text.len()
+            }
+            Self::ToolCall { name, arguments, .. } => name.as_deref().map_or(0, str::len) + arguments.len(),
+            _ => 0,
+        }
+    }
+
     /// Whether the piece carries something a reader would see; an empty text does not. Up to the first such piece an
     /// answer may be abandoned for another model's; after it, never.
     pub fn is_content(&self) -> bool {

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use integration_core::{Clock, Error, ErrorKind, GenerationId, Result, Usage};
+use async_trait::async_trait;
+use integration_core::{
+    BillingClient, Clock, DaySpending, Error, ErrorKind, GenerationId, ReportedCost, Result, Usage,
+};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::activity::{ActivityQuery, ActivityRow};
 use super::query::{Data, LOOKUP_TIMEOUT, Query};
 use crate::OpenRouterClient;
 use crate::wire::fields::{amount, open_enum, refused};
@@ -410,6 +414,43 @@ fn checked(id: &GenerationId) -> Result<&str> {
 /// A page of HTML with status 404 is a wrong address, which no waiting mends.
 fn is_not_yet(error: &Error) -> bool {
     error.status() == Some(404) && error.kind() != ErrorKind::Config
+}
+
+#[async_trait]
+impl BillingClient for OpenRouterClient {
+    /// By `GET /generation`. A failed look-up that may succeed later is an error; only a record that is not there is `None`.
+    async fn generation_cost(&self, generation: &GenerationId) -> Result<Option<ReportedCost>> {
+        match self.generation(generation).await {
+            Ok(info) => Ok(Some(info.to_usage().reported)),
+            Err(error) if is_not_yet(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// By `GET /activity`, which needs a management key and knows the last thirty days.
+    async fn spending_of_day(&self, day: &str) -> Result<Vec<DaySpending>> {
+        let rows = self.activity(&ActivityQuery::new().with_date(day)).await?;
+        rows.into_iter()
+            .map(|row| spending(row).map_err(|error| self.inner.named(error)))
+            .collect()
+    }
+}
+
+/// A row of the activity as what it comes to. An amount that is not told is none that can be compared.
+fn spending(row: ActivityRow) -> Result<DaySpending> {
+    let unreadable = || {
+        Error::new(
+            ErrorKind::Protocol,
+            "a row of the activity has no model or no amount",
+        )
+    };
+    let own = row.byok_usage_inference.unwrap_or_default();
+    let cost = row
+        .usage
+        .and_then(|usage| usage.checked_add(own))
+        .ok_or_else(unreadable)?;
+    let model = row.model.ok_or_else(unreadable)?;
+    Ok(DaySpending::new(model, row.requests.unwrap_or(0), cost))
 }
 
 #[cfg(test)]

@@ -18,16 +18,16 @@ pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a long list may take in all.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A query in the making.
+/// A query in the making. As text, because a serializer in it could not be taken to another thread while an answer is waited for.
 #[derive(Default)]
-pub(super) struct Query(Option<form_urlencoded::Serializer<'static, String>>);
+pub(super) struct Query(String);
 
 impl Query {
     pub(super) fn add(mut self, name: &str, value: Option<impl Display>) -> Self {
         if let Some(value) = value {
-            self.0
-                .get_or_insert_with(|| form_urlencoded::Serializer::new(String::new()))
-                .append_pair(name, &value.to_string());
+            let begun = std::mem::take(&mut self.0);
+            let mut pairs = form_urlencoded::Serializer::new(begun);
+            self.0 = pairs.append_pair(name, &value.to_string()).finish();
         }
         self
     }
@@ -40,7 +40,7 @@ impl Query {
     }
 
     pub(super) fn finish(self) -> Option<String> {
-        self.0.map(|mut pairs| pairs.finish())
+        Some(self.0).filter(|query| !query.is_empty())
     }
 }
 

@@ -86,6 +86,12 @@ pub trait Admission: Send {
         let _ = facts;
     }
 
+    /// Takes the provider's name for the generation, as soon as it is there, so that its cost can be asked for whatever becomes of
+    /// this process. Nothing by default.
+    fn named(&mut self, generation: &GenerationId) {
+        let _ = generation;
+    }
+
     /// Takes how the attempt ended. It may run inside a `Drop`: it must neither block nor panic. Slow work, such as a write,
     /// is to be handed on.
     fn settle(self: Box<Self>, outcome: &AttemptOutcome);
@@ -194,6 +200,8 @@ pub struct AttemptOutcome {
     pub result: AttemptResult,
     /// What it used, complete or so far.
     pub usage: Option<Usage>,
+    /// The bytes of text that came, reasoning and tool calls included: what can be said of the answer's size where no usage came.
+    pub text_bytes: u64,
     /// The provider's name for the generation, by which its cost can be asked for later.
     pub generation: Option<GenerationId>,
     /// The model that served, as it names itself.
@@ -214,6 +222,7 @@ impl AttemptOutcome {
         Self {
             result,
             usage: None,
+            text_bytes: 0,
             generation: None,
             served_model: None,
             upstream: None,
@@ -255,11 +264,15 @@ impl Settler {
         if shows(event) && outcome.first_content.is_none() {
             outcome.first_content = Some(self.clock.now().saturating_duration_since(self.started));
         }
+        outcome.text_bytes = outcome.text_bytes.saturating_add(bytes(event.text_bytes()));
         match event {
             StreamEvent::Start(start) => {
                 outcome.generation.clone_from(&start.id);
                 outcome.served_model.clone_from(&start.model);
                 outcome.upstream.clone_from(&start.upstream);
+                if let (Some(admission), Some(generation)) = (&mut self.admission, &start.id) {
+                    admission.named(generation);
+                }
                 self.told(start.rate_limits.as_deref());
             }
             StreamEvent::Finish { reason, .. } if outcome.finish_reason.is_none() => {
@@ -278,6 +291,7 @@ impl Settler {
         outcome.served_model.clone_from(&response.model);
         outcome.upstream.clone_from(&response.upstream);
         outcome.usage.clone_from(&response.usage);
+        outcome.text_bytes = bytes(response.text_bytes());
         outcome.finish_reason = response
             .choices
             .first()
@@ -353,6 +367,10 @@ impl Settler {
             admission.settle(&self.outcome);
         }
     }
+}
+
+fn bytes(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 impl Drop for Settler {

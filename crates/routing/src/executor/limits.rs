@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use integration_core::{Error, ErrorKind, ModelId, ProviderId, RateLimitFacts, RetryClass};
+use integration_core::{Error, ErrorKind, GenerationId, ModelId, ProviderId, RateLimitFacts, RetryClass};
 use model_catalogue::is_routing_variant;
 use rate_limits::{Attempt as Try, Permit, RateLimiter, TokenEstimate};
 
@@ -121,6 +121,10 @@ impl Admission for Reserved {
     fn told(&mut self, facts: &RateLimitFacts) {
         self.limiter.learn_facts(self.permit.model(), facts);
         self.then.told(facts);
+    }
+
+    fn named(&mut self, generation: &GenerationId) {
+        self.then.named(generation);
     }
 
     fn settle(mut self: Box<Self>, outcome: &AttemptOutcome) {

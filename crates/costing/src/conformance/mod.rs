@@ -1,6 +1,9 @@
-//! What every [`LedgerStore`] must keep, as tests that a store is held to: [`ledger_conformance!`](crate::ledger_conformance)
-//! makes one named test of each scenario.
+//! What every [`LedgerStore`] and every [`ReconcileStore`](crate::reconcile::ReconcileStore) must keep, as tests that a store is held
+//! to: [`ledger_conformance!`](crate::ledger_conformance) and [`reconcile_conformance!`](crate::reconcile_conformance) make one
+//! named test of each scenario.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is here is a test")]
+
+mod reconcile;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +18,7 @@ use crate::{
     RollupFilter, RollupRow, UtcTime, hour_of, price_call,
 };
 
+pub use self::reconcile::{those_that_wait_longest_come_first, what_is_asked_for_is_kept_until_its_end};
 pub use crate::ledger_memory::MemoryLedger;
 
 /// A running scenario. It panics if the store does not keep what it must.
@@ -28,7 +32,7 @@ macro_rules! ledger_conformance {
         $crate::ledger_conformance!(@ $with_store:
             attempts_are_kept_as_they_were what_happened_once_is_written_once amounts_that_do_not_add_up_are_refused
             every_attempt_has_its_entries a_surer_cost_takes_the_place_of_another what_comes_late_is_booked_late
-            what_is_held_is_let_go attempts_add_up_by_hour labels_have_rows_of_their_own open_intents_are_found
+            what_is_held_is_let_go attempts_add_up_by_hour labels_have_rows_of_their_own open_attempts_are_found
             pages_hold_every_attempt_once a_large_sum_holds wildcards_are_letters many_writers_add_up
         );
     };
@@ -47,11 +51,17 @@ pub fn began() -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(1_766_000_000_123_456)
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// A request's name.
 pub fn id(request: &str) -> RequestId {
     RequestId::new(request).unwrap()
+}
+
+/// Ten percent and a fee for each call that costs something, set for a team.
+pub fn rule() -> MarkupRule {
+    let rule = MarkupRule::DEFAULT.with_fee(Pico::new(7_000_000)).unwrap();
+    rule.from_source(MarkupSource::Team)
 }
 
 /// An intent with everything in it but money that is held.
@@ -69,7 +79,9 @@ pub fn intent(request: &str, attempt: u16) -> AttemptIntent {
         simulated: false,
         user: Some("ann".to_owned()),
         tags: vec!["b".to_owned(), "a \"quoted\" one".to_owned()],
+        arm: Some("cheaper/treatment".to_owned()),
         caller: Caller::of_key("k1").with_project("p").with_team("t"),
+        markup: rule(),
         purpose: AttemptIntent::CALL.to_owned(),
         reserved: None,
     }
@@ -85,12 +97,7 @@ pub fn settlement(request: &str, attempt: u16) -> AttemptSettlement {
         r#"{"prompt":"0.000001","completion":"0.000003","input_cache_read":"0.0000001"}"#,
     )
     .unwrap();
-    let fee = Pico::new(7_000_000);
-    let rule = MarkupRule::DEFAULT
-        .with_fee(fee)
-        .unwrap()
-        .from_source(MarkupSource::Team);
-    let priced = price_call(Some(&usage), Some(&sheet), UtcTime::from(began()), rule);
+    let priced = price_call(Some(&usage), Some(&sheet), UtcTime::from(began()), rule());
     AttemptSettlement {
         request: id(request),
         attempt,
@@ -103,8 +110,7 @@ pub fn settlement(request: &str, attempt: u16) -> AttemptSettlement {
         finish_reason: Some("stop".to_owned()),
         usage: Some(usage),
         charge: priced.charge,
-        fee,
-        markup_source: priced.rule.source(),
+        fee: rule().fee(),
         bill: priced.bill().unwrap().lines().copied().collect(),
         uncached_cost: Some(Pico::new(127_500_000)),
         reported_cost: priced.reported,
@@ -119,7 +125,7 @@ pub fn bare_settlement(request: &str, attempt: u16) -> AttemptSettlement {
     AttemptSettlement {
         error_kind: Some("timeout".to_owned()),
         ..crate::recovered(
-            &intent(request, attempt),
+            &AttemptRow::open(intent(request, attempt)),
             crate::Fate::Unknown,
             began() + Duration::from_secs(1),
         )
@@ -540,30 +546,50 @@ pub async fn labels_have_rows_of_their_own(store: Arc<dyn LedgerStore>) {
     holds(&*store).await;
 }
 
-/// What has begun and not ended is found, oldest first.
-pub async fn open_intents_are_found(store: Arc<dyn LedgerStore>) {
-    for (request, micros) in [("late", 30), ("early", 10), ("done", 5)] {
+/// What has begun and not ended is found, oldest first, with the name the provider gave it meanwhile.
+pub async fn open_attempts_are_found(store: Arc<dyn LedgerStore>) {
+    for (request, micros, simulated) in [("late", 30, true), ("early", 10, false), ("done", 5, false)] {
         let started = began() + Duration::from_micros(micros);
         store
             .intend(AttemptIntent {
                 started,
+                simulated,
                 ..intent(request, 1)
             })
             .await
             .unwrap();
     }
+    let name = |name: &str| GenerationId::new(name).unwrap();
+    let gone = LedgerError::UnknownAttempt {
+        request: id("gone"),
+        attempt: 1,
+    };
+    assert_eq!(store.name(&id("gone"), 1, &name("gen-0")).await, Err(gone));
+    assert!(store.name(&id("early"), 1, &name("gen-7")).await.unwrap());
+    assert!(
+        !store.name(&id("early"), 1, &name("gen-8")).await.unwrap(),
+        "the first one is kept"
+    );
     store.settle(settlement("done", 1)).await.unwrap();
-    let open = store.open_intents().await.unwrap();
-    let names: Vec<_> = open.iter().map(|intent| intent.request.as_str()).collect();
-    assert_eq!(names, ["early", "late"]);
-    for (intent, simulated) in open.into_iter().zip([false, true]) {
-        let intent = AttemptIntent { simulated, ..intent };
-        let recovered = crate::recovered(&intent, crate::Fate::of(&intent), began() + DAY);
+    assert!(!store.name(&id("done"), 1, &name("gen-9")).await.unwrap());
+    let done = store.attempts(&id("done")).await.unwrap().remove(0);
+    assert_eq!(done.generation(), Some(&name("gen-1")));
+    let open = store.open_attempts().await.unwrap();
+    let names: Vec<_> = open
+        .iter()
+        .map(|row| (row.intent.request.as_str(), row.named.clone()))
+        .collect();
+    assert_eq!(names, [("early", Some(name("gen-7"))), ("late", None)]);
+    for row in &open {
+        let recovered = crate::recovered(row, crate::Fate::of(&row.intent), began() + DAY);
+        assert_eq!(recovered.generation, row.named);
         store.settle(recovered).await.unwrap();
     }
-    assert!(store.open_intents().await.unwrap().is_empty());
-    let charge = store.attempts(&id("early")).await.unwrap()[0].charge().unwrap();
+    assert!(store.open_attempts().await.unwrap().is_empty());
+    let early = store.attempts(&id("early")).await.unwrap().remove(0);
+    let charge = early.charge().unwrap();
     assert_eq!((charge.cost, charge.status), (None, CostStatus::Pending));
+    assert_eq!((early.generation(), &early.named), (Some(&name("gen-7")), &None));
     let charge = store.attempts(&id("late")).await.unwrap()[0].charge().unwrap();
     assert_eq!(
         (charge.cost, charge.status),
