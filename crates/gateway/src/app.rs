@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use costing::reconcile::ReconcileStore;
 use costing::{LedgerStore, PriceBook, UtcTime};
 use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
@@ -22,6 +23,11 @@ use crate::upstream::{Mode, Upstreams};
 /// How much memory request bodies may take together: half a gibibyte.
 pub(crate) const BODY_KILOBYTES: u32 = 512 * 1024;
 
+/// What keeps the ledger and what is asked of providers about it: one file, or one database.
+pub trait Store: LedgerStore + ReconcileStore {}
+
+impl<T: LedgerStore + ReconcileStore> Store for T {}
+
 /// Every part of a running gateway.
 #[derive(Debug)]
 pub struct App {
@@ -36,7 +42,7 @@ pub struct App {
     /// Walks plans.
     pub executor: Executor,
     /// The ledger.
-    pub store: Arc<dyn LedgerStore>,
+    pub store: Arc<dyn Store>,
     /// The rate limits of each provider's models.
     pub limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     /// The time.
@@ -101,7 +107,7 @@ impl App {
     /// Those of [`App::start`] but for the ledger's.
     pub async fn with_parts(
         settings: Settings,
-        store: Arc<dyn LedgerStore>,
+        store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let (catalogue, prices) = bundled()?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use costing::{
-    AttemptIntent, AttemptSettlement, Caller, Charge, CostStatus, LedgerError, LedgerStore, Markup, Outcome,
-    Pico, PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
+    AttemptIntent, AttemptSettlement, Caller, Charge, CostStatus, LedgerError, Markup, Outcome, Pico,
+    PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
 };
 use integration_core::{Clock, Delivery, Error, ErrorKind, ProviderId, RequestId};
 use model_catalogue::Catalogue;
@@ -17,7 +17,7 @@ use routing::{
 };
 use tokio::task::JoinHandle;
 
-use crate::app::App;
+use crate::app::{App, Store};
 use crate::call::{Body, Prepared};
 use crate::tasks::Tasks;
 use crate::upstream::Mode;
@@ -35,7 +35,7 @@ pub struct CallRecord {
     markup: Markup,
     catalogue: Arc<Catalogue>,
     prices: Arc<PriceBook>,
-    store: Arc<dyn LedgerStore>,
+    store: Arc<dyn Store>,
     limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     estimate: TokenEstimate,
     clock: Arc<dyn Clock>,
