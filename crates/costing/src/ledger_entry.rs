@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use integration_core::{ProviderId, RequestId};
 
@@ -168,17 +168,8 @@ const DAY: i64 = 86_400;
 
 /// The start of the hour of Coordinated Universal Time that holds an instant.
 pub fn hour_of(time: SystemTime) -> SystemTime {
-    at_second(UtcTime::from(time).unix().div_euclid(HOUR).saturating_mul(HOUR))
-}
-
-fn at_second(seconds: i64) -> SystemTime {
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    let found = if seconds < 0 {
-        UNIX_EPOCH.checked_sub(distance)
-    } else {
-        UNIX_EPOCH.checked_add(distance)
-    };
-    found.unwrap_or(UNIX_EPOCH)
+    let hour = UtcTime::from(time).unix().div_euclid(HOUR);
+    UtcTime::from_unix(hour.saturating_mul(HOUR)).into()
 }
 
 /// The first second of the month after the one that holds an instant.

@@ -22,6 +22,7 @@ mod ledger_line;
 mod ledger_memory;
 mod ledger_open;
 mod markup;
+mod markup_config;
 mod money;
 mod number;
 pub mod optimise;
@@ -59,6 +60,7 @@ pub use ledger_entry::{
 pub use ledger_line::UnknownBillItem;
 pub use ledger_open::{ABANDONED, Fate, recovered};
 pub use markup::{Markup, MarkupRule, MarkupRules, MarkupSource, MarkupSubject, UnknownMarkupSource};
+pub use markup_config::{MarkupConfig, MarkupConfigError};
 pub use money::{MoneyError, Pico};
 pub use number::NumberError;
 pub use priced::{CallToPrice, Ending, PricedCall, price_call};

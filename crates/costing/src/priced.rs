@@ -178,6 +178,24 @@ impl<'a> CallToPrice<'a> {
         }
     }
 
+    /// What the call would have cost without reading from a cache, every other token and the markup as they were: the cost of a
+    /// priced call, and the difference that the prices of its book make for the tokens that were read. `None` where the cost is not
+    /// known or cannot be computed.
+    pub fn uncached_cost(&self, priced: &PricedCall) -> Option<Pico> {
+        let cost = priced.charge.cost?;
+        let computed = priced.computed.as_ref()?;
+        let counted = Quantities::from_usage_as(self.usage?, self.dialect).ok()?;
+        let mut quantities = self.billed(counted);
+        if quantities.get(Bucket::CacheRead) == 0 && quantities.get(Bucket::AudioCacheRead) == 0 {
+            return Some(cost);
+        }
+        quantities.merge(Bucket::CacheRead, Bucket::UncachedPrompt);
+        quantities.merge(Bucket::AudioCacheRead, Bucket::AudioPrompt);
+        let without = self.sheet?.cost(&quantities, self.at).ok()?.total();
+        let saved = without.checked_sub(computed.total())?;
+        cost.checked_add(Pico::from_decimal(saved).ok()?)
+    }
+
     /// What of the counts the provider bills.
     fn billed(&self, quantities: Quantities) -> Quantities {
         let unbilled = match self.insured {

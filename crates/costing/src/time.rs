@@ -43,6 +43,19 @@ impl UtcTime {
 }
 
 /// Whole seconds; a time before 1970 is rounded down as well.
+/// A time beyond what the system can tell becomes the Unix epoch.
+impl From<UtcTime> for SystemTime {
+    fn from(time: UtcTime) -> Self {
+        let distance = Duration::from_secs(time.0.unsigned_abs());
+        let found = if time.0 < 0 {
+            UNIX_EPOCH.checked_sub(distance)
+        } else {
+            UNIX_EPOCH.checked_add(distance)
+        };
+        found.unwrap_or(UNIX_EPOCH)
+    }
+}
+
 impl From<SystemTime> for UtcTime {
     fn from(time: SystemTime) -> Self {
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);

@@ -1,22 +1,27 @@
 //! The composition root: every part of the gateway, put together once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use costing::reconcile::ReconcileStore;
+use costing::budget::LocalBudgets;
+use costing::reconcile::{ReconcileStore, Schedule};
 use costing::{LedgerStore, PriceBook, UtcTime};
 use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
 use rate_limits::RateLimiter;
 use routing::{Executor, ExecutorConfig, Snapshot};
-use store_sqlite::{OpenError, SqliteStore};
-use tokio::sync::Semaphore;
+use store_sqlite::{OpenError, SqliteStore, StoreOptions};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::reconciler::Reconciler;
+use crate::recovery;
+use crate::spending::Spending;
 use crate::tasks::Tasks;
 use crate::upstream::{Mode, Upstreams};
 
@@ -43,6 +48,10 @@ pub struct App {
     pub executor: Executor,
     /// The ledger.
     pub store: Arc<dyn Store>,
+    /// The budgets.
+    pub spending: Arc<Spending>,
+    /// Asks providers again what attempts cost.
+    pub reconciler: Arc<Reconciler>,
     /// The rate limits of each provider's models.
     pub limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     /// The time.
@@ -72,12 +81,13 @@ pub fn bundled() -> anyhow::Result<(Arc<Catalogue>, Arc<PriceBook>)> {
 }
 
 impl App {
-    /// Opens the ledger, starts the simulator if there is no key, and puts the parts together.
+    /// Opens the ledger, starts the simulator if there is no key, and puts the parts together. What an earlier process left open in
+    /// the ledger is given its end, and the budgets learn what was spent.
     ///
     /// # Errors
     /// One sentence about the part that failed: the data directory, the database file, the scenario, the configuration.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let store = SqliteStore::open(&settings.data_dir)?;
+        let store = open(&settings, &settings.data_dir)?;
         Self::with_parts(settings, Arc::new(store), Arc::new(SystemClock)).await
     }
 
@@ -87,14 +97,14 @@ impl App {
     /// # Errors
     /// Those of [`App::start`].
     pub async fn start_beside(settings: Settings) -> anyhow::Result<Self> {
-        let store = match SqliteStore::open(&settings.data_dir) {
+        let store = match open(&settings, &settings.data_dir) {
             Err(OpenError::InUse { .. }) => {
                 let beside = settings.data_dir.join("cli");
                 tracing::info!(
                     "a gateway holds the ledger; this call is recorded in {}",
                     beside.display()
                 );
-                SqliteStore::open(&beside)?
+                open(&settings, &beside)?
             }
             other => other?,
         };
@@ -114,7 +124,31 @@ impl App {
         settings.check_models(&catalogue)?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline());
+        let simulated = upstreams.mode() == Mode::Simulated;
+        let spending = Arc::new(Spending::new(
+            &settings,
+            Arc::new(LocalBudgets::<Mutex<_>>::new()),
+        ));
+        let left = recovery::recover(&*store, &spending, simulated, clock.wall()).await?;
+        let reconciler = Reconciler {
+            store: Arc::clone(&store),
+            billing: upstreams.billing().collect(),
+            catalogue: Arc::clone(&catalogue),
+            prices: Arc::clone(&prices),
+            spending: Arc::clone(&spending),
+            sample: settings.sample,
+            schedule: Schedule::DEFAULT,
+            clock: Arc::clone(&clock),
+            simulated,
+            since: upstreams.simulates().then(|| clock.wall()),
+            wake: Notify::new(),
+        };
+        for attempt in &left.unknown {
+            reconciler.enlist(attempt).await?;
+        }
         Ok(Self {
+            spending,
+            reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
             snapshot: Snapshot::new(&catalogue, &prices),
             executor: Executor::new(upstreams.clients(), Arc::clone(&clock), config),
@@ -150,6 +184,10 @@ impl App {
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
+}
+
+fn open(settings: &Settings, path: &Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open_with(path, StoreOptions::default().with_durability(settings.durability))
 }
 
 /// A new name for a caller's call: time-ordered, unique, minted here and nowhere else.

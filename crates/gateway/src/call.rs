@@ -1,5 +1,6 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
+use costing::{MarkupSubject, expected_cost};
 use integration_core::{Capability, CapabilitySet, ChatRequest, ModelId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
@@ -273,10 +274,23 @@ pub struct Prepared {
     /// How the model was chosen, where the gateway chose.
     pub plan: Option<Plan>,
     /// How many tokens the call is taken to need.
-    pub estimate: TokenEstimate,
+    pub tokens: TokenEstimate,
 }
 
 impl Prepared {
+    /// Puts the models that the call may go to into the order of what they are expected to cost, the cheapest first; those without
+    /// a price come last. None is added or left out: every one of them is good enough for the caller.
+    pub fn cheapest_first(&mut self, app: &App) {
+        let (at, tokens) = (app.utc_now(), self.tokens);
+        let cost = |target: &Target| {
+            let model = app.catalogue.resolve(target.model.as_str())?;
+            let sheet = app.prices.sheet(&model.id)?;
+            expected_cost(sheet, tokens.prompt, tokens.completion, at)
+        };
+        self.targets
+            .sort_by_cached_key(|target| cost(target).map_or((true, Decimal::ZERO), |cost| (false, cost)));
+    }
+
     /// How the model was chosen, if the caller wants to know.
     pub fn explanation(&self, body: &Body) -> Option<Value> {
         let plan = self.plan.as_ref().filter(|_| body.options.explain)?;
@@ -301,7 +315,7 @@ pub fn route_request(
         None => app.settings.task,
     };
     let mut route = RouteRequest::new(task, app.utc_now());
-    route.markup = app.settings.markup;
+    route.markup = app.settings.markups.rule_for(MarkupSubject::default()).share();
     route.min_quality = options.min_quality.or(default_quality);
     if route.min_quality.is_some_and(|quality| !quality.is_finite()) {
         return Err(Refused::invalid(
@@ -353,12 +367,15 @@ pub fn needs(names: &[String]) -> Result<CapabilitySet, Refused> {
         .collect()
 }
 
+/// Bytes of text taken for a token where nobody has counted. Common tokenizers make fewer tokens of it.
+pub const BYTES_PER_TOKEN: u64 = 3;
+
 /// A prompt's size in tokens before any tokenizer has seen it: a token for every three bytes of text, rounded up, which
 /// is more than common tokenizers make of it, and four a message.
 pub fn estimate_prompt_tokens(request: &ChatRequest) -> u64 {
     let text = u64::try_from(request.text_bytes())
         .unwrap_or(u64::MAX)
-        .div_ceil(3);
+        .div_ceil(BYTES_PER_TOKEN);
     let messages = u64::try_from(request.messages.len()).unwrap_or(u64::MAX);
     text.saturating_add(messages.saturating_mul(4))
 }
@@ -418,7 +435,7 @@ pub fn prepare(app: &App, body: &Body) -> Result<Prepared, Refused> {
         targets,
         task,
         plan,
-        estimate: TokenEstimate::new(route.prompt_tokens, completion),
+        tokens: TokenEstimate::new(route.prompt_tokens, completion),
     })
 }
 

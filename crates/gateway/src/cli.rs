@@ -52,6 +52,8 @@ pub enum Command {
     Models(ModelsArgs),
     /// Price a usage record to the last digit, bucket by bucket
     Price(PriceArgs),
+    /// Ask the provider for costs that are missing or not certain, and compare whole days with its books
+    Reconcile(ReconcileArgs),
     /// Look whether the integrations can be used, without paying for anything
     Health(HealthArgs),
     /// Names kept for what comes later.
@@ -219,6 +221,20 @@ pub struct PriceArgs {
     /// A catalogue file instead of the one shipped
     #[arg(long, value_name = "FILE", conflicts_with = "rates")]
     pub prices: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `reconcile`.
+#[derive(Debug, Args)]
+pub struct ReconcileArgs {
+    /// Since when, as 2026-08-22 or 2026-08-22T12:00:00Z (default: 24 hours ago)
+    #[arg(long, value_name = "T")]
+    pub since: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

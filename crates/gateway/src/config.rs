@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use costing::Markup;
+use costing::budget::{BudgetConfig, BudgetRules, CallerConfig, HoldPolicy};
+use costing::reconcile::SampleRate;
+use costing::{Markup, MarkupConfig, MarkupRules, Pico};
 use integration_core::Secret;
 use model_catalogue::Catalogue;
 use rate_limits::{Account, LimitRules, Limits, Pattern, openrouter_free_tier};
 use routing::Task;
 use serde::Deserialize;
+use store_sqlite::Durability;
 
+use crate::callers::Callers;
 use crate::cli::WrongUsage;
 use crate::environment::Environment;
 
@@ -43,6 +48,14 @@ pub struct ConfigFile {
     /// Rate limits of models, `[[rate_limit]]`. The first entry that matches a model counts, those for one model or one variant
     /// before OpenRouter's own limits of free variants, the others after them. Without one, only what the provider tells counts.
     pub rate_limit: Vec<RateLimitConfig>,
+    /// Who may call, `[[caller]]`: which bearer token is whose. Without one everything is the caller `local`.
+    pub caller: Vec<CallerConfig>,
+    /// What may be spent, `[[budget]]`.
+    pub budget: Vec<BudgetConfig>,
+    /// What is added to the costs of one key, team, model or provider, `[[markup]]`, instead of `markup_bps`.
+    pub markup: Vec<MarkupConfig>,
+    /// How costs are kept and made certain.
+    pub costs: CostsConfig,
     /// The simulated upstream that is used until there is a key.
     pub simulator: SimulatorSettings,
 }
@@ -64,6 +77,58 @@ impl Default for RoutingConfig {
             task: Task::Reasoning.as_str().to_owned(),
             min_quality: 40.0,
         }
+    }
+}
+
+/// How costs are kept and made certain.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CostsConfig {
+    /// What an entry of the ledger survives once it is acknowledged: `power`, a power cut, or `process`, the death of the process
+    /// alone, which is faster.
+    pub durability: String,
+    /// Of an answer that may be of any length, so many tokens are held against budgets until the usual length of the model's
+    /// answers is known.
+    pub hold_completion_tokens: u64,
+    /// The most that is held for one call, in US dollars as a string; without it, the whole of what the usual answer takes.
+    pub hold_most_usd: Option<String>,
+    /// Of a million calls whose cost the provider has stated, so many are asked for once more, to see that it still says the same.
+    pub sample_per_million: u32,
+}
+
+impl Default for CostsConfig {
+    fn default() -> Self {
+        Self {
+            durability: "power".to_owned(),
+            hold_completion_tokens: 4_096,
+            hold_most_usd: None,
+            sample_per_million: 10_000,
+        }
+    }
+}
+
+impl CostsConfig {
+    fn durability(&self) -> anyhow::Result<Durability> {
+        match self.durability.as_str() {
+            "power" => Ok(Durability::Power),
+            "process" => Ok(Durability::Process),
+            other => bail!("costs.durability is '{other}'; there are power and process"),
+        }
+    }
+
+    fn hold(&self) -> anyhow::Result<HoldPolicy> {
+        let policy = HoldPolicy::DEFAULT.with_usual_completion(self.hold_completion_tokens);
+        let Some(text) = &self.hold_most_usd else {
+            return Ok(policy);
+        };
+        let most: Pico = text
+            .parse()
+            .with_context(|| format!("costs.hold_most_usd is '{text}'"))?;
+        if most < Pico::ZERO {
+            bail!("costs.hold_most_usd is below zero");
+        }
+        Ok(policy.with_most(most))
     }
 }
 
@@ -164,10 +229,20 @@ pub struct Settings {
     pub base_url: Option<String>,
     /// The provider's key; `None` in simulated mode.
     pub api_key: Option<Secret>,
-    /// What a caller must present; `None` lets everybody on this machine in.
-    pub admin_key: Option<Secret>,
-    /// The markup.
-    pub markup: Markup,
+    /// The key that needs a management key at the provider: it tells what was spent by day, and cannot be called with.
+    pub management_key: Option<Secret>,
+    /// The tokens that callers present; without any everybody on this machine is let in.
+    pub callers: Callers,
+    /// What is added to costs.
+    pub markups: Arc<MarkupRules>,
+    /// What may be spent.
+    pub budgets: Arc<BudgetRules>,
+    /// How much is held of a budget while a call runs.
+    pub hold: HoldPolicy,
+    /// Which of the stated costs are asked for once more.
+    pub sample: SampleRate,
+    /// What an acknowledged entry of the ledger survives.
+    pub durability: Durability,
     /// The caller's own names for models.
     pub aliases: BTreeMap<String, String>,
     /// What to try after a named model.
@@ -230,6 +305,11 @@ impl Settings {
         } else {
             secret("OPENROUTER_API_KEY")?
         };
+        let management_key = if overrides.simulate {
+            None
+        } else {
+            secret("OPENROUTER_MANAGEMENT_KEY")?
+        };
         let admin_key = secret("WAYPOST_ADMIN_KEY")?;
         let min_quality = file.routing.min_quality;
         if !min_quality.is_finite() {
@@ -243,8 +323,18 @@ impl Settings {
             data_dir,
             base_url: env.get("OPENROUTER_BASE_URL").or(file.base_url),
             api_key,
-            admin_key,
-            markup: file.markup_bps.map_or(Markup::DEFAULT, Markup::from_bps),
+            management_key,
+            callers: Callers::resolve(&file.caller, admin_key.as_ref(), env)?,
+            markups: MarkupConfig::rules(&file.markup, file.markup_bps.map(Markup::from_bps))
+                .map(Arc::new)
+                .context("a [[markup]] of the configuration cannot be used")?,
+            budgets: BudgetConfig::rules(&file.budget)
+                .map(Arc::new)
+                .context("a [[budget]] of the configuration cannot be used")?,
+            hold: file.costs.hold()?,
+            // Every store chooses the same ones.
+            sample: SampleRate::per_million(file.costs.sample_per_million, 0),
+            durability: file.costs.durability()?,
             aliases: file.aliases,
             fallbacks: file.fallbacks,
             task: file
@@ -264,12 +354,12 @@ impl Settings {
     /// Whether it is safe to listen where the settings say.
     ///
     /// # Errors
-    /// If other machines could call and no key is set.
+    /// If other machines could call and no token is needed.
     pub fn check_listen(&self) -> anyhow::Result<()> {
-        if self.admin_key.is_none() && !self.listen.ip().is_loopback() {
+        if self.callers.is_open() && !self.listen.ip().is_loopback() {
             bail!(
                 "{} can be reached from other machines and no key is set; set WAYPOST_ADMIN_KEY (callers then send it as \
-                 their API key) or listen on 127.0.0.1",
+                 their API key), name callers with [[caller]], or listen on 127.0.0.1",
                 self.listen
             );
         }

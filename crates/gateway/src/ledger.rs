@@ -2,23 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use costing::{
-    AttemptIntent, AttemptSettlement, Caller, Charge, CostStatus, LedgerError, Markup, Outcome, Pico,
-    PriceBook, PriceSheet, PricedCall, UtcTime, price_call,
+use costing::budget::{
+    BudgetError, BudgetRefusal, Claim, Estimate, Reservation, ReservationId, Standing, Subject,
 };
-use integration_core::{Clock, Delivery, Error, ErrorKind, ProviderId, RequestId};
+use costing::reconcile::{self, Variance, VarianceRule};
+use costing::{
+    AttemptIntent, AttemptSettlement, BillLine, CallToPrice, Caller, Charge, CostStatus, Ending, LedgerError,
+    Markup, MarkupRule, MarkupRules, MarkupSubject, Outcome, Pico, PriceBook, PriceSheet, ServiceTier,
+    UtcTime,
+};
+use integration_core::{Clock, Delivery, Error, ErrorKind, GenerationId, ProviderId, RequestId, Usage};
 use model_catalogue::Catalogue;
 use rate_limits::{RateLimiter, TokenEstimate};
 use routing::{
     Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, LimitGate, PassedOver, Target,
 };
+use rust_decimal::Decimal;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Store};
-use crate::call::{Body, Prepared};
+use crate::call::{BYTES_PER_TOKEN, Body, Prepared};
+use crate::reconciler::Reconciler;
+use crate::spending::{self, Offer, Spending};
 use crate::tasks::Tasks;
 use crate::upstream::Mode;
 
@@ -28,16 +37,22 @@ pub struct CallRecord {
     request: RequestId,
     task: Option<String>,
     requested_model: String,
+    requested_tier: Option<String>,
     stream: bool,
     user: Option<String>,
     tags: Vec<String>,
     mode: Mode,
-    markup: Markup,
+    caller: Caller,
+    subject: Subject,
+    markups: Arc<MarkupRules>,
     catalogue: Arc<Catalogue>,
     prices: Arc<PriceBook>,
     store: Arc<dyn Store>,
+    spending: Arc<Spending>,
+    reconciler: Arc<Reconciler>,
     limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
-    estimate: TokenEstimate,
+    tokens: TokenEstimate,
+    estimate: Estimate,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     settled: Mutex<Settled>,
@@ -51,6 +66,10 @@ struct Settled {
     attempts: Vec<SettledAttempt>,
     /// Models that were not asked, and why.
     passed_over: Vec<(Target, String)>,
+    /// How the call stood with its budgets when its last attempt was admitted.
+    standing: Standing,
+    /// Why a budget refused one last.
+    refusal: Option<Box<BudgetRefusal>>,
     writes: Vec<JoinHandle<()>>,
 }
 
@@ -68,22 +87,30 @@ pub struct SettledAttempt {
 }
 
 impl CallRecord {
-    /// The record of a call that begins now.
-    pub fn new(app: &App, request: RequestId, body: &Body, prepared: &Prepared) -> Self {
+    /// The record of a call that begins now and is charged to this caller.
+    pub fn new(app: &App, request: RequestId, body: &Body, prepared: &Prepared, caller: Caller) -> Self {
+        let user = body.options.user.clone().or_else(|| body.request.user.clone());
+        let tier = body.request.extra.get("service_tier").and_then(Value::as_str);
         Self {
             request,
             task: prepared.task.map(|task| task.as_str().to_owned()),
             requested_model: body.request.model.as_str().to_owned(),
+            requested_tier: tier.map(str::to_owned),
             stream: body.stream,
-            user: body.options.user.clone().or_else(|| body.request.user.clone()),
+            subject: Subject::new(&caller).with_user(user.as_deref().unwrap_or_default()),
+            caller,
+            user,
             tags: body.options.tags.clone(),
             mode: app.mode(),
-            markup: app.settings.markup,
+            markups: Arc::clone(&app.settings.markups),
             catalogue: Arc::clone(&app.catalogue),
             prices: Arc::clone(&app.prices),
             store: Arc::clone(&app.store),
+            spending: Arc::clone(&app.spending),
+            reconciler: Arc::clone(&app.reconciler),
             limiters: Arc::clone(&app.limiters),
-            estimate: prepared.estimate,
+            tokens: prepared.tokens,
+            estimate: spending::estimate(&body.request, prepared.tokens.prompt),
             clock: Arc::clone(&app.clock),
             tasks: app.tasks.clone(),
             settled: Mutex::default(),
@@ -93,7 +120,7 @@ impl CallRecord {
     /// What each attempt of the call must pass: the rate limits of its model, then the ledger.
     pub fn gate(self: &Arc<Self>) -> Arc<dyn AttemptGate> {
         let ledger = Arc::new(LedgerGate(Arc::clone(self)));
-        Arc::new(LimitGate::new(Arc::clone(&self.limiters), self.estimate, ledger))
+        Arc::new(LimitGate::new(Arc::clone(&self.limiters), self.tokens, ledger))
     }
 
     /// The call's name.
@@ -142,17 +169,68 @@ impl CallRecord {
             .iter()
             .map(|attempt| attempt.charge)
             .collect();
-        total(&charges, self.markup)
+        total(&charges)
     }
 
-    /// The prices of the model that served, or of the one asked for where the answer names none that is known.
-    fn sheet(&self, target: &Target, served: Option<&str>) -> Option<&PriceSheet> {
+    /// How the call stands with its budgets, as of its last attempt.
+    pub fn standing(&self) -> Standing {
+        self.lock().standing.clone()
+    }
+
+    /// Why a budget refused an attempt; the last refusal, if there was one.
+    pub fn refusal(&self) -> Option<Box<BudgetRefusal>> {
+        self.lock().refusal.clone()
+    }
+
+    /// How the call would stand with its budgets if this model were asked now; `None` if it would be refused, or there are none.
+    pub async fn preview(&self, target: &Target) -> Option<Standing> {
+        if !self.spending.is_limited() {
+            return None;
+        }
+        let claim = self.claim(target, 1, UtcTime::from(self.clock.wall()), Duration::ZERO);
+        self.spending.store().preview(&claim).await.ok()
+    }
+
+    fn claim(&self, target: &Target, attempt: u16, at: UtcTime, time: Duration) -> Claim {
+        let model = self.catalogue.resolve(target.model.as_str());
+        let offer = Offer {
+            model,
+            sheet: model.and_then(|model| self.prices.sheet(&model.id)),
+            markup: self.rule(target),
+            at,
+        };
+        let id = ReservationId::new(self.request.clone(), attempt);
+        self.spending
+            .claim(id, &self.subject, &self.estimate, &offer, time)
+            .with_already(self.already())
+    }
+
+    /// What the call's earlier attempts were charged.
+    fn already(&self) -> Pico {
+        sum(self.lock().attempts.iter().map(|attempt| attempt.charge.charge)).unwrap_or_default()
+    }
+
+    /// What is added to the cost of an attempt at a model.
+    fn rule(&self, target: &Target) -> MarkupRule {
+        let listed = self.catalogue.resolve(target.model.as_str());
+        let model = listed.map_or(&target.model, |model| &model.id);
+        let mut subject = MarkupSubject::new(&target.provider, model).with_key(&self.caller.key);
+        if let Some(team) = &self.caller.team {
+            subject = subject.with_team(team);
+        }
+        self.markups.rule_for(subject)
+    }
+
+    /// The prices of the model that served, in the tier that served, or of the one asked for where the answer names none that is
+    /// known.
+    fn sheet(&self, target: &Target, outcome: &AttemptOutcome) -> Option<&PriceSheet> {
         let asked = target.model.as_str();
-        let model = match served {
+        let model = match &outcome.served_model {
             Some(name) => self.catalogue.resolve_served([asked], name)?,
             None => self.catalogue.resolve(asked)?,
         };
-        self.prices.sheet(&model.id)
+        let tier = ServiceTier::billed(self.requested_tier.as_deref(), outcome.service_tier.as_deref());
+        self.prices.tier_sheet(&model.id, &tier)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Settled> {
@@ -170,7 +248,7 @@ fn sum(amounts: impl Iterator<Item = Option<Pico>>) -> Option<Pico> {
 }
 
 /// The sum of several charges, amount by amount, so that the total is what its lines add up to.
-fn total(charges: &[Charge], markup: Markup) -> Charge {
+fn total(charges: &[Charge]) -> Charge {
     // An attempt known to be free says nothing about how certain the price of the others is.
     let paid = charges
         .iter()
@@ -180,6 +258,10 @@ fn total(charges: &[Charge], markup: Markup) -> Charge {
     let status = paid
         .or_else(|| charges.iter().map(|charge| charge.status).max())
         .unwrap_or(CostStatus::Pending);
+    // The share of the last attempt, which is the one that answered if one did.
+    let share = charges
+        .last()
+        .map_or(Markup::DEFAULT, |charge| Markup::from_bps(charge.markup_bps));
     let known = charges.iter().any(|charge| charge.cost.is_some());
     let cost = sum(charges.iter().map(|charge| charge.cost));
     let added = sum(charges.iter().map(|charge| charge.markup));
@@ -189,24 +271,15 @@ fn total(charges: &[Charge], markup: Markup) -> Charge {
             cost,
             markup: added,
             charge,
-            markup_bps: markup.bps(),
+            markup_bps: share.bps(),
             status,
         },
-        _ if known => Charge::unknown(markup, CostStatus::Unpriced),
-        _ => Charge::unknown(markup, status),
+        _ if known => Charge::unknown(share, CostStatus::Unpriced),
+        _ => Charge::unknown(share, status),
     }
 }
 
-/// A cost with its markup. One that is not known, or too large to hold, has no amounts.
-fn charge_of(cost: Option<Pico>, markup: Markup, status: CostStatus) -> Charge {
-    match cost.map(|cost| Charge::known(cost, markup, status)) {
-        Some(Ok(charge)) => charge,
-        Some(Err(_)) => Charge::unknown(markup, CostStatus::Unpriced),
-        None => Charge::unknown(markup, status),
-    }
-}
-
-/// Admits an attempt once its intent is durable.
+/// Admits an attempt once its budgets have room for it and its intent is durable.
 #[derive(Debug, Clone)]
 struct LedgerGate(Arc<CallRecord>);
 
@@ -215,6 +288,26 @@ impl AttemptGate for LedgerGate {
     async fn admit(&self, attempt: &Attempt) -> integration_core::Result<Box<dyn Admission>> {
         let record = &self.0;
         let started = record.clock.wall();
+        let time = attempt
+            .deadline
+            .map(|end| end.saturating_duration_since(record.clock.now()))
+            .unwrap_or_default();
+        let claim = record.claim(&attempt.target, attempt.number, UtcTime::from(started), time);
+        let reservation = match Reservation::take(Arc::clone(record.spending.store()), &claim).await {
+            Ok(reservation) => reservation,
+            Err(error) => {
+                if let BudgetError::Refused(refusal) = &error {
+                    record.lock().refusal = Some(refusal.clone());
+                }
+                return Err(spending::refused(error).with_model(attempt.target.model.clone()));
+            }
+        };
+        for warning in &reservation.standing().warnings {
+            let remaining = warning.remaining();
+            tracing::warn!(account = %warning.account, limit = %warning.limit, %remaining, "a soft budget is passed");
+        }
+        record.lock().standing = reservation.standing().clone();
+        let markup = record.rule(&attempt.target);
         let intent = AttemptIntent {
             request: record.request.clone(),
             attempt: attempt.number,
@@ -229,10 +322,15 @@ impl AttemptGate for LedgerGate {
             user: record.user.clone(),
             tags: record.tags.clone(),
             arm: None,
-            caller: Caller::local(),
-            markup: record.markup.into(),
+            caller: record.caller.clone(),
+            markup,
             purpose: AttemptIntent::CALL.to_owned(),
-            reserved: None,
+            reserved: claim
+                .lines
+                .iter()
+                .map(|line| line.held)
+                .max()
+                .filter(|held| *held > Pico::ZERO),
         };
         let store = Arc::clone(&record.store);
         let write = record.tasks.spawn(async move { store.intend(intent).await });
@@ -240,7 +338,9 @@ impl AttemptGate for LedgerGate {
             record: Arc::clone(record),
             number: attempt.number,
             target: attempt.target.clone(),
-            priced_at: UtcTime::from(started),
+            started,
+            markup,
+            reservation,
         };
         Unsent {
             write: Some((write, admission)),
@@ -270,7 +370,10 @@ impl Unsent {
         };
         let admission = self.write.take().map(|(_, admission)| admission);
         match (result, admission) {
-            (Ok(Ok(())), Some(admission)) => Ok(Box::new(admission)),
+            (Ok(Ok(())), Some(mut admission)) => {
+                admission.reservation.sent();
+                Ok(Box::new(admission))
+            }
             (Ok(Err(error)), _) => Err(failed(error.into())),
             (Err(error), _) => Err(failed(error.into())),
             (_, None) => Err(failed("the intent is gone".into())),
@@ -300,21 +403,63 @@ struct LedgerAdmission {
     number: u16,
     target: Target,
     /// Prices are those of the moment the attempt began.
-    priced_at: UtcTime,
+    started: SystemTime,
+    /// The rule of the moment the attempt was admitted.
+    markup: MarkupRule,
+    /// Given back by its drop on every way that does not settle it.
+    reservation: Reservation,
 }
 
 impl Admission for LedgerAdmission {
+    fn named(&mut self, generation: &GenerationId) {
+        let (store, request) = (Arc::clone(&self.record.store), self.record.request.clone());
+        let (number, generation) = (self.number, generation.clone());
+        // Nobody waits for it: it is of use only if this process dies before the attempt ends.
+        self.record.tasks.spawn(async move {
+            if let Err(error) = store.name(&request, number, &generation).await {
+                tracing::warn!(%error, "the name of a generation could not be kept");
+            }
+        });
+    }
+
     fn settle(self: Box<Self>, outcome: &AttemptOutcome) {
-        let record = &self.record;
-        let (charge, priced) = price(
-            outcome,
-            record.sheet(&self.target, outcome.served_model.as_deref()),
-            self.priced_at,
-            record.markup,
-        );
+        let Self {
+            record,
+            number,
+            target,
+            started,
+            markup,
+            reservation,
+        } = *self;
+        let sheet = record.sheet(&target, outcome);
+        let at = UtcTime::from(started);
+        let priced = price(outcome, sheet, at, markup, record.tokens.prompt);
+        let charge = priced.charge;
+        match charge.charge {
+            Some(charge) => reservation.settle(charge),
+            None => reservation.settle_unknown(),
+        }
+        let completion = outcome.usage.as_ref().and_then(|usage| usage.completion_tokens);
+        if let (AttemptResult::Complete, Some(tokens)) = (&outcome.result, completion)
+            && let Some(model) = record.catalogue.resolve(target.model.as_str())
+        {
+            record.spending.see(&model.id, tokens);
+        }
+        let prompt_tokens = outcome.usage.as_ref().and_then(|usage| usage.prompt_tokens);
+        let mut asked = reconcile::Attempt::ended(record.request.clone(), number, started, charge.status);
+        asked.generation.clone_from(&outcome.generation);
+        let tokens = prompt_tokens.unwrap_or(record.tokens.prompt);
+        asked.had_override = sheet.is_some_and(|sheet| sheet.has_override_for(tokens, at));
+        if let Some(variance) = priced.variance.filter(|variance| variance.is_alarming) {
+            tracing::warn!(
+                request = %record.request, attempt = number, model = %target.model,
+                reported_usd = %variance.reported, computed_usd = %variance.computed,
+                "the provider's cost is not what usage and prices come to; the provider's is booked"
+            );
+        }
         let settlement = AttemptSettlement {
             request: record.request.clone(),
-            attempt: self.number,
+            attempt: number,
             finished: record.clock.wall(),
             outcome: match &outcome.result {
                 AttemptResult::Complete => Outcome::Succeeded,
@@ -334,51 +479,136 @@ impl Admission for LedgerAdmission {
                 .map(|reason| reason.as_str().to_owned()),
             usage: outcome.usage.clone(),
             charge,
-            // The rule is of a share alone.
-            fee: Pico::ZERO,
-            bill: priced
-                .and_then(|priced| priced.bill())
-                .map(|bill| bill.lines().copied().collect())
-                .unwrap_or_default(),
-            uncached_cost: None,
-            reported_cost: priced.and_then(|priced| priced.reported),
-            computed_cost: priced.and_then(|priced| priced.computed).map(|cost| cost.total()),
+            fee: priced.fee,
+            bill: priced.bill,
+            uncached_cost: priced.uncached,
+            reported_cost: priced.reported,
+            computed_cost: priced.computed,
             first_content: outcome.first_content,
             duration: Some(outcome.duration),
         };
-        let store = Arc::clone(&record.store);
+        let (store, reconciler) = (Arc::clone(&record.store), Arc::clone(&record.reconciler));
         // Not awaited here: the caller may be gone and this future with it. The write goes on by itself.
         let write = record.tasks.spawn(async move {
             if let Err(error) = store.settle(settlement).await {
                 tracing::error!(%error, "an attempt could not be settled; its intent stays open in the ledger");
+                return;
             }
+            reconciler.consider(&asked).await;
         });
         let mut settled = record.lock();
         settled.writes.push(write);
         settled.attempts.push(SettledAttempt {
-            number: self.number,
-            target: self.target.clone(),
+            number,
+            target,
             charge,
             outcome: outcome.clone(),
         });
     }
 }
 
-/// What an attempt cost. An attempt that never left, or that the provider refused before it answered, cost nothing; one
-/// whose fate is not known is pending, never zero.
+/// What an attempt cost, with everything that is kept beside it.
+struct Priced {
+    charge: Charge,
+    fee: Pico,
+    bill: Vec<BillLine>,
+    uncached: Option<Pico>,
+    reported: Option<Decimal>,
+    computed: Option<Decimal>,
+    variance: Option<Variance>,
+}
+
+/// What an attempt cost.
+///
+/// One that never left, or that the provider refused before it answered, cost nothing. Of an answer that came, or was cut off by
+/// us, without a word of what it used, the prompt and the text that came are taken for what they were estimated at: the cost is
+/// an estimate, and asked for. One whose fate is not known is pending, never zero.
 fn price(
     outcome: &AttemptOutcome,
     sheet: Option<&PriceSheet>,
     at: UtcTime,
-    markup: Markup,
-) -> (Charge, Option<PricedCall>) {
-    let refused = match &outcome.result {
-        AttemptResult::Failed(failure) => matches!(failure.delivery, Delivery::NotSent | Delivery::Answered),
-        _ => false,
+    rule: MarkupRule,
+    prompt_tokens: u64,
+) -> Priced {
+    let failure = match &outcome.result {
+        AttemptResult::Failed(failure) => Some(failure),
+        _ => None,
     };
+    let refused =
+        failure.is_some_and(|failure| matches!(failure.delivery, Delivery::NotSent | Delivery::Answered));
     if refused && outcome.usage.is_none() {
-        return (charge_of(Some(Pico::ZERO), markup, CostStatus::Computed), None);
+        return Priced {
+            charge: Charge {
+                cost: Some(Pico::ZERO),
+                markup: Some(Pico::ZERO),
+                charge: Some(Pico::ZERO),
+                markup_bps: rule.share().bps(),
+                status: CostStatus::Computed,
+            },
+            fee: Pico::ZERO,
+            bill: Vec::new(),
+            uncached: None,
+            reported: None,
+            computed: None,
+            variance: None,
+        };
     }
-    let priced = price_call(outcome.usage.as_ref(), sheet, at, markup);
-    (priced.charge, Some(priced))
+    let guess = outcome
+        .usage
+        .is_none()
+        .then(|| seen(outcome, prompt_tokens))
+        .flatten();
+    let usage = outcome.usage.as_ref().or(guess.as_ref());
+    let mut call = CallToPrice::new(usage, sheet, at)
+        .with_markup(rule)
+        .with_insurance(ending(outcome));
+    if guess.is_some() {
+        call = call.with_estimated_counts();
+    }
+    let priced = call.price();
+    let fee = priced.charge.cost.map_or(Pico::ZERO, |cost| rule.fee_on(cost));
+    let computed = priced.computed.as_ref().map(|cost| cost.total());
+    let pair = priced.reported_for_usage.zip(computed);
+    Priced {
+        charge: priced.charge,
+        fee,
+        bill: priced
+            .bill()
+            .map(|bill| bill.lines().copied().collect())
+            .unwrap_or_default(),
+        uncached: call.uncached_cost(&priced),
+        reported: priced.reported,
+        computed,
+        variance: pair.map(|(reported, computed)| VarianceRule::DEFAULT.compare(reported, computed)),
+    }
+}
+
+/// How an answer ended, by which OpenRouter bills no tokens of one that failed.
+fn ending(outcome: &AttemptOutcome) -> Ending {
+    match (&outcome.result, &outcome.finish_reason) {
+        (AttemptResult::Failed(_), _) => Ending::Error,
+        (AttemptResult::Complete, None) => Ending::Blank,
+        // What we cut off has no reason for its end, and is billed as far as it came.
+        _ => Ending::Complete,
+    }
+}
+
+/// What can be said of the use of an answer that said nothing of it itself. `None` where nothing came, and where the provider ended
+/// it with an error: what it bills then nobody knows.
+fn seen(outcome: &AttemptOutcome, prompt_tokens: u64) -> Option<Usage> {
+    let ours = match &outcome.result {
+        AttemptResult::Complete | AttemptResult::Cancelled => true,
+        AttemptResult::Failed(failure) => {
+            failure.delivery == Delivery::Partial
+                && matches!(failure.kind, ErrorKind::Timeout | ErrorKind::Cancelled)
+        }
+    };
+    let came = outcome.text_bytes > 0 || matches!(outcome.result, AttemptResult::Complete);
+    if !ours || !came {
+        return None;
+    }
+    let mut usage = Usage::default();
+    usage.prompt_tokens = Some(prompt_tokens);
+    usage.completion_tokens = Some(outcome.text_bytes.div_ceil(BYTES_PER_TOKEN));
+    Some(usage)
 }

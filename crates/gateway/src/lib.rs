@@ -2,13 +2,18 @@
 
 pub mod app;
 pub mod call;
+pub mod callers;
 pub mod chunk;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod days;
 pub mod environment;
 pub mod http;
 pub mod ledger;
+pub mod reconciler;
+pub mod recovery;
 pub mod report;
+pub mod spending;
 pub mod tasks;
 pub mod upstream;

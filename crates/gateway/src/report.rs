@@ -2,12 +2,14 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use costing::Charge;
+use costing::budget::Standing;
 use integration_core::{HealthAggregate, HealthReport};
 use model_catalogue::{Catalogue, ModelRecord};
 use routing::{AttemptResult, Target, Task};
 use serde_json::{Map, Value, json};
 
 use crate::ledger::{CallRecord, SettledAttempt};
+use crate::spending;
 use crate::upstream::Mode;
 
 /// An amount as JSON: a decimal string of US dollars, `null` where it is not known.
@@ -75,6 +77,17 @@ pub fn waypost(record: &CallRecord, mode: Mode, snapshot: &str, plan: Option<&Va
         let why = |(target, reason): &(Target, String)| json!({ "model": target.model, "reason": reason });
         object.insert("passed_over".to_owned(), not_asked.iter().map(why).collect());
     }
+    let standing = record.standing();
+    if let Some(facts) = &standing.tightest {
+        object.insert("budget".to_owned(), spending::facts(facts));
+    }
+    if !standing.warnings.is_empty() {
+        let warnings = standing.warnings.iter().map(spending::facts);
+        object.insert("budget_warnings".to_owned(), warnings.collect());
+    }
+    if let Some(refusal) = record.refusal() {
+        object.insert("budget_refusal".to_owned(), spending::refusal(&refusal));
+    }
     if let Some(plan) = plan {
         object.insert("plan".to_owned(), plan.clone());
     }
@@ -86,6 +99,25 @@ pub fn head(headers: &mut HeaderMap, model: Option<&str>, attempts: usize) {
     set(headers, "x-waypost-attempts", &attempts.to_string());
     if let Some(model) = model {
         set(headers, "x-waypost-model", model);
+    }
+}
+
+/// How the call stands with its budgets: the one with the least left, hard limits before others. Nothing without budgets.
+pub fn budget(headers: &mut HeaderMap, standing: &Standing) {
+    let Some(facts) = &standing.tightest else { return };
+    set(headers, "x-waypost-budget", &facts.account.to_string());
+    for (name, amount) in [
+        ("x-waypost-budget-limit-usd", facts.limit),
+        ("x-waypost-budget-remaining-usd", facts.remaining()),
+        ("x-waypost-budget-reserved-usd", facts.reserved),
+    ] {
+        set(headers, name, &amount.to_string());
+    }
+    if let Some(resets) = facts.resets_at.and_then(spending::rfc3339) {
+        set(headers, "x-waypost-budget-resets-at", &resets);
+    }
+    if let Some(warning) = standing.warnings.first() {
+        set(headers, "x-waypost-budget-warning", &warning.account.to_string());
     }
 }
 

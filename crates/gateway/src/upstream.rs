@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use http_transport::retry::RetryPolicy;
-use integration_core::{ChatClient, Clock, HealthAggregate, HealthReport, ProviderId, Secret};
+use integration_core::{BillingClient, ChatClient, Clock, HealthAggregate, HealthReport, ProviderId, Secret};
 use openrouter_client::OpenRouterClient;
 use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
 use rate_limits::RateLimiter;
@@ -48,6 +48,10 @@ pub struct Upstreams {
 #[derive(Debug)]
 struct Integration {
     client: Arc<dyn ChatClient>,
+    /// Tells what generations cost.
+    billing: Arc<dyn BillingClient>,
+    /// Tells what was spent by day, where there is a key for that.
+    by_day: Option<Arc<dyn BillingClient>>,
     limiter: RateLimiter,
     /// Held while a check runs, so that many callers cause one.
     last: Mutex<Option<(Instant, HealthReport)>>,
@@ -60,11 +64,14 @@ impl Upstreams {
     /// # Errors
     /// One sentence about the setting, the scenario or the port that failed.
     pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let (mode, client, simulator) = open(settings, clock).await?;
+        let (mode, client, by_day, simulator) = open(settings, clock).await?;
         let limiter = RateLimiter::new(settings.rate_limits.clone(), Arc::clone(clock))
             .with_max_wait(Duration::from_secs(settings.limits.wait_seconds));
+        let client = Arc::new(client);
         let integrations = vec![Integration {
-            client: Arc::new(client),
+            client: Arc::clone(&client) as _,
+            billing: client,
+            by_day: by_day.map(|client| Arc::new(client) as _),
             limiter,
             last: Mutex::new(None),
         }];
@@ -94,11 +101,40 @@ impl Upstreams {
         self.mode
     }
 
+    /// Whether answers come from a simulation in this very process, which ends with it.
+    pub fn simulates(&self) -> bool {
+        self.simulator.is_some()
+    }
+
     /// The clients.
     pub fn clients(&self) -> impl Iterator<Item = Arc<dyn ChatClient>> {
         self.integrations
             .iter()
             .map(|integration| Arc::clone(&integration.client))
+    }
+
+    /// Who tells what generations cost, by integration.
+    pub fn billing(&self) -> impl Iterator<Item = (ProviderId, Arc<dyn BillingClient>)> {
+        self.integrations.iter().map(|integration| {
+            let client = Arc::clone(&integration.billing);
+            (integration.client.id().clone(), client)
+        })
+    }
+
+    /// Who tells what was spent by day, by integration. Without a management key the ordinary one is tried, which some accounts
+    /// let in.
+    pub fn by_day(&self) -> impl Iterator<Item = (ProviderId, Arc<dyn BillingClient>)> {
+        self.integrations.iter().map(|integration| {
+            let client = integration.by_day.as_ref().unwrap_or(&integration.billing);
+            (integration.client.id().clone(), Arc::clone(client))
+        })
+    }
+
+    /// Whether there is a key of which it is known that it may see what was spent by day.
+    pub fn has_management_key(&self) -> bool {
+        self.integrations
+            .iter()
+            .any(|integration| integration.by_day.is_some())
     }
 
     /// The limiter of each integration.
@@ -171,7 +207,12 @@ fn learn_free_daily(limiter: &RateLimiter, report: &HealthReport) {
 async fn open(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(Mode, OpenRouterClient, Option<Simulator>)> {
+) -> anyhow::Result<(
+    Mode,
+    OpenRouterClient,
+    Option<OpenRouterClient>,
+    Option<Simulator>,
+)> {
     let (mode, mut config, simulator) = match &settings.api_key {
         Some(key) => {
             let mut config = openrouter_client::Config::new(key.clone());
@@ -195,7 +236,17 @@ async fn open(
     // The executor decides what is tried again, of whom, and under one budget; a client that repeats by itself would multiply it.
     config = config.with_retry(RetryPolicy::None);
     let client = OpenRouterClient::with_clock(config, Arc::clone(clock))?;
-    Ok((mode, client, simulator))
+    let by_day = match &settings.management_key {
+        None => None,
+        Some(key) => {
+            let mut config = openrouter_client::Config::new(key.clone());
+            if let Some(url) = &settings.base_url {
+                config = config.with_base_url(url);
+            }
+            Some(OpenRouterClient::with_clock(config, Arc::clone(clock))?)
+        }
+    };
+    Ok((mode, client, by_day, simulator))
 }
 
 async fn start_simulator(settings: &Settings) -> anyhow::Result<Simulator> {

@@ -6,6 +6,7 @@
 mod answer;
 mod config;
 mod reservation;
+mod restore;
 mod rules;
 mod scope;
 mod state;
@@ -16,6 +17,7 @@ mod worst;
 pub use answer::{BudgetError, BudgetFacts, BudgetRefusal, Overshoot, RefusalReason, Seen, Standing};
 pub use config::{BudgetConfig, CallerConfig, ConfigError, FloorConfig, OnUnpricedConfig};
 pub use reservation::Reservation;
+pub use restore::{Restored, restore};
 pub use rules::{
     BudgetRule, BudgetRules, Claim, ClaimLine, Demand, Level, Limits, OnUnpriced, RuleError, Target,
     UnknownLevel,

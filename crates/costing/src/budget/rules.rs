@@ -321,6 +321,12 @@ impl BudgetRules {
         self.limits.is_empty()
     }
 
+    /// Whether any rule is over such a window.
+    pub(super) fn has(&self, window: Window) -> bool {
+        let mut of_window = self.limits.values().map(|limits| limits[window as usize]);
+        of_window.any(|limits| !limits.is_none())
+    }
+
     /// Every account that a call of this subject is counted in, with its limits, widest scope first.
     pub fn accounts(&self, subject: &Subject) -> impl Iterator<Item = (Account, Limits)> {
         let scopes = ScopeKind::ALL.into_iter().filter_map(|kind| {

@@ -101,6 +101,26 @@ impl BudgetState {
         Ok(self.standing(claim, false))
     }
 
+    /// Counts what an attempt of an earlier process may have cost, as if it had been reserved and had ended unknown: what it asks for
+    /// is spent until somebody settles it. It is refused by no limit, since it is over. A claim whose id is known changes nothing.
+    pub fn assume(&mut self, claim: &Claim) {
+        if claim.lines.is_empty() || self.holds.contains_key(&claim.id) {
+            return;
+        }
+        for line in claim.lines.iter() {
+            if let Some(count) = self.count_mut(&line.account, claim.at) {
+                count.spent += i128::from(line.held.get());
+            }
+        }
+        let hold = Hold {
+            at: claim.at,
+            expires: claim.expires,
+            lines: Arc::clone(&claim.lines),
+            phase: Phase::Assumed,
+        };
+        self.holds.insert(claim.id.clone(), hold);
+    }
+
     /// What [`reserve`](Self::reserve) would say, without taking anything: for choosing among models, and for headers.
     ///
     /// # Errors

@@ -52,6 +52,9 @@ pub trait BudgetStore: Debug + Send + Sync {
     /// Ends a hold of an attempt that was never made.
     fn release(&self, id: &ReservationId);
 
+    /// Counts what an attempt of an earlier process may have cost. See [`BudgetState::assume`].
+    fn assume(&self, claim: &Claim);
+
     /// Counts a charge that no hold was for. See [`BudgetState::record`].
     fn record(&self, account: &Account, at: UtcTime, charge: Pico);
 
@@ -84,8 +87,8 @@ impl<T: Debug + Send> Exclusive<T> for Mutex<T> {
 
 /// Keeps budgets in memory. One lock, held for some microseconds; the one step over all scopes is what it covers.
 ///
-/// It begins with nothing spent: [`BudgetStore::record`] what the ledger says was spent in the windows that are not over, and what
-/// attempts without an end may have cost. The lock is a parameter only so that a model checker can put its own there.
+/// It begins with nothing spent: [`restore`](super::restore) tells it what a ledger says was spent in the windows that are not over,
+/// and what attempts without a known cost may have cost. The lock is a parameter only so that a model checker can put its own there.
 #[derive(Debug, Default)]
 pub struct LocalBudgets<L = Mutex<BudgetState>> {
     state: L,
@@ -147,6 +150,10 @@ impl<L: Exclusive<BudgetState>> BudgetStore for LocalBudgets<L> {
 
     fn release(&self, id: &ReservationId) {
         self.state.with(|state| state.release(id));
+    }
+
+    fn assume(&self, claim: &Claim) {
+        self.state.with(|state| state.assume(claim));
     }
 
     fn record(&self, account: &Account, at: UtcTime, charge: Pico) {

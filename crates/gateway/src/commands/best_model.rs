@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use costing::{Markup, UtcTime};
+use costing::{Markup, MarkupSubject, UtcTime};
 use routing::{Plan, RouteRequest, Snapshot, Strategy, Task};
 
 use super::{Outcome, print_json, say, table};
@@ -16,7 +16,8 @@ use crate::environment::Environment;
 pub(super) fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let settings = Settings::resolve(&args.place.overrides(), env)?;
     let (catalogue, prices) = bundled()?;
-    let route = route(args, settings.markup)?;
+    let markup = settings.markups.rule_for(MarkupSubject::default());
+    let route = route(args, markup.share())?;
     let plan = Snapshot::new(&catalogue, &prices).plan(&route);
     if args.json {
         print_json(&plan)?;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use costing::Caller;
 use futures_util::StreamExt;
 use integration_core::chat::{ChatFold, Message};
 use integration_core::{ChatRequest, ModelId, StreamEvent};
@@ -24,7 +25,13 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
     let body = body(args)?;
     let prepared = prepare(&app, &body)?;
     let id = mint_request_id()?;
-    let record = Arc::new(CallRecord::new(&app, id.clone(), &body, &prepared));
+    let record = Arc::new(CallRecord::new(
+        &app,
+        id.clone(),
+        &body,
+        &prepared,
+        Caller::local(),
+    ));
     let call = Call {
         id,
         targets: &prepared.targets,

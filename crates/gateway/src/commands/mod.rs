@@ -10,6 +10,7 @@ mod chat;
 mod health;
 mod models;
 mod price;
+mod reconcile;
 mod serve;
 
 use std::io::Write as _;
@@ -82,21 +83,17 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
             log(&env, "warn");
             price::run(&args, &env)
         }
+        Command::Reconcile(args) => {
+            log(&env, "warn");
+            runtime()?.block_on(reconcile::run(&args, &env))
+        }
         Command::Other(words) => Err(other(words.first().map(String::as_str).unwrap_or_default())),
     }
 }
 
 /// Names that are promised and not built yet, and names that do not exist.
 fn other(name: &str) -> anyhow::Error {
-    const RESERVED: [&str; 7] = [
-        "compare",
-        "report",
-        "reconcile",
-        "verify",
-        "experiment",
-        "replay",
-        "keys",
-    ];
+    const RESERVED: [&str; 6] = ["compare", "report", "verify", "experiment", "replay", "keys"];
     let message = if RESERVED.contains(&name) {
         format!("`{name}` is a reserved name and not built yet; `waypost --help` lists what is there")
     } else {
@@ -133,6 +130,31 @@ fn say(line: impl std::fmt::Display) -> anyhow::Result<()> {
 /// Prints JSON, indented for people and readable by programs.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     say(serde_json::to_string_pretty(value)?)
+}
+
+/// How far a long piece of work is, on standard error, where somebody looks at it.
+struct Progress(indicatif::ProgressBar);
+
+impl Progress {
+    fn new(steps: usize, of: &'static str) -> Self {
+        let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        let style = indicatif::ProgressStyle::with_template("{bar:40} {pos} of {len} {msg}, {eta} left");
+        let bar = indicatif::ProgressBar::new(steps).with_message(of);
+        Self(match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        })
+    }
+
+    fn step(&self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }
 
 /// An amount per token as an amount per million tokens, for people.

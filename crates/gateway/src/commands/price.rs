@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use costing::{Charge, Cost, CostStatus, Pico, PriceBook, PriceSheet, Quantities, UtcTime};
-use integration_core::Usage;
+use costing::{
+    Charge, Cost, CostStatus, MarkupRule, MarkupSubject, Pico, PriceBook, PriceSheet, Quantities, UtcTime,
+};
+use integration_core::{ModelId, Usage};
 use model_catalogue::Catalogue;
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -23,7 +25,10 @@ pub(super) fn run(args: &PriceArgs, env: &Environment) -> anyhow::Result<Outcome
     let usage = Usage::from_json(&read(&args.usage)?)
         .with_context(|| format!("the usage in {} cannot be read", source(&args.usage)))?;
     let at = instant(args.at.as_deref())?;
-    let (snapshot, sheet) = sheet(args)?;
+    let (snapshot, sheet, model) = sheet(args)?;
+    let mut subject = MarkupSubject::default();
+    subject.model = model.as_ref();
+    let rule = settings.markups.rule_for(subject);
     let quantities = Quantities::from_usage(&usage)
         .with_context(|| format!("the usage in {} cannot be priced", source(&args.usage)))?;
     let cost = match sheet.cost(&quantities, at) {
@@ -39,8 +44,8 @@ pub(super) fn run(args: &PriceArgs, env: &Environment) -> anyhow::Result<Outcome
         CostStatus::Unpriced
     };
     let charge = match &cost {
-        Some(cost) => Charge::known(Pico::from_decimal(cost.total())?, settings.markup, status)?,
-        None => Charge::unknown(settings.markup, status),
+        Some(cost) => Charge::known(Pico::from_decimal(cost.total())?, rule, status)?,
+        None => Charge::unknown(rule.share(), status),
     };
     if args.json {
         let mut object = report::charge(&charge);
@@ -51,7 +56,7 @@ pub(super) fn run(args: &PriceArgs, env: &Environment) -> anyhow::Result<Outcome
         }
         print_json(&object)?;
     } else {
-        print(cost.as_ref(), &charge, &snapshot, usage.reported.total())?;
+        print(cost.as_ref(), &charge, rule, &snapshot, usage.reported.total())?;
     }
     Ok(if cost.is_some() {
         Outcome::Done
@@ -87,13 +92,14 @@ fn instant(text: Option<&str>) -> anyhow::Result<UtcTime> {
     Ok(UtcTime::from(SystemTime::from(at)))
 }
 
-fn sheet(args: &PriceArgs) -> anyhow::Result<(String, PriceSheet)> {
+/// The prices, their name, and the model they are of, where they are of one.
+fn sheet(args: &PriceArgs) -> anyhow::Result<(String, PriceSheet, Option<ModelId>)> {
     if let Some(file) = &args.rates {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("the prices {} cannot be read", file.display()))?;
         let sheet = PriceSheet::from_pricing_json(&text)
             .with_context(|| format!("the prices in {} are not valid", file.display()))?;
-        return Ok((format!("file:{}", file.display()), sheet));
+        return Ok((format!("file:{}", file.display()), sheet, None));
     }
     let name = args.model.as_deref().unwrap_or_default();
     let (catalogue, prices) = match &args.prices {
@@ -111,7 +117,7 @@ fn sheet(args: &PriceArgs) -> anyhow::Result<(String, PriceSheet)> {
     let sheet = prices
         .sheet(&record.id)
         .with_context(|| format!("the prices of {name} are not understood"))?;
-    Ok((prices.id().to_owned(), sheet.clone()))
+    Ok((prices.id().to_owned(), sheet.clone(), Some(record.id.clone())))
 }
 
 fn catalogue(file: &Path) -> anyhow::Result<(Catalogue, PriceBook)> {
@@ -147,6 +153,7 @@ fn buckets(cost: Option<&Cost>) -> serde_json::Value {
 fn print(
     cost: Option<&Cost>,
     charge: &Charge,
+    rule: MarkupRule,
     snapshot: &str,
     reported: Option<Decimal>,
 ) -> anyhow::Result<()> {
@@ -163,8 +170,14 @@ fn print(
     let shown =
         |amount: Option<Pico>| amount.map_or_else(|| "unknown".to_owned(), |amount| format!("${amount}"));
     say(format_args!("cost    {}", shown(charge.cost)))?;
+    let fee = charge.cost.map_or(Pico::ZERO, |cost| rule.fee_on(cost));
+    let fee = if fee == Pico::ZERO {
+        String::new()
+    } else {
+        format!(" and a fee of ${fee}")
+    };
     say(format_args!(
-        "markup  {} ({} basis points)",
+        "markup  {} ({} basis points{fee})",
         shown(charge.markup),
         charge.markup_bps
     ))?;

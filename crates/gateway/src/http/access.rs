@@ -4,49 +4,70 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
+use base64::Engine as _;
+use costing::Caller;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ApiError;
 use crate::app::App;
+use crate::callers::Identity;
 
-/// Lets a caller in, or says why not.
-pub(super) async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Lets a caller in, as who they are, or says why not.
+pub(super) async fn authenticate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match admit(&app, request.headers(), request.uri()) {
-        Ok(()) => next.run(request).await,
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     }
 }
 
-/// Whether a caller presents the gateway's key. Without a key the gateway listens on this machine only, and a page in a
-/// browser on it is told apart by the names it uses: its own origin, or a host name made to point here.
+/// Who a caller is, by the token it presents. Where none is known the gateway listens on this machine only, everybody is the
+/// caller `local`, and a page in a browser on it is told apart by the names it uses: its own origin, or a host name made to point
+/// here.
 ///
 /// # Errors
 /// 401 or 403, with what to send.
-pub(super) fn admit(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
-    let refuse = |message: &str| ApiError::new(401, "invalid_api_key", message);
-    let Some(key) = &app.settings.admin_key else {
-        return from_this_machine(headers, uri);
-    };
+pub(super) fn admit(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Identity, ApiError> {
+    let refuse = |message: &str| ApiError::new(401, "invalid_api_key", message).challenged();
+    let callers = &app.settings.callers;
+    if callers.is_open() {
+        from_this_machine(headers, uri)?;
+        return Ok(Identity {
+            caller: Caller::local(),
+            is_admin: true,
+        });
+    }
     let presented: Vec<_> = headers.get_all(header::AUTHORIZATION).iter().collect();
     if presented.len() + headers.get_all("x-api-key").iter().count() > 1 {
         return Err(refuse(
             "more than one credential is sent; send one Authorization header",
         ));
     }
-    let token = presented.first().and_then(|value| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    // Digests of equal length are compared, so that the time taken tells nothing of the key.
-    if token.is_some_and(|token| Sha256::digest(token) == Sha256::digest(key.expose())) {
-        return Ok(());
+    let token = presented.first().and_then(|value| token(value.to_str().ok()?));
+    let identity = token.and_then(|token| callers.find(&token));
+    identity.cloned().ok_or_else(|| {
+        refuse("the API key is missing or wrong; send a caller's token, or the value of WAYPOST_ADMIN_KEY, as Bearer token")
+    })
+}
+
+/// The token of a header: a Bearer token, or the password with which a browser answers when it is asked for one.
+fn token(header: &str) -> Option<String> {
+    let (scheme, rest) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
     }
-    Err(refuse(
-        "the API key is missing or wrong; send the value of WAYPOST_ADMIN_KEY as Bearer token",
-    ))
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = base64::engine::general_purpose::STANDARD
+        .decode(rest.trim())
+        .ok()?;
+    let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some(password.to_owned())
 }
 
 fn from_this_machine(headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {

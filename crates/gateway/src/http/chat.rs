@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use costing::Caller;
 use http_body_util::LengthLimitError;
 use integration_core::RequestId;
 use routing::{Call, Exhausted};
@@ -18,6 +19,7 @@ use super::ApiError;
 use super::stream::Pump;
 use crate::app::{App, BODY_KILOBYTES};
 use crate::call::{Body, Prepared, prepare};
+use crate::callers::Identity;
 use crate::chunk::{ChunkWriter, completion};
 use crate::ledger::CallRecord;
 use crate::report;
@@ -28,26 +30,41 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) async fn completions(
     State(app): State<Arc<App>>,
     Extension(id): Extension<RequestId>,
+    Extension(identity): Extension<Identity>,
     request: Request,
 ) -> Response {
-    respond(&app, id, request)
+    respond(&app, id, identity.caller, request)
         .await
         .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn respond(app: &Arc<App>, id: RequestId, request: Request) -> Result<Response, ApiError> {
+async fn respond(
+    app: &Arc<App>,
+    id: RequestId,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
     let body = read_body(app, body).await?;
-    let prepared = prepare(app, &body)?;
+    let mut prepared = prepare(app, &body)?;
     let headers = head
         .headers
         .iter()
         .filter(|(name, _)| app.upstreams.passes_on(name.as_str()))
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
+    let record = Arc::new(CallRecord::new(app, id, &body, &prepared, caller));
+    if let Some(first) = prepared.targets.first()
+        && record
+            .preview(first)
+            .await
+            .is_some_and(|standing| standing.prefer_cheaper)
+    {
+        prepared.cheapest_first(app);
+    }
     let asked = Asked {
-        record: Arc::new(CallRecord::new(app, id, &body, &prepared)),
+        record,
         plan: prepared.explanation(&body),
         app: Arc::clone(app),
     };
@@ -99,6 +116,7 @@ impl Asked {
         );
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         report::head(headers, Some(model), streamed.attempts.len());
+        report::budget(headers, &self.record.standing());
         let pump = Pump {
             app: self.app,
             record: self.record,
@@ -122,6 +140,7 @@ impl Asked {
         let mut response = Json(body).into_response();
         report::head(response.headers_mut(), Some(model), answer.attempts.len());
         report::costs(response.headers_mut(), &self.record.total());
+        report::budget(response.headers_mut(), &self.record.standing());
         Ok(response)
     }
 
@@ -146,6 +165,7 @@ impl Asked {
             .into_response();
         report::head(response.headers_mut(), None, exhausted.attempts.len());
         report::costs(response.headers_mut(), &self.record.total());
+        report::budget(response.headers_mut(), &self.record.standing());
         response
     }
 

@@ -7,6 +7,7 @@ use integration_core::{Error, ErrorKind, RequestId};
 use serde_json::{Map, Value, json};
 
 use crate::call::Refused;
+use crate::spending::BUDGET_EXCEEDED;
 
 /// An error as a caller sees it: typed and rebuilt, never an upstream's own text as it came.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct ApiError {
     retry_after: Option<u64>,
     /// Whether a client library may send the same again, where the status alone would mislead it.
     should_retry: Option<bool>,
+    /// Whether a browser shall ask its user for a key.
+    challenge: bool,
     waypost: Box<Map<String, Value>>,
 }
 
@@ -31,6 +34,7 @@ impl ApiError {
             param: None,
             retry_after: None,
             should_retry: None,
+            challenge: false,
             waypost: Box::default(),
         }
     }
@@ -38,13 +42,25 @@ impl ApiError {
     /// The error of a call that no model answered.
     pub fn of_call(error: &Error) -> Self {
         let kind = error.kind();
-        let mut api = Self::new(status_of(kind), kind.as_str(), sentence(error));
+        let mut api = if error.code() == Some(BUDGET_EXCEEDED) {
+            // Ours and not a provider's: nothing was sent.
+            Self::new(status_of(kind), BUDGET_EXCEEDED, error.message())
+        } else {
+            Self::new(status_of(kind), kind.as_str(), sentence(error))
+        };
         api.retry_after = error
             .retry_after()
             .map(|wait| wait.as_millis().div_ceil(1000).clamp(1, u64::MAX.into()) as u64);
         // The gateway has tried every model it may; a client library that tries again at once only multiplies the calls.
         api.should_retry = Some(api.retry_after.is_some());
         api
+    }
+
+    /// Asks for a key: a Bearer token, or from a person at a browser a password.
+    #[must_use]
+    pub fn challenged(mut self) -> Self {
+        self.challenge = true;
+        self
     }
 
     /// The same request may be sent again.
@@ -158,6 +174,10 @@ impl IntoResponse for ApiError {
         if let Some(retry) = self.should_retry {
             let word = if retry { "true" } else { "false" };
             headers.insert("x-should-retry", HeaderValue::from_static(word));
+        }
+        if self.challenge {
+            let schemes = HeaderValue::from_static("Bearer, Basic realm=\"waypost\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, schemes);
         }
         response.extensions_mut().insert(self);
         response

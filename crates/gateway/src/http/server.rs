@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use costing::reconcile::Schedule;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::days;
 
 /// How long a client may take to send its request head; also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,6 +93,11 @@ impl Server {
         let service = TowerToHyperService::new(super::router(Arc::clone(&app)));
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
+        tokio::spawn(reconcile(Arc::clone(&app), stop.clone()));
+        tokio::spawn(
+            stop.clone()
+                .run_until_cancelled_owned(days::watch(Arc::clone(&app))),
+        );
         loop {
             let slot = tokio::select! {
                 () = stop.cancelled() => break,
@@ -129,6 +136,17 @@ impl Server {
         drop(listener);
         drain(&app, graceful).await;
     }
+}
+
+/// Asks what attempts of the last day cost, and goes on asking until the gateway stops.
+async fn reconcile(app: Arc<App>, stop: CancellationToken) {
+    let since = app.clock.wall() - Schedule::DEFAULT.gives_up_after();
+    match app.reconciler.enlist_since(since).await {
+        Ok(0) => {}
+        Ok(enlisted) => tracing::info!("the provider is asked what {enlisted} attempts of the last day cost"),
+        Err(error) => tracing::warn!(%error, "the attempts of the last day cannot be looked through"),
+    }
+    app.reconciler.run(stop).await;
 }
 
 async fn drain(app: &App, graceful: GracefulShutdown) {

@@ -48,7 +48,16 @@ impl Gateway {
 
     /// With a clock of its own.
     pub async fn at<const N: usize>(clock: Arc<dyn Clock>, config: &str, env: [(&str, &str); N]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), clock, config, env).await
+    }
+
+    /// On the ledger that another one has left.
+    pub async fn in_folder<const N: usize>(
+        dir: TempDir,
+        clock: Arc<dyn Clock>,
+        config: &str,
+        env: [(&str, &str); N],
+    ) -> Self {
         let file = dir.path().join("waypost.toml");
         std::fs::write(&file, config).unwrap();
         let mut overrides = Overrides::default();
@@ -131,12 +140,38 @@ impl Gateway {
         rows.unwrap().map(Result::unwrap).collect()
     }
 
+    /// One number of the ledger, by a query of SQL.
+    pub fn number(&self, sql: &str) -> i64 {
+        let path = self.dir.path().join("data/waypost.db");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let db = rusqlite::Connection::open_with_flags(path, flags).unwrap();
+        db.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// Whether everything in the ledger adds up.
+    pub async fn holds(&self) {
+        let found = self.app.store.verify().await.unwrap();
+        assert!(found.holds(), "{:#?}", found.violations);
+    }
+
     /// Stops it; the folder with the ledger is left.
     pub async fn stop(self) -> TempDir {
         self.stop.cancel();
         self.task.await.unwrap();
         self.dir
     }
+}
+
+/// Lets everything else run until something is so.
+pub async fn within_20_s(mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), waiting)
+        .await
+        .unwrap();
 }
 
 #[derive(Debug)]

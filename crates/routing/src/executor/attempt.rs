@@ -208,6 +208,8 @@ pub struct AttemptOutcome {
     pub served_model: Option<String>,
     /// Who served behind an aggregator.
     pub upstream: Option<UpstreamName>,
+    /// The class of service it was served in, in the provider's word.
+    pub service_tier: Option<String>,
     /// Why the first of the answers ended.
     pub finish_reason: Option<FinishReason>,
     /// From sending to the first piece a reader would see. Only streams know it.
@@ -226,12 +228,22 @@ impl AttemptOutcome {
             generation: None,
             served_model: None,
             upstream: None,
+            service_tier: None,
             finish_reason: None,
             first_content: None,
             duration,
         }
     }
+
+    fn served_in(&mut self, tier: Option<&str>) {
+        if let Some(tier) = tier {
+            self.service_tier = Some(tier.to_owned());
+        }
+    }
 }
+
+/// The field in which an answer names the class of service it was served in.
+const TIER: &str = "service_tier";
 
 /// Holds an admission from the moment it is given, gathers what becomes known, and settles it exactly once: by
 /// [`complete`](Self::complete), by [`failed`](Self::failed), or, where neither is reached, when dropped.
@@ -270,6 +282,7 @@ impl Settler {
                 outcome.generation.clone_from(&start.id);
                 outcome.served_model.clone_from(&start.model);
                 outcome.upstream.clone_from(&start.upstream);
+                outcome.served_in(start.extra.get(TIER).and_then(|word| word.as_str()));
                 if let (Some(admission), Some(generation)) = (&mut self.admission, &start.id) {
                     admission.named(generation);
                 }
@@ -277,6 +290,9 @@ impl Settler {
             }
             StreamEvent::Finish { reason, .. } if outcome.finish_reason.is_none() => {
                 outcome.finish_reason = Some(reason.clone());
+            }
+            StreamEvent::AnswerExtra { fields } => {
+                outcome.served_in(fields.get(TIER).and_then(|word| word.as_str()));
             }
             StreamEvent::Usage(usage) => outcome.usage = Some((**usage).clone()),
             _ => {}
@@ -292,6 +308,7 @@ impl Settler {
         outcome.upstream.clone_from(&response.upstream);
         outcome.usage.clone_from(&response.usage);
         outcome.text_bytes = bytes(response.text_bytes());
+        outcome.served_in(response.extra.get(TIER).and_then(|word| word.as_str()));
         outcome.finish_reason = response
             .choices
             .first()

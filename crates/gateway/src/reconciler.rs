@@ -1,0 +1,333 @@
+//! Asks the provider again what attempts cost, in the background, and keeps asking over restarts.
+//!
+//! What to ask, when, and what an answer means is [`costing::reconcile`]'s; this drives it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use costing::budget::{ReservationId, Seen, Subject};
+use costing::reconcile::{Answer, Attempt, GaveUpReason, Job, JobEnd, SampleRate, Schedule, Verdict, wanted};
+use costing::{
+    AttemptCorrection, AttemptRow, CallToPrice, Charge, LedgerError, Pico, PriceBook, PriceSheet, UtcTime,
+};
+use futures_util::{StreamExt, stream};
+use integration_core::{BillingClient, Clock, Error, ErrorKind, ProviderId, ReportedCost};
+use model_catalogue::Catalogue;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Store;
+use crate::spending::Spending;
+
+/// Asked for at once.
+const AT_ONCE: usize = 4;
+
+/// Taken from the store at a time.
+const PAGE: usize = 64;
+
+/// Attempts looked through at a time.
+const ROWS: usize = 1_000;
+
+/// How long to wait after the ledger could not be read.
+const TROUBLE: Duration = Duration::from_secs(5);
+
+/// Asks what attempts cost, and corrects the ledger.
+#[derive(Debug)]
+pub struct Reconciler {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) billing: BTreeMap<ProviderId, Arc<dyn BillingClient>>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) prices: Arc<PriceBook>,
+    pub(crate) spending: Arc<Spending>,
+    pub(crate) sample: SampleRate,
+    pub(crate) schedule: Schedule,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Whether answers are simulated. Simulated attempts are asked for only of a simulation, and real ones only of the provider.
+    pub(crate) simulated: bool,
+    /// Since when there is who is asked, where that is a simulation in this process; it knows of nothing before.
+    pub(crate) since: Option<SystemTime>,
+    pub(crate) wake: Notify,
+}
+
+/// What came of asking once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// The cost is known now; by how much it is more than was booked.
+    Found(Pico),
+    /// The provider does not know it yet, or nobody answered: it is asked for again.
+    Later,
+    /// It never became known.
+    GaveUp(GaveUpReason),
+}
+
+impl Reconciler {
+    /// Has an attempt asked for if its cost is worth asking for. Failing to keep that is logged; the next start finds it.
+    pub async fn consider(&self, attempt: &Attempt) {
+        if let Err(error) = self.enlist(attempt).await {
+            tracing::warn!(%error, request = %attempt.request, "that a cost is to be asked for could not be kept");
+        }
+    }
+
+    /// Has an attempt asked for if its cost is worth asking for, and says whether it is new.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    pub async fn enlist(&self, attempt: &Attempt) -> Result<bool, LedgerError> {
+        let Some(asked) = wanted(attempt, self.sample) else {
+            return Ok(false);
+        };
+        // One without a name at the provider cannot be asked for.
+        let Ok(job) = Job::new(attempt, asked, self.clock.wall(), &self.schedule) else {
+            return Ok(false);
+        };
+        let is_new = self.store.ask(&job).await?;
+        if is_new {
+            self.wake.notify_one();
+        }
+        Ok(is_new)
+    }
+
+    /// Looks through the attempts that began since a time for those that are to be asked for and are not yet: what a crash between
+    /// a settlement and its question has left out. How many there were.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    pub async fn enlist_since(&self, since: SystemTime) -> Result<u64, LedgerError> {
+        let mut enlisted = 0;
+        let to = self.clock.wall() + Duration::from_secs(86_400);
+        let mut page = self.store.export(since, to, None, ROWS).await?;
+        loop {
+            for row in page.rows.iter().filter(|row| self.is_ours(row)) {
+                let mut attempt = Attempt::of(row);
+                attempt.had_override = self.had_override(row);
+                enlisted += u64::from(row.settlement.is_some() && self.enlist(&attempt).await?);
+            }
+            let Some(next) = page.next else {
+                return Ok(enlisted);
+            };
+            page = self.store.export(since, to, Some(&next), ROWS).await?;
+        }
+    }
+
+    /// Whether who is asked can know of the attempt.
+    fn is_ours(&self, row: &AttemptRow) -> bool {
+        let began_before = self.since.is_some_and(|since| row.intent.started < since);
+        row.intent.simulated == self.simulated && !began_before
+    }
+
+    fn had_override(&self, row: &AttemptRow) -> bool {
+        let usage = row
+            .settlement
+            .as_ref()
+            .and_then(|settlement| settlement.usage.as_ref());
+        let tokens = usage.and_then(|usage| usage.prompt_tokens);
+        let at = UtcTime::from(row.intent.started);
+        let sheet = self.sheet(row).zip(tokens);
+        sheet.is_some_and(|(sheet, tokens)| sheet.has_override_for(tokens, at))
+    }
+
+    /// The prices an attempt was admitted under, if they are those of today.
+    fn sheet(&self, row: &AttemptRow) -> Option<&PriceSheet> {
+        if row.intent.price_snapshot != self.prices.id() {
+            return None;
+        }
+        let asked = row.intent.model.as_str();
+        let served = row
+            .settlement
+            .as_ref()
+            .and_then(|settlement| settlement.served_model.as_deref());
+        let model = match served {
+            Some(name) => self.catalogue.resolve_served([asked], name)?,
+            None => self.catalogue.resolve(asked)?,
+        };
+        self.prices.sheet(&model.id)
+    }
+
+    /// Asks, until told to stop. What is being asked for at that moment is asked for again after the next start.
+    pub async fn run(&self, stop: CancellationToken) {
+        let asking = async {
+            loop {
+                let wait = match self.work().await {
+                    Ok(wait) => wait,
+                    Err(error) => {
+                        tracing::warn!(%error, "the costs that are to be asked for cannot be read");
+                        TROUBLE
+                    }
+                };
+                tokio::select! {
+                    () = self.clock.sleep(wait) => {}
+                    () = self.wake.notified() => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = asking => {}
+        }
+    }
+
+    /// Asks for all whose time has come. How long until the next one's.
+    async fn work(&self) -> Result<Duration, LedgerError> {
+        loop {
+            let due = self.store.due(self.clock.wall(), PAGE).await?;
+            if due.is_empty() {
+                break;
+            }
+            let asked = stream::iter(due)
+                .map(|job| self.ask(job))
+                .buffer_unordered(AT_ONCE);
+            let results: Vec<_> = asked.collect().await;
+            results.into_iter().collect::<Result<Vec<_>, _>>()?;
+        }
+        // A hold that nobody ends is a mistake; it is told, and counts as spent until its attempt is settled.
+        let lost = self
+            .spending
+            .store()
+            .take_lost(UtcTime::from(self.clock.wall()))
+            .await;
+        for id in lost.unwrap_or_default() {
+            tracing::warn!("what was held for {id} was given up, and counts as spent");
+        }
+        let next = self.store.next_due().await?;
+        let wait = next.map(|next| next.duration_since(self.clock.wall()).unwrap_or_default());
+        Ok(wait.unwrap_or(HOUR).min(HOUR))
+    }
+
+    /// Asks for one attempt, and books what comes of it.
+    ///
+    /// # Errors
+    /// The store's own trouble. Trouble with the provider is none: it is asked again.
+    pub async fn ask(&self, job: Job) -> Result<Asked, LedgerError> {
+        let rows = self.store.attempts(&job.request).await?;
+        let row = rows.into_iter().find(|row| row.intent.attempt == job.attempt);
+        let Some((row, booked)) = row.and_then(|row| Some((row.clone(), row.charge()?))) else {
+            // It still runs; its end comes first.
+            return self.put_off(job).await;
+        };
+        let answer = if self.is_ours(&row) {
+            self.answer(&row, &job).await
+        } else {
+            Answer::Never
+        };
+        let (rule, now) = (row.intent.markup, self.clock.wall());
+        match job.clone().answered(answer, booked, rule, now, &self.schedule) {
+            Verdict::Found(correction) => {
+                let difference = correction.cost_difference().unwrap_or_default();
+                let Answer::Found(stated) = answer else {
+                    return self.put_off(job).await;
+                };
+                self.correct(&row, correction.exact, stated).await?;
+                self.end(&job, Ok(difference)).await?;
+                Ok(Asked::Found(difference))
+            }
+            Verdict::AskAgain(job) => {
+                self.store.ask_again(&job).await?;
+                Ok(Asked::Later)
+            }
+            Verdict::GaveUp(gave_up) => {
+                tracing::warn!(
+                    request = %gave_up.request, attempt = gave_up.attempt, reason = gave_up.reason.as_str(),
+                    "the provider never told what an attempt cost; what is booked stays"
+                );
+                self.end(&job, Err(gave_up.reason)).await?;
+                Ok(Asked::GaveUp(gave_up.reason))
+            }
+            _ => self.put_off(job).await,
+        }
+    }
+
+    async fn put_off(&self, mut job: Job) -> Result<Asked, LedgerError> {
+        job.tries = job.tries.saturating_add(1);
+        job.next = self.clock.wall() + self.schedule.wait_after(job.tries);
+        self.store.ask_again(&job).await?;
+        Ok(Asked::Later)
+    }
+
+    async fn answer(&self, row: &AttemptRow, job: &Job) -> Answer {
+        let Some(client) = self.billing.get(&row.intent.provider) else {
+            return Answer::Never;
+        };
+        match client.generation_cost(&job.generation).await {
+            Ok(Some(cost)) => Answer::Found(cost),
+            Ok(None) => Answer::NotYet,
+            Err(error) if is_final(&error) => Answer::Never,
+            Err(error) => {
+                tracing::debug!(%error, "the provider does not say now what an attempt cost");
+                Answer::Trouble(error.retry_after())
+            }
+        }
+    }
+
+    /// Books what the provider's record says, and tells the budgets.
+    async fn correct(
+        &self,
+        row: &AttemptRow,
+        exact: Charge,
+        stated: ReportedCost,
+    ) -> Result<(), LedgerError> {
+        let intent = &row.intent;
+        let usage = row
+            .settlement
+            .as_ref()
+            .and_then(|settlement| settlement.usage.as_ref());
+        let priced = CallToPrice::new(usage, self.sheet(row), UtcTime::from(intent.started))
+            .with_markup(intent.markup)
+            .with_confirmed_cost(stated)
+            .price();
+        let bill = priced.bill().filter(|_| priced.charge == exact);
+        let correction = AttemptCorrection {
+            request: intent.request.clone(),
+            attempt: intent.attempt,
+            at: self.clock.wall(),
+            source: "generation".to_owned(),
+            charge: exact,
+            fee: exact.cost.map_or(Pico::ZERO, |cost| intent.markup.fee_on(cost)),
+            bill: bill
+                .map(|bill| bill.lines().copied().collect())
+                .unwrap_or_default(),
+            reported_cost: stated.total(),
+        };
+        if self.store.correct(correction).await? {
+            self.tell_budgets(row, exact);
+        }
+        Ok(())
+    }
+
+    fn tell_budgets(&self, row: &AttemptRow, exact: Charge) {
+        let (intent, budgets) = (&row.intent, self.spending.store());
+        let Some(charge) = exact.charge else { return };
+        let before = row.charge().and_then(|charge| charge.charge);
+        let Some(before) = before else {
+            // What was held for it counts as spent; its truth takes that place.
+            let id = ReservationId::new(intent.request.clone(), intent.attempt);
+            return budgets.settle(&id, Seen::Known(charge));
+        };
+        let Some(more) = charge.checked_sub(before).filter(|more| *more != Pico::ZERO) else {
+            return;
+        };
+        let subject = Subject::new(&intent.caller).with_user(intent.user.as_deref().unwrap_or_default());
+        for (account, _) in self.spending.rules().accounts(&subject) {
+            budgets.record(&account, UtcTime::from(intent.started), more);
+        }
+    }
+
+    async fn end(&self, job: &Job, found: Result<Pico, GaveUpReason>) -> Result<(), LedgerError> {
+        let end = JobEnd {
+            request: job.request.clone(),
+            attempt: job.attempt,
+            at: self.clock.wall(),
+            tries: job.tries.saturating_add(1),
+            found,
+        };
+        self.store.end(&end).await.map(drop)
+    }
+}
+
+/// The longest wait before it is looked whether something is to be done.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Whether asking again can never help: the name is not taken, or the provider has no such records.
+fn is_final(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidRequest | ErrorKind::Unsupported)
+}
