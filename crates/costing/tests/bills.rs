@@ -355,3 +355,34 @@ fn a_statement_is_rounded_once_and_shows_it() {
     assert_eq!(most.rounded(2, Rounding::HalfEven), Err(MoneyError::OutOfRange));
     assert_eq!(most.rounded(13, Rounding::HalfEven), Err(MoneyError::TooFine));
 }
+
+#[test]
+fn what_reading_from_caches_saved_is_known_to_the_last_digit() {
+    let sheet = PriceSheet::from_pricing_json(
+        r#"{"prompt":"0.0000005","completion":"0.000003","input_cache_read":"0.00000005"}"#,
+    )
+    .unwrap();
+    let with = |cost: &str| {
+        let text = format!(
+            r#"{{"prompt_tokens":20212,"completion_tokens":931,"prompt_tokens_details":{{"cached_tokens":16298}}{cost}}}"#
+        );
+        let usage = Usage::from_json(&text).unwrap();
+        let call = CallToPrice::new(Some(&usage), Some(&sheet), UtcTime::from_unix(0));
+        let priced = call.price();
+        (
+            priced.charge.cost.unwrap().to_string(),
+            call.uncached_cost(&priced).unwrap().to_string(),
+        )
+    };
+    // 16,298 tokens at a tenth of the price: 0.0073341 saved.
+    assert_eq!(with(""), ("0.0055649".into(), "0.012899".into()));
+    // What the provider states beyond the lists stays on both sides.
+    assert_eq!(with(r#","cost":0.0060000"#), ("0.006".into(), "0.0133341".into()));
+    // Nothing was read, so nothing was saved; without a known cost nothing can be said.
+    let usage = Usage::from_json(r#"{"prompt_tokens":10,"completion_tokens":1}"#).unwrap();
+    let call = CallToPrice::new(Some(&usage), Some(&sheet), UtcTime::from_unix(0));
+    let priced = call.price();
+    assert_eq!(call.uncached_cost(&priced), priced.charge.cost);
+    let unknown = CallToPrice::new(Some(&usage), None, UtcTime::from_unix(0));
+    assert_eq!(unknown.uncached_cost(&unknown.price()), None);
+}

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use costing::{
-    Charge, CostStatus, Markup, MarkupRule, MarkupRules, MarkupSource, MarkupSubject, MoneyError, Pico,
-    PriceSheet, UtcTime, price_call,
+    Charge, CostStatus, Markup, MarkupConfig, MarkupRule, MarkupRules, MarkupSource, MarkupSubject,
+    MoneyError, Pico, PriceSheet, UtcTime, price_call,
 };
 use integration_core::{ModelId, ProviderId, Usage};
 
@@ -211,4 +211,49 @@ fn a_markup_is_no_margin() {
         None
     );
     assert_eq!(MarkupRule::default(), MarkupRule::from(Markup::DEFAULT));
+}
+
+#[test]
+fn a_configuration_says_what_holds_for_whom() {
+    let entries: Vec<MarkupConfig> = [
+        r#"key = "web"
+           bps = 2000
+           fee_usd = "0.001""#,
+        r#"team = "sales"
+           bps = 0
+           fee_usd = "0.5"
+           fee_on_free = true"#,
+        r#"model = "a/b"
+           bps = 300"#,
+        r#"provider = "openrouter"
+           bps = 400"#,
+    ]
+    .into_iter()
+    .map(|text| toml::from_str(text).unwrap())
+    .collect();
+    let rules = MarkupConfig::rules(&entries, Some(Markup::from_bps(50))).unwrap();
+    let (provider, model) = ("openrouter".parse().unwrap(), "a/b".parse().unwrap());
+    let call = MarkupSubject::new(&provider, &model);
+    let rule = rules.rule_for(call.with_key("web").with_team("sales"));
+    assert_eq!((rule.share().bps(), rule.source()), (2_000, MarkupSource::Key));
+    assert_eq!(rule.fee_on(Pico::ZERO), Pico::ZERO, "what is free stays free");
+    let rule = rules.rule_for(call.with_key("other").with_team("sales"));
+    assert_eq!(rule.fee_on(Pico::ZERO), "0.5".parse().unwrap());
+    assert_eq!(rules.rule_for(call).source(), MarkupSource::Model);
+    let other = "a/c".parse().unwrap();
+    assert_eq!(
+        rules
+            .rule_for(MarkupSubject::new(&provider, &other))
+            .share()
+            .bps(),
+        400
+    );
+    assert_eq!(rules.rule_for(MarkupSubject::default()).share().bps(), 50);
+    // Without anything said it is ten percent.
+    let none = MarkupConfig::rules(&[], None).unwrap().rule_for(call);
+    assert_eq!(
+        (none.share().bps(), none.source()),
+        (1_000, MarkupSource::Default)
+    );
+    assert!(toml::from_str::<MarkupConfig>("key = \"web\"\npercent = 5").is_err());
 }

@@ -11,7 +11,7 @@ use gateway::http::Server;
 use http_transport::SystemClock;
 use integration_core::Clock;
 use serde_json::Value;
-use store_sqlite::SqliteStore;
+use store_sqlite::{SqliteStore, StoreOptions};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,17 @@ impl Gateway {
         config: &str,
         env: [(&str, &str); N],
     ) -> Self {
+        Self::with_store(dir, StoreOptions::default(), clock, config, env).await
+    }
+
+    /// On a ledger that is opened so.
+    pub async fn with_store<const N: usize>(
+        dir: TempDir,
+        options: StoreOptions,
+        clock: Arc<dyn Clock>,
+        config: &str,
+        env: [(&str, &str); N],
+    ) -> Self {
         let file = dir.path().join("waypost.toml");
         std::fs::write(&file, config).unwrap();
         let mut overrides = Overrides::default();
@@ -65,7 +76,7 @@ impl Gateway {
         overrides.listen = Some("127.0.0.1:0".to_owned());
         overrides.data_dir = Some(dir.path().join("data"));
         let settings = Settings::resolve(&overrides, &Environment::of(env)).unwrap();
-        let store = Arc::new(SqliteStore::open(&settings.data_dir).unwrap());
+        let store = Arc::new(SqliteStore::open_with(&settings.data_dir, options).unwrap());
         let app = Arc::new(App::with_parts(settings, store, clock).await.unwrap());
         let server = Server::bind(Arc::clone(&app)).await.unwrap();
         let base = format!("http://{}", server.address());
