@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use costing::budget::{
     BudgetError, BudgetFacts, BudgetRefusal, BudgetRules, Claim, Demand, Estimate, HoldPolicy, OutputLengths,
-    ReservationId, Subject, Window, worst_case,
+    ReservationId, Scope, Subject, Window, worst_case,
 };
-use costing::{BudgetStore, MarkupRule, PriceSheet, UtcTime};
+use costing::{BudgetStore, Caller, MarkupRule, PriceSheet, UtcTime};
 use integration_core::chat::Content;
 use integration_core::{Capability, ChatRequest, Error, ErrorKind, ModelId, RetryClass};
 use model_catalogue::ModelRecord;
@@ -115,6 +115,34 @@ impl Spending {
     pub fn see(&self, model: &ModelId, completion_tokens: u64) {
         let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
         lengths.entry(model.clone()).or_default().see(completion_tokens);
+    }
+
+    /// How every budget stands that anything was counted in, or that a rule names; of a caller, those that its calls are under and
+    /// those of its own users.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    pub async fn overview(&self, of: Option<&Caller>, at: UtcTime) -> Result<Vec<BudgetFacts>, BudgetError> {
+        let mut accounts = self.store.counted(at).await?;
+        accounts.extend(self.rules.named());
+        accounts.sort_unstable();
+        accounts.dedup();
+        if let Some(caller) = of {
+            let subject = Subject::new(caller);
+            accounts.retain(|account| match &account.scope {
+                Scope::User { key, .. } => **key == *caller.key,
+                scope => subject.scope(scope.kind()).as_ref() == Some(scope),
+            });
+        }
+        // A budget per request has nothing to show between requests.
+        let limits = accounts
+            .into_iter()
+            .filter(|account| account.window != Window::Request)
+            .map(|account| {
+                let limits = self.rules.limits(&account);
+                (account, limits)
+            });
+        self.store.facts(&limits.collect::<Vec<_>>(), at).await
     }
 
     /// Whether anything is counted that a call could be refused for.

@@ -407,3 +407,55 @@ async fn c18_nothing_stays_held_when_callers_go() {
     gateway.holds().await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn how_the_budgets_stand_is_told_to_who_may_know() {
+    let config = format!(
+        "{INSTANT}{CALLERS}\n[[budget]]\nscope = \"global\"\nwindow = \"month\"\nlimit_usd = \"5\"\n\
+         [[budget]]\nscope = \"key\"\nwindow = \"day\"\nlimit_usd = \"1\"\n\
+         [[budget]]\nscope = \"user\"\nwindow = \"day\"\nlimit_usd = \"0.5\"\n\
+         [[budget]]\nscope = \"team\"\nname = \"research\"\nwindow = \"day\"\nlimit_usd = \"2\"\n\
+         [[budget]]\nscope = \"global\"\nwindow = \"request\"\nlimit_usd = \"1\"\n"
+    );
+    let gateway = Gateway::with(&config, TOKENS).await;
+    let body = MINI.replace("\"messages\"", "\"user\":\"anna\",\"messages\"");
+    assert_eq!(asked(&gateway, "token-of-web", &body).await.0, 200);
+    assert_eq!(asked(&gateway, "token-of-nightly", MINI).await.0, 200);
+    let told = async |token: &str| {
+        let url = format!("{}/v1/budgets", gateway.base);
+        let response = gateway.http.get(url).bearer_auth(token).send().await.unwrap();
+        let body = json(&response.text().await.unwrap());
+        let names = body["budgets"].as_array().unwrap().iter().map(|budget| {
+            let name = budget["name"].as_str().unwrap_or("all");
+            format!("{} {name}", budget["scope"].as_str().unwrap())
+        });
+        (names.collect::<Vec<_>>(), body["overshoot"].clone())
+    };
+    let (all, overshoot) = told("token-of-admin").await;
+    assert_eq!(
+        all,
+        [
+            "global all",
+            "team research",
+            "key nightly",
+            "key web",
+            "user anna"
+        ]
+    );
+    assert_eq!(
+        overshoot,
+        serde_json::json!({"calls": 0, "total_usd": "0", "largest_usd": "0"})
+    );
+    assert_eq!(
+        told("token-of-web").await,
+        (
+            vec!["global all".into(), "key web".into(), "user anna".into()],
+            Value::Null
+        )
+    );
+    assert_eq!(
+        told("token-of-nightly").await.0,
+        ["global all", "team research", "key nightly"]
+    );
+    gateway.stop().await;
+}

@@ -327,6 +327,31 @@ impl BudgetRules {
         of_window.any(|limits| !limits.is_none())
     }
 
+    /// The limits that hold for an account.
+    pub fn limits(&self, account: &Account) -> Limits {
+        let of_scope = self.limits_of(&account.scope);
+        of_scope
+            .map(|limits| limits[account.window as usize])
+            .unwrap_or_default()
+    }
+
+    /// The accounts that rules name, whether or not anything was counted in them: not those of each key, or each user.
+    pub fn named(&self) -> Vec<Account> {
+        let named = self.limits.iter().filter_map(|(target, limits)| match &target.0 {
+            Names::One(scope) => Some((scope, limits)),
+            Names::Each(_) | Names::UsersOf(_) => None,
+        });
+        let mut accounts: Vec<_> = named
+            .flat_map(|(scope, limits)| {
+                let of_window = Window::ALL.into_iter().zip(limits);
+                let with_limits = of_window.filter(|(_, limits)| !limits.is_none());
+                with_limits.map(move |(window, _)| Account::new(scope.clone(), window))
+            })
+            .collect();
+        accounts.sort_unstable();
+        accounts
+    }
+
     /// Every account that a call of this subject is counted in, with its limits, widest scope first.
     pub fn accounts(&self, subject: &Subject) -> impl Iterator<Item = (Account, Limits)> {
         let scopes = ScopeKind::ALL.into_iter().filter_map(|kind| {

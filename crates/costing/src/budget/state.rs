@@ -227,6 +227,18 @@ impl BudgetState {
         Some(facts(account, level, limit, self.count(account, at)))
     }
 
+    /// The accounts in whose window at a time something was counted, in order.
+    pub fn counted(&self, at: UtcTime) -> Vec<Account> {
+        let holds = |count: &Count| (count.from..count.to).contains(&at);
+        let counted = self
+            .accounts
+            .iter()
+            .filter(|(_, counts)| counts.iter().any(holds));
+        let mut accounts: Vec<_> = counted.map(|(account, _)| account.clone()).collect();
+        accounts.sort_unstable();
+        accounts
+    }
+
     /// By how much calls took more than was held for them, since the start. Of a call, the account where it was most counts.
     pub fn overshoot(&self) -> Overshoot {
         Overshoot {

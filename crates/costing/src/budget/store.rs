@@ -46,6 +46,12 @@ pub trait BudgetStore: Debug + Send + Sync {
         at: UtcTime,
     ) -> Result<Vec<BudgetFacts>, BudgetError>;
 
+    /// The accounts in whose window at a time something was counted, in order.
+    ///
+    /// # Errors
+    /// [`BudgetError::Unavailable`].
+    async fn counted(&self, at: UtcTime) -> Result<Vec<Account>, BudgetError>;
+
     /// Ends a hold with what was seen. See [`BudgetState::settle`].
     fn settle(&self, id: &ReservationId, seen: Seen);
 
@@ -142,6 +148,10 @@ impl<L: Exclusive<BudgetState>> BudgetStore for LocalBudgets<L> {
             facts.collect()
         });
         Ok(facts)
+    }
+
+    async fn counted(&self, at: UtcTime) -> Result<Vec<Account>, BudgetError> {
+        Ok(self.state.with(|state| state.counted(at)))
     }
 
     fn settle(&self, id: &ReservationId, seen: Seen) {

@@ -1,6 +1,7 @@
 //! The HTTP side: routes, who may call them, and the server under them.
 
 mod access;
+mod budgets;
 mod chat;
 mod error;
 mod health;
@@ -28,6 +29,7 @@ pub fn router(app: Arc<App>) -> Router {
     let v1 = Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(lists::models))
+        .route("/v1/budgets", get(budgets::budgets))
         .route("/v1/routing/best-model", get(routing::best_model))
         .route("/v1/embeddings", post(reserved))
         .route("/v1/feedback", post(reserved))
