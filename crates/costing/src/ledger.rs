@@ -57,7 +57,8 @@ pub struct AttemptIntent {
     /// What the attempt is for: [`AttemptIntent::CALL`], or another word for one that is not the caller's own call, such as
     /// `judge` or `shadow`. It is charged all the same.
     pub purpose: String,
-    /// What is held of the caller's money until the attempt is settled; `None` where nothing is.
+    /// What is held of the caller's money until the attempt is settled; `None` where nothing is, or where its budgets hold amounts of
+    /// their own because nobody can say what it may cost.
     pub reserved: Option<Pico>,
 }
 
@@ -195,6 +196,19 @@ impl AttemptRow {
             named: None,
             settlement: None,
             corrections: Vec::new(),
+        }
+    }
+
+    /// What is added to its cost. A fixed fee is for an answer: an attempt that gave none bears the share alone.
+    pub fn markup(&self) -> MarkupRule {
+        let answered = self
+            .settlement
+            .as_ref()
+            .is_some_and(|settlement| settlement.outcome == Outcome::Succeeded);
+        if answered {
+            self.intent.markup
+        } else {
+            self.intent.markup.without_fee()
         }
     }
 

@@ -215,6 +215,17 @@ impl ReconcileStore for MemoryLedger {
         Ok(is_new)
     }
 
+    async fn ask_anew(&self, job: &Job) -> Result<bool, LedgerError> {
+        let mut jobs = self.jobs();
+        let name = (job.request.clone(), job.attempt);
+        let stays =
+            matches!(jobs.get(&name), Some((_, end)) if end.as_ref().is_none_or(|end| end.found.is_ok()));
+        if !stays {
+            jobs.insert(name, (job.clone(), None));
+        }
+        Ok(!stays)
+    }
+
     async fn ask_again(&self, job: &Job) -> Result<bool, LedgerError> {
         match self.jobs().get_mut(&(job.request.clone(), job.attempt)) {
             Some((kept, None)) => {

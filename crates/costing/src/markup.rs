@@ -176,6 +176,13 @@ impl MarkupRule {
         Ok(rule)
     }
 
+    /// This rule without its fee.
+    #[must_use]
+    pub const fn without_fee(mut self) -> Self {
+        (self.fee, self.fee_on_free) = (Pico::ZERO, false);
+        self
+    }
+
     /// This rule, as set there.
     #[must_use]
     pub const fn from_source(mut self, source: MarkupSource) -> Self {

@@ -42,7 +42,6 @@ impl UtcTime {
     }
 }
 
-/// Whole seconds; a time before 1970 is rounded down as well.
 /// A time beyond what the system can tell becomes the Unix epoch.
 impl From<UtcTime> for SystemTime {
     fn from(time: UtcTime) -> Self {
@@ -56,6 +55,7 @@ impl From<UtcTime> for SystemTime {
     }
 }
 
+/// Whole seconds; a time before 1970 is rounded down as well.
 impl From<SystemTime> for UtcTime {
     fn from(time: SystemTime) -> Self {
         let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);

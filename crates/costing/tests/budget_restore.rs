@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use costing::budget::{
-    BudgetRule, BudgetState, LocalBudgets, ReservationId, Restored, Scope, Seen, Subject, Target, Window,
-    restore,
+    BudgetRule, BudgetState, Demand, Level, LocalBudgets, OnUnpriced, ReservationId, Restored, Scope, Seen,
+    Subject, Target, Window, WorstCase, restore,
 };
 use costing::conformance::{MemoryLedger, bare_settlement, began, id, intent, settlement};
 use costing::{
@@ -148,18 +148,27 @@ proptest! {
     /// Budgets that lived through it all and budgets that were restored say the same, whatever happened.
     #[test]
     fn restored_budgets_are_those_that_never_stopped(
-        calls in prop::collection::vec((0_u64..200_000, proptest::option::of(0_i64..1_000_000), 1_i64..1_000_000, any::<bool>()), 0..30)
+        calls in prop::collection::vec(
+            (0_u64..200_000, proptest::option::of(0_i64..1_000_000), proptest::option::of(0_i64..1_000_000), any::<bool>()), 0..30)
     ) {
-        let (ledger, rules) = (MemoryLedger::new(), all_scopes());
+        // Of a call that has no price each budget holds an amount of its own, or nothing.
+        let (ledger, floor) = (MemoryLedger::new(), OnUnpriced::Floor(Pico::new(777)));
+        let limit = Pico::new(1_000_000_000_000);
+        let rules = rules([
+            BudgetRule::hard(Target::global(), Window::Month, limit).with_on_unpriced(OnUnpriced::Allow),
+            BudgetRule::hard(Target::team("t"), Window::Day, limit).with_on_unpriced(floor),
+            BudgetRule::new(Target::project("p"), Window::Month, Level::Soft, limit),
+            BudgetRule::hard(Target::user("k1", "ann"), Window::Day, limit).with_on_unpriced(floor),
+        ]);
         let lived = Budgets::new();
         for (number, (before, cost, held, corrected)) in calls.into_iter().enumerate() {
             let request = format!("r{number}");
             let started = began() - Duration::from_secs(before);
             let reservation = ReservationId::new(id(&request), 1);
-            let worst = costing::budget::WorstCase::known(Pico::new(held));
-            let claim = rules.claim(reservation.clone(), &subject(), worst, started.into(), Duration::from_secs(1_000_000));
+            let demand = held.map_or(Demand::NoPrices, |held| WorstCase::known(Pico::new(held)).into());
+            let claim = rules.claim(reservation.clone(), &subject(), demand, started.into(), Duration::from_secs(1_000_000));
             ready(lived.reserve(&claim)).unwrap();
-            ready(ledger.intend(AttemptIntent { started, reserved: Some(Pico::new(held)), ..intent(&request, 1) })).unwrap();
+            ready(ledger.intend(AttemptIntent { started, reserved: claim.demand.amount(), ..intent(&request, 1) })).unwrap();
             let mut end = bare_settlement(&request, 1);
             end.finished = started;
             match cost {
@@ -172,7 +181,7 @@ proptest! {
             let before = end.charge.charge;
             ready(ledger.settle(end)).unwrap();
             if corrected {
-                let correction = costing::conformance::correction(&request, 1, held / 2, CostStatus::Exact);
+                let correction = costing::conformance::correction(&request, 1, held.unwrap_or(9) / 2, CostStatus::Exact);
                 let now = correction.charge.charge.unwrap();
                 ready(ledger.correct(correction)).unwrap();
                 match before {

@@ -619,6 +619,12 @@ impl BudgetStore for Silent {
     ) -> Result<Vec<costing::budget::BudgetFacts>, BudgetError> {
         self.0.facts(accounts, at).await
     }
+    async fn counted(&self, _: UtcTime) -> Result<Vec<Account>, BudgetError> {
+        Ok(Vec::new())
+    }
+
+    fn assume(&self, _: &costing::budget::Claim) {}
+
     fn settle(&self, id: &costing::budget::ReservationId, seen: Seen) {
         self.0.settle(id, seen);
     }

@@ -154,7 +154,20 @@ fn trouble_waits_as_long_as_it_is_told() {
     };
     assert_eq!(next.next, start() + Duration::from_secs(90));
     let (times, gave_up) = ask_until_the_end(job(), Answer::Trouble(None));
-    assert_eq!((gave_up.reason, times.len()), (GaveUpReason::NoAnswer, 36));
+    // Who cannot be reached has not said no: it is asked by the hour for a month, and only then given up.
+    assert_eq!(gave_up.reason, GaveUpReason::NoAnswer);
+    let last = *times.last().unwrap();
+    let month = Duration::from_secs(30 * 86_400);
+    assert!(
+        last >= month && last < month + Duration::from_secs(3_600),
+        "{last:?}"
+    );
+    assert!(times.len() > 29 * 24, "{}", times.len());
+    // Once it answers, a day is enough.
+    let (mut kept, late) = (job(), start() + Duration::from_secs(20 * 86_400));
+    kept.tries = 500;
+    let verdict = kept.answered(Answer::NotYet, pending(), RULE, late, &Schedule::DEFAULT);
+    assert!(matches!(verdict, Verdict::GaveUp(gave_up) if gave_up.reason == GaveUpReason::NotFound));
     let verdict = job().answered(Answer::Never, pending(), RULE, start(), &Schedule::DEFAULT);
     assert!(matches!(verdict, Verdict::GaveUp(gave_up) if gave_up.reason == GaveUpReason::Refused));
     // A clock that went back asks for longer and breaks nothing.

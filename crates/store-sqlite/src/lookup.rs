@@ -13,6 +13,13 @@ const INSERT: &str = "
 INSERT INTO lookups (request_id, attempt, generation_id, asked, began_us, since_us, next_us, tries)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (request_id, attempt) DO NOTHING";
 
+/// What was given up begins anew.
+const ANEW: &str = "
+INSERT INTO lookups (request_id, attempt, generation_id, asked, began_us, since_us, next_us, tries)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (request_id, attempt) DO UPDATE SET generation_id = ?3, asked = ?4, since_us = ?6, next_us = ?7, tries = ?8,
+    ended_us = NULL, outcome = NULL WHERE outcome IS NOT NULL AND outcome <> 'found'";
+
 const PUT_OFF: &str = "
 UPDATE lookups SET next_us = ?3, tries = ?4 WHERE request_id = ?1 AND attempt = ?2 AND next_us IS NOT NULL";
 
@@ -33,11 +40,12 @@ SELECT coalesce(sum(outcome = 'found'), 0), coalesce(sum(outcome IS NULL), 0), c
 FROM lookups WHERE began_us >= ?1 AND began_us < ?2";
 
 /// What the table must take.
-pub(crate) const STATEMENTS: [&str; 6] = [INSERT, PUT_OFF, END, DUE, NEXT, SUMS];
+pub(crate) const STATEMENTS: [&str; 7] = [INSERT, ANEW, PUT_OFF, END, DUE, NEXT, SUMS];
 
-/// Keeps an attempt that is to be asked for, if it is new.
-pub(crate) fn ask(connection: &Connection, job: &Job) -> rusqlite::Result<bool> {
-    let changed = connection.prepare_cached(INSERT)?.execute(params![
+/// Keeps an attempt that is to be asked for, if it is new, or if it was given up and is to begin anew.
+pub(crate) fn ask(connection: &Connection, job: &Job, anew: bool) -> rusqlite::Result<bool> {
+    let sql = if anew { ANEW } else { INSERT };
+    let changed = connection.prepare_cached(sql)?.execute(params![
         job.request.as_str(),
         job.attempt,
         job.generation.as_str(),

@@ -292,7 +292,12 @@ impl LedgerStore for SqliteStore {
 impl ReconcileStore for SqliteStore {
     async fn ask(&self, job: &Job) -> Result<bool, LedgerError> {
         let job = Box::new(job.clone());
-        self.write(|reply| Command::Ask(job, reply)).await
+        self.write(|reply| Command::Ask(job, false, reply)).await
+    }
+
+    async fn ask_anew(&self, job: &Job) -> Result<bool, LedgerError> {
+        let job = Box::new(job.clone());
+        self.write(|reply| Command::Ask(job, true, reply)).await
     }
 
     async fn ask_again(&self, job: &Job) -> Result<bool, LedgerError> {

@@ -36,7 +36,8 @@ pub(crate) enum Command {
     Settle(Box<AttemptSettlement>, Reply),
     Correct(Box<AttemptCorrection>, Reply),
     Name(Box<(RequestId, u16, GenerationId)>, Reply),
-    Ask(Box<Job>, Reply),
+    /// Whether what was given up begins anew.
+    Ask(Box<Job>, bool, Reply),
     AskAgain(Box<Job>, Reply),
     End(Box<JobEnd>, Reply),
     /// Fails in a way that nobody foresaw.
@@ -145,7 +146,7 @@ fn transact(
             Command::Settle(settlement, _) => row::settle(&transaction, settlement, &mut changes),
             Command::Correct(correction, _) => row::correct(&transaction, correction, &mut changes),
             Command::Name(named, _) => row::name(&transaction, &named.0, named.1, &named.2),
-            Command::Ask(job, _) => lookup::ask(&transaction, job).map(Ok),
+            Command::Ask(job, anew, _) => lookup::ask(&transaction, job, *anew).map(Ok),
             Command::AskAgain(job, _) => lookup::put_off(&transaction, job).map(Ok),
             Command::End(end, _) => lookup::end(&transaction, end).map(Ok),
             #[cfg(test)]
@@ -166,7 +167,7 @@ fn transact(
 fn answer(command: Command, result: Result<bool, LedgerError>) {
     let reply = match command {
         Command::Intend(_, reply) | Command::Settle(_, reply) | Command::Correct(_, reply) => reply,
-        Command::Name(_, reply) | Command::Ask(_, reply) => reply,
+        Command::Name(_, reply) | Command::Ask(_, _, reply) => reply,
         Command::AskAgain(_, reply) | Command::End(_, reply) => reply,
         Command::Check(reply) | Command::Close(reply) => reply,
         #[cfg(test)]

@@ -47,7 +47,7 @@ pub async fn restore(
     let mut page = ledger.export(from, to, None, PAGE).await?;
     loop {
         for row in page.rows.iter().filter(|row| row.intent.simulated == simulated) {
-            if count(row, rules, budgets) {
+            if count(row, rules, budgets, now.into()) {
                 restored.known += 1;
             } else {
                 restored.unknown += 1;
@@ -61,14 +61,17 @@ pub async fn restore(
 }
 
 /// Counts one attempt, and says whether its charge is known.
-fn count(row: &AttemptRow, rules: &BudgetRules, budgets: &dyn BudgetStore) -> bool {
+fn count(row: &AttemptRow, rules: &BudgetRules, budgets: &dyn BudgetStore, now: UtcTime) -> bool {
     let intent = &row.intent;
     let subject = Subject::new(&intent.caller).with_user(intent.user.as_deref().unwrap_or_default());
     let at = UtcTime::from(intent.started);
     let charge = row.charge().and_then(|charge| charge.charge);
     match charge {
         Some(charge) => {
-            for (account, _) in rules.accounts(&subject) {
+            let open = rules
+                .accounts(&subject)
+                .filter(|(account, _)| account.window.span(at).is_some_and(|(_, to)| to > now));
+            for (account, _) in open {
                 budgets.record(&account, at, charge);
             }
         }

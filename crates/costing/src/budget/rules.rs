@@ -438,6 +438,14 @@ impl Demand {
         self.amount().unwrap_or(unknown)
     }
 
+    /// The most it can be, where that can be said.
+    pub const fn most(&self) -> Option<Pico> {
+        match self {
+            Self::Known(worst) => worst.most,
+            Self::Unpriced(_) | Self::NoPrices => None,
+        }
+    }
+
     /// What is to be held, where that can be said.
     pub const fn amount(&self) -> Option<Pico> {
         match self {

@@ -290,7 +290,22 @@ impl BudgetState {
             });
         }
         let Count { spent, reserved, .. } = count;
-        let (limit, held) = (i128::from(limit.get()), i128::from(line.held.get()));
+        let mut held = line.held;
+        if line.account.window == Window::Request {
+            // One request keeps nobody else out, so all that it may take counts, and not only what is held for it.
+            match claim.demand.most() {
+                Some(most) => held = most,
+                None if asked.is_some() && line.limits.on_unpriced == OnUnpriced::Deny => {
+                    return Some(BudgetRefusal {
+                        facts: facts(),
+                        asked,
+                        reason: RefusalReason::NoBound,
+                    });
+                }
+                None => {}
+            }
+        }
+        let (limit, held) = (i128::from(limit.get()), i128::from(held.get()));
         let fits = |taken: i128| match asked {
             // What is known to cost nothing takes nothing from anybody.
             Some(Pico::ZERO) => true,

@@ -86,13 +86,29 @@ pub async fn what_is_asked_for_is_kept_until_its_end(store: Arc<dyn ReconcileSto
     assert!(!store.end(&ended("r", Ok(Pico::new(9)))).await.unwrap());
     assert!(!store.ask(&job).await.unwrap() && !store.ask_again(&job).await.unwrap());
     assert_eq!(store.due(far, 10).await.unwrap(), [self::job("open", 0)]);
+    // Anew only what never became known.
+    assert!(!store.ask_anew(&job).await.unwrap());
+    assert!(!store.ask_anew(&self::job("open", 9)).await.unwrap());
+    assert!(store.ask_anew(&self::job("never", 5)).await.unwrap());
+    assert_eq!(
+        store.due(far, 10).await.unwrap(),
+        [self::job("open", 0), self::job("never", 5)]
+    );
+    assert!(
+        store
+            .end(&ended("never", Err(GaveUpReason::NotFound)))
+            .await
+            .unwrap()
+    );
+    assert!(store.ask_anew(&self::job("new", 0)).await.unwrap());
+    assert!(store.end(&ended("new", Ok(Pico::ZERO))).await.unwrap());
     let sums = store
         .reconciled(began(), began() + Duration::from_micros(1))
         .await
         .unwrap();
     assert_eq!(
         (sums.found, sums.delta, sums.open, sums.gave_up),
-        (1, PicoSum::new(-5), 1, 1)
+        (2, PicoSum::new(-5), 1, 1)
     );
     assert_eq!(
         store.reconciled(UNIX_EPOCH, began()).await.unwrap(),

@@ -73,6 +73,9 @@ impl Default for Schedule {
     }
 }
 
+/// For so long a provider that cannot be reached is asked.
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
 /// An attempt that is asked for. A store keeps it as it is, so that it is still asked for after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -198,11 +201,15 @@ impl Job {
         };
         // By the clock's word; a clock that went back only makes it asked for longer.
         let end = later(self.since, schedule.give_up);
-        if now >= end {
+        // Only the provider's own word ends the asking: one that could not be reached has said nothing yet, however long that lasts.
+        // After a month nobody will answer for it any more.
+        let silent = reason == GaveUpReason::NoAnswer;
+        if now >= end && !(silent && now < later(self.since, MONTH.max(schedule.give_up))) {
             return give_up(self, reason);
         }
+        let next = later(now, wait);
         // The last ask is at the end, not a wait after it.
-        self.next = later(now, wait).min(end);
+        self.next = if now < end { next.min(end) } else { next };
         Verdict::AskAgain(self)
     }
 }
@@ -321,7 +328,7 @@ pub enum GaveUpReason {
     NotAnAmount,
     /// The provider refuses to tell.
     Refused,
-    /// Nobody answered, to the end.
+    /// Nobody answered for a month.
     NoAnswer,
 }
 

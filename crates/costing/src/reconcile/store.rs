@@ -40,7 +40,7 @@ pub struct Reconciled {
     pub gave_up: u64,
 }
 
-/// Keeps the attempts that are asked for. An attempt is asked for once: what has ended is not begun anew.
+/// Keeps the attempts that are asked for. An attempt is asked for once: what has ended is begun anew only where that is asked for.
 ///
 /// Dropping a returned future does not undo a write that has begun.
 #[async_trait]
@@ -50,6 +50,12 @@ pub trait ReconcileStore: Debug + Send + Sync {
     /// # Errors
     /// The store's own trouble.
     async fn ask(&self, job: &Job) -> Result<bool, LedgerError>;
+
+    /// As [`ask`](Self::ask), but an attempt whose cost never became known is asked for anew.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    async fn ask_anew(&self, job: &Job) -> Result<bool, LedgerError>;
 
     /// Puts off an attempt that is asked for: its next time and the number of tries. Says whether it was there and open.
     ///
