@@ -253,7 +253,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// At most so many lines, and one for the rest
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub top: Option<String>,
     /// The model that savings are held against, or none (default: the best one for the task of the configuration)
     #[arg(long, value_name = "MODEL")]

@@ -1,5 +1,8 @@
 //! What could have been spent instead, as texts and as JSON: the second part of a report.
-#![allow(clippy::float_arithmetic, reason = "estimates, which are never amounts of record")]
+#![allow(
+    clippy::float_arithmetic,
+    reason = "estimates, which are never amounts of record"
+)]
 
 use serde_json::{Map, Value, json};
 
@@ -85,7 +88,10 @@ impl<'a> Amounts<'a> {
         let wasted = kinds(&findings.waste).into_iter().map(|(_, sum)| sum.cost);
         let spent = findings.forecast.iter().map(|forecast| forecast.spent);
         let others = spent.chain(findings.spikes.iter().map(|spike| spike.charge));
-        let amounts = compared.chain(wasted).chain(others).chain([findings.cache_savings]);
+        let amounts = compared
+            .chain(wasted)
+            .chain(others)
+            .chain([findings.cache_savings]);
         Self {
             places: context.precision.places(amounts),
             context,
@@ -118,7 +124,10 @@ fn savings(model: &str, comparison: &Comparison, amount: &Amounts<'_>) -> Part {
     let share = basis_points(comparison.saved(), comparison.instead);
     let mut notes = Vec::new();
     if let Some(share) = share {
-        notes.push(format!("Saved are {} % of what {model} would have cost.", percent(share)));
+        notes.push(format!(
+            "Saved are {} % of what {model} would have cost.",
+            percent(share)
+        ));
     }
     notes.extend(left_out(comparison));
     Part {
@@ -188,7 +197,11 @@ fn waste(waste: &Waste, amount: &Amounts<'_>) -> Option<Part> {
             .iter()
             .fold(0_u64, |all, (_, sum)| all.saturating_add(part(sum)))
     };
-    let least = if sum(|sum| sum.unknown) > 0 { "at least " } else { "" };
+    let least = if sum(|sum| sum.unknown) > 0 {
+        "at least "
+    } else {
+        ""
+    };
     rows.push(vec![
         ours("together"),
         ours(count(sum(|sum| sum.attempts))),
@@ -210,7 +223,11 @@ fn suggestions(found: &[Suggestion], amount: &Amounts<'_>) -> Option<Part> {
             vec![
                 Name::Outside(found.task.clone()),
                 Name::Outside(found.from.as_str().to_owned()),
-                ours(found.from_quality.map_or_else(|| "–".to_owned(), |quality| quality.to_string())),
+                ours(
+                    found
+                        .from_quality
+                        .map_or_else(|| "–".to_owned(), |quality| quality.to_string()),
+                ),
                 Name::Outside(found.to.as_str().to_owned()),
                 ours(found.to_quality.to_string()),
                 amount.cell(comparison.actual),
@@ -253,11 +270,20 @@ fn forecast(found: &Forecast, amount: &Amounts<'_>) -> Option<Part> {
         ours(format!("{least}{}", amount.text(found.spent))),
     ]];
     if let Some(expected) = found.expected {
-        rows.push(vec![ours("expected, an estimate"), ours(format!("about {}", about(expected)))]);
+        rows.push(vec![
+            ours("expected, an estimate"),
+            ours(format!("about {}", about(expected))),
+        ]);
     }
     if let Some((low, high)) = found.range {
-        rows.push(vec![ours("one month in ten ends below"), ours(format!("about {}", about(low)))]);
-        rows.push(vec![ours("one month in ten ends above"), ours(format!("about {}", about(high)))]);
+        rows.push(vec![
+            ours("one month in ten ends below"),
+            ours(format!("about {}", about(low))),
+        ]);
+        rows.push(vec![
+            ours("one month in ten ends above"),
+            ours(format!("about {}", about(high))),
+        ]);
     }
     let mut notes = vec![format!(
         "Made from {} whole days: {}.",

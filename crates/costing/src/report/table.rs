@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::escape::visible;
-use super::{Report, insights};
 use super::view::{self, COLUMNS, Name, SHARE};
+use super::{Report, insights};
 
 /// The longest bar of a share.
 const BAR: usize = 10;
@@ -93,7 +93,10 @@ fn write_insights(insights: &insights::Insights, out: &mut dyn Write) -> fmt::Re
         }
     }
     if !insights.assumptions.is_empty() {
-        writeln!(out, "\nWhat is assumed where other prices are put on the same traffic:")?;
+        writeln!(
+            out,
+            "\nWhat is assumed where other prices are put on the same traffic:"
+        )?;
         insights
             .assumptions
             .iter()

@@ -70,8 +70,8 @@ impl<'a> CostSources<'a> {
     }
 
     fn optimisation(&self, baseline: &Baseline) -> OptimisationQuery {
-        let needs = Task::ALL
-            .map(|task| TaskNeed::new(task.as_str(), self.min_quality, self.qualities(task)));
+        let needs =
+            Task::ALL.map(|task| TaskNeed::new(task.as_str(), self.min_quality, self.qualities(task)));
         let baseline = match baseline {
             Baseline::None => None,
             Baseline::Model(model) => Some(model.clone()),
@@ -220,8 +220,7 @@ impl Gathered {
         let (body, note) = match query.format {
             CostFormat::Focus(version) => {
                 let account = FocusAccount::new("waypost", "Waypost");
-                let focus =
-                    Focus::new(version, account, query.period).with_filters(query.filters.clone());
+                let focus = Focus::new(version, account, query.period).with_filters(query.filters.clone());
                 let mut body = String::new();
                 // A `String` takes everything.
                 let totals = focus.write(&self.rows, &mut body).unwrap_or_default();

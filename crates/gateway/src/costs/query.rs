@@ -219,7 +219,10 @@ fn format(word: Option<&str>, focus: Option<&str>, default: CostFormat) -> Resul
         Some("1.2") => FocusVersion::V1_2,
         Some("1.3") => FocusVersion::V1_3,
         Some(other) => {
-            let message = format!("`{}` is no version of FOCUS here; it is 1.2 or 1.3", quoted(other));
+            let message = format!(
+                "`{}` is no version of FOCUS here; it is 1.2 or 1.3",
+                quoted(other)
+            );
             return Err(Refused::invalid("focus", message));
         }
     };

@@ -67,7 +67,10 @@ fn respond(text: CostText) -> Response {
     let mut response = Response::new(text.body.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(text.media_type));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let mut set = |name, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
