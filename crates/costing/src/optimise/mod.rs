@@ -11,6 +11,7 @@ mod suggest;
 mod summary;
 mod waste;
 
+pub(crate) use forecast::about;
 pub use forecast::{Backtest, Forecast, ForecastMethod, ForecastOptions, forecast};
 pub use savings::{Comparison, SAVINGS_ASSUMPTIONS, cache_savings, savings};
 pub use spikes::{Spike, SpikeRule, spikes};

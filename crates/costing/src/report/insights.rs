@@ -12,7 +12,7 @@ use super::calendar::{Date, rfc3339};
 use super::view::Name;
 use crate::optimise::{
     Comparison, Findings, Forecast, ForecastMethod, Optimisation, SAVINGS_ASSUMPTIONS, Spike, Suggestion,
-    Waste, WasteSum,
+    Waste, WasteSum, about,
 };
 use crate::rollup::PicoSum;
 
@@ -109,15 +109,6 @@ impl<'a> Amounts<'a> {
 
 fn ours(text: impl Into<String>) -> Name {
     Name::Ours(text.into())
-}
-
-/// A guess in US dollars: in whole cents where there are many, else to a millionth.
-fn about(usd: f64) -> String {
-    if usd.abs() >= 100.0 {
-        format!("{usd:.2}")
-    } else {
-        format!("{usd:.6}")
-    }
 }
 
 fn savings(model: &str, comparison: &Comparison, amount: &Amounts<'_>) -> Part {
@@ -292,9 +283,9 @@ fn forecast(found: &Forecast, amount: &Amounts<'_>) -> Option<Part> {
     )];
     if let Some(test) = found.backtest {
         notes.push(format!(
-            "Of {} past weeks foreseen in this way, the forecast was off by {:.1} % on average.",
+            "Of {} past weeks foreseen in this way, the forecast was off by {} % on average.",
             count(test.tries as u64),
-            test.mean_error * 100.0
+            test.mean_percent()
         ));
     }
     if found.unknown > 0 {
