@@ -283,3 +283,32 @@ fn several_reports_are_one_page() {
     );
     assert!(CostPage::new("Costs", &[]).to_text().ends_with("</html>\n"));
 }
+
+#[test]
+fn a_chart_has_the_whole_of_a_short_period() {
+    let rows = [
+        row(3 * 24, "small/one", 1, DOLLAR),
+        row(3 * 24 + 5, "small/one", 1, DOLLAR),
+    ];
+    let page = |by| Report::new(&rows, query(by), context()).to_text(ReportFormat::Html);
+    let days = page(Grouping::Day);
+    // Thirty days, of which the fourth has something.
+    assert!(
+        days.contains("viewBox=\"0 0 300 1000\"") && days.contains("x=\"31\""),
+        "{days}"
+    );
+    assert!(
+        days.contains("<span>2026-11-01</span><span>2026-11-30</span>"),
+        "{days}"
+    );
+    // Of 720 hours, those from the first to the last one that has something.
+    let hours = page(Grouping::Hour);
+    assert!(
+        hours.contains("viewBox=\"0 0 60 1000\"") && hours.contains("x=\"51\""),
+        "{hours}"
+    );
+    assert!(
+        hours.contains("<span>2026-11-04T00:00:00Z</span><span>2026-11-04T05:00:00Z</span>"),
+        "{hours}"
+    );
+}

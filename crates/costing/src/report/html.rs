@@ -5,9 +5,14 @@ use std::fmt::{self, Write};
 
 use sha2::{Digest, Sha256};
 
+use super::calendar::{Date, rfc3339};
 use super::escape::Html;
 use super::view::{self, COLUMNS, SHARE, Shown, ShownSection};
 use super::{Report, Section, insights, svg};
+use crate::time::UtcTime;
+
+/// The longest period that a chart shows as a whole, in days or hours: three months, four days.
+const MOST_COLUMNS: i64 = 100;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--page:#fff;--card:#f5f7f9;--text:#1b2127;--soft:#515b66;--line:#d3dae1;--bar:#1f5fbf;--track:#e3e8ee;--warn:#8a3b00}
@@ -17,9 +22,9 @@ body{margin:0 auto;max-width:75rem;padding:1rem;background:var(--page);color:var
 h1{font-size:1.5rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1.25rem 0 .25rem}
 a{color:var(--bar)}nav a{display:inline-block;margin:0 1rem .25rem 0}ul{padding-left:1.25rem}
 .soft,dt,caption{color:var(--soft)}.warn{color:var(--warn);font-weight:600}
-.sums{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:1rem 0}
+.sums{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.75rem;margin:1rem 0}
 .sums div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem}
-.sums b{display:block;font-size:1.15rem;font-variant-numeric:tabular-nums}
+.sums b{display:block;font-variant-numeric:tabular-nums}
 .sums span{color:var(--soft);font-size:.875rem}
 table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem;margin:.5rem 0 1rem}
 caption{text-align:left}
@@ -185,40 +190,49 @@ pub(super) fn lines(
 }
 
 fn chart(report: &Report, shown: &ShownSection, out: &mut dyn Write) -> fmt::Result {
-    // A day on which nothing was spent has no line, and still its place in time.
-    let step = if report.query.grouping == super::Grouping::Day {
-        86_400
+    let by_day = report.query.grouping == super::Grouping::Day;
+    let step = if by_day { 86_400 } else { 3_600 };
+    let time = |line: &Shown| super::Period::time(line.name.as_str()).map(UtcTime::unix).ok();
+    // A time at which nothing was spent has no line, and still its place. A short period is shown as a whole, a long one as far as
+    // there is something in it.
+    let period = report.query.period;
+    let whole = (
+        period.from().unix().div_euclid(step),
+        (period.to().unix() - 1).div_euclid(step),
+    );
+    let used = || shown.lines.iter().filter_map(time).map(|at| at.div_euclid(step));
+    let (first, last) = if whole.1 - whole.0 < MOST_COLUMNS {
+        whole
     } else {
-        3_600
+        (used().min().unwrap_or(whole.0), used().max().unwrap_or(whole.1))
     };
-    let time = |line: &Shown| {
-        super::Period::time(line.name.as_str())
-            .map(crate::time::UtcTime::unix)
-            .ok()
-    };
-    let first = shown.lines.iter().find_map(time).unwrap_or_default();
     let columns: Vec<svg::Column<'_>> = shown
         .lines
         .iter()
         .filter_map(|line| {
             Some(svg::Column {
-                place: usize::try_from((time(line)? - first) / step).ok()?,
+                place: usize::try_from(time(line)?.div_euclid(step) - first).ok()?,
                 name: line.name.as_str(),
                 shown: line.cells[6].as_str(),
                 amount: line.charge,
             })
         })
         .collect();
-    svg::columns(&columns, &format!("Charge by {}", report.query.grouping), out)?;
-    if let (Some(first), Some(last)) = (columns.first(), columns.last()) {
-        writeln!(
-            out,
-            "<p class=\"axis\"><span>{}</span><span>{}</span></p>",
-            Html(first.name),
-            Html(last.name)
-        )?;
-    }
-    Ok(())
+    let places = usize::try_from(last - first + 1).unwrap_or(1);
+    let title = format!("Charge by {}", report.query.grouping);
+    svg::columns(&columns, places, &title, out)?;
+    let [first, last] = [first, last].map(|place| {
+        let time = UtcTime::from_unix(place * step);
+        if by_day {
+            Date::of(time).to_string()
+        } else {
+            rfc3339(time)
+        }
+    });
+    writeln!(
+        out,
+        "<p class=\"axis\"><span>{first}</span><span>{last}</span></p>"
+    )
 }
 
 /// How sure the amounts are.

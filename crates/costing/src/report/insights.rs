@@ -134,12 +134,19 @@ fn savings(model: &str, comparison: &Comparison, amount: &Amounts<'_>) -> Part {
 }
 
 fn left_out(comparison: &Comparison) -> Option<String> {
-    (comparison.unpriced > 0 || comparison.unknown > 0).then(|| {
+    let parts: Vec<String> = [
+        (comparison.unpriced, "answers that could not be priced anew"),
+        (comparison.unknown, "attempts whose cost is not known"),
+    ]
+    .into_iter()
+    .filter(|(left_out, _)| *left_out > 0)
+    .map(|(left_out, what)| format!("{} {what}", count(left_out)))
+    .collect();
+    (!parts.is_empty()).then(|| {
         format!(
-            "Compared are {} answers; on neither side are {} that could not be priced anew and {} attempts whose cost is not known.",
+            "Compared are {} answers; on neither side: {}.",
             count(comparison.compared),
-            count(comparison.unpriced),
-            count(comparison.unknown)
+            parts.join(", ")
         )
     })
 }
@@ -277,7 +284,7 @@ fn forecast(found: &Forecast, amount: &Amounts<'_>) -> Option<Part> {
         ]);
     }
     let mut notes = vec![format!(
-        "Made from {} whole days: {}.",
+        "Whole days looked back at: {}; {}.",
         count(found.days as u64),
         found.note()
     )];

@@ -86,7 +86,7 @@ impl Look {
             Page::Address(address) => (String::new(), *address),
         };
         format!(
-            "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><body style=\"margin:0\"><textarea \
+            "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><style>#found{{display:none}}</style><body style=\"margin:0\"><textarea \
              hidden>{text}</textarea><iframe data-src=\"{address}\" \
              style=\"width:{}px;height:1500px;border:0\"></iframe><script>{LOOK}</script>",
             self.width
