@@ -53,7 +53,7 @@ pub enum Command {
     /// Price a usage record to the last digit, bucket by bucket
     Price(PriceArgs),
     /// Say what was spent, and what could have been spent instead
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
     /// Check that everything in the ledger adds up
     Verify(VerifyArgs),
     /// Look whether the integrations can be used, without paying for anything

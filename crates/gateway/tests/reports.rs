@@ -240,12 +240,14 @@ async fn f61_a_report_while_calls_are_booked_adds_up() {
     for n in 0..CALLS {
         let gateway = Arc::clone(&gateway);
         let model = ["openai/gpt-4o-mini", "openai/gpt-4o"][n as usize % 2];
-        let tags: &[&str] = [&["a", "b"][..], &["a"], &[]][n as usize % 3];
-        calls.spawn(async move { chat(&gateway, model, tags).await });
+        let tag = ["a", "b", "c"][n as usize % 3];
+        calls.spawn(async move { chat(&gateway, model, &[tag]).await });
     }
-    let (mut before, mut looks) = (0, 0);
-    while looks == 0 || !calls.is_empty() {
-        let (_, report) = gateway.get(&format!("{COSTS}?by=model&baseline=none")).await;
+    let (mut before, mut looks) = (0, 0_usize);
+    while looks < 2 || !calls.is_empty() {
+        // Every call has one tag, so that the lines by tag are the total as well.
+        let by = ["model", "tag"][looks % 2];
+        let (_, report) = gateway.get(&format!("{COSTS}?by={by}&baseline=none")).await;
         let simulated = &report["simulated"];
         if !simulated.is_null() {
             let total = &simulated["total"];

@@ -22,7 +22,7 @@ use crate::upstream::Mode;
 const PROGRAM: &str = concat!("waypost ", env!("CARGO_PKG_VERSION"));
 
 /// How often the sums by tag and those over all tags are read until both are of the same moment.
-const MOST_READS: usize = 8;
+const MOST_READS: usize = 16;
 
 /// Lines of a table on the first page.
 const PAGE_LINES: usize = 15;
@@ -144,32 +144,40 @@ pub(crate) async fn gather(
     let mut filter = RollupFilter::default();
     filter.key.clone_from(&query.only_key);
     filter.tag = tag.map(str::to_owned);
-    let read = async |filter: &RollupFilter| store.rollups(from, to, filter).await;
-    let mut rows = read(&filter).await?;
-    if query.grouping == Grouping::Tag && tag.is_none() {
+    let read = |filter| store.rollups(from, to, filter);
+    let rows = if query.grouping == Grouping::Tag && tag.is_none() {
         let mut by_tag = filter.clone();
         by_tag.by_tag = true;
-        // One read is of one moment, two are not: what is booked between them would be a difference that nobody can explain.
-        for _ in 0..MOST_READS {
-            let tagged = read(&by_tag).await?;
-            let again = read(&filter).await?;
-            let same = again == rows;
-            rows = again;
-            if same {
-                rows.extend(tagged);
-                return Ok(Gathered {
-                    rows,
-                    reconciled: reconciled(store, query).await?,
-                });
-            }
+        let (mut rows, tagged) = of_one_moment(|| read(&filter), || read(&by_tag)).await?;
+        rows.extend(tagged);
+        rows
+    } else {
+        read(&filter).await?
+    };
+    let reconciled = reconciled(store, query).await?;
+    Ok(Gathered { rows, reconciled })
+}
+
+/// Reads two things until both are of the same moment: one read is, two are not, and what is booked between them would be a
+/// difference that nobody can explain. On a ledger that is never still the last ones have to do.
+async fn of_one_moment<T: PartialEq, U, E, One, Other>(
+    one: impl Fn() -> One,
+    other: impl Fn() -> Other,
+) -> Result<(T, U), E>
+where
+    One: Future<Output = Result<T, E>>,
+    Other: Future<Output = Result<U, E>>,
+{
+    let mut before = one().await?;
+    let mut between = other().await?;
+    for _ in 0..MOST_READS {
+        let after = one().await?;
+        if after == before {
+            break;
         }
-        // On a ledger that is never still the last ones have to do: lines and total then differ by what was booked meanwhile.
-        rows.extend(read(&by_tag).await?);
+        (before, between) = (after, other().await?);
     }
-    Ok(Gathered {
-        rows,
-        reconciled: reconciled(store, query).await?,
-    })
+    Ok((before, between))
 }
 
 /// The same instant for the ledger. Periods begin with 1970.
@@ -284,5 +292,41 @@ impl Gathered {
             file_name: None,
             note: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A number that grows between reads, and then is still.
+    async fn read_while_it_grows(by: u32) -> (u32, u32) {
+        let (now, left) = (Cell::new(1), Cell::new(by));
+        let grow = || {
+            if left.get() > 0 {
+                left.set(left.get() - 1);
+                now.set(now.get() + 1);
+            }
+        };
+        let one = || {
+            let read = now.get();
+            grow();
+            std::future::ready(Ok::<_, LedgerError>(read))
+        };
+        of_one_moment(one, || std::future::ready(Ok(now.get())))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn f61_two_reads_are_of_one_moment() {
+        for growth in 0..u32::try_from(MOST_READS).unwrap() {
+            let (one, other) = read_while_it_grows(growth).await;
+            assert_eq!((one, other), (1 + growth, 1 + growth));
+        }
+        // What never stands still is not read for ever.
+        let (one, other) = read_while_it_grows(u32::MAX - 1).await;
+        assert!(one <= other && one < 100);
     }
 }
