@@ -120,6 +120,42 @@ async fn the_route_gives_the_ledger_in_every_form() {
     }
 }
 
+/// What a file cannot say itself is said beside it.
+#[tokio::test]
+async fn what_focus_leaves_out_is_in_a_header() {
+    let gateway = Gateway::start().await;
+    let note = async || {
+        get(&gateway, &format!("{COSTS}?format=focus"))
+            .await
+            .headers
+            .remove("x-waypost-note")
+    };
+    assert_eq!(note().await, None);
+    chat(&gateway, "openai/gpt-4o-mini", &[]).await;
+    let note = note().await.unwrap();
+    assert!(
+        note.to_str()
+            .unwrap()
+            .starts_with("1 hourly sums of simulated calls are left out"),
+        "{note:?}"
+    );
+}
+
+#[tokio::test]
+async fn only_a_simulated_gateway_says_that_it_is() {
+    let says = "This gateway is simulated";
+    let simulated = Gateway::start().await;
+    assert!(get(&simulated, "/").await.text.contains(says));
+    // A port on which nobody answers: with a key, that is no simulator.
+    let live = Gateway::behind("a-key", "http://127.0.0.1:9/api/v1").await;
+    let page = get(&live, "/").await;
+    assert_eq!(page.headers["x-waypost-mode"], "live");
+    assert!(page.status == 200 && !page.text.contains(says) && page.text.contains("Real calls"));
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert_eq!(policy, ReportFormat::content_security_policy());
+    assert!(page.text.contains("http-equiv") && !page.text.contains("<script"));
+}
+
 #[tokio::test]
 async fn input_93_a_wrong_period_is_a_400_that_names_it() {
     let gateway = Gateway::start().await;

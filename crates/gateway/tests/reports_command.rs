@@ -293,6 +293,43 @@ fn input_92_an_output_that_is_no_new_file_is_refused_and_nothing_is_left() {
     assert_eq!(fs::read_to_string(at("there.txt")).unwrap(), "mine");
 }
 
+/// The file outgrows what it may have, as on a disk that is full: what there is of it goes away.
+#[cfg(target_os = "linux")]
+#[test]
+fn input_92_a_file_that_cannot_be_finished_leaves_nothing() {
+    let dir = with_ledger();
+    let before = names(dir.path());
+    let mut command = waypost(dir.path());
+    let binary = command.get_program().to_owned();
+    // The filter is said in the report, and makes it longer than a file may be.
+    let long = "x".repeat(120_000);
+    command = {
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .current_dir(dir.path())
+            .env_clear()
+            .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        shell
+            .arg("-c")
+            .arg(r#"trap '' XFSZ; ulimit -f 100; exec "$0" report --json --out costs.json --model "$1""#)
+            .arg(binary)
+            .arg(&long);
+        shell
+    };
+    let (code, out, err) = ended(command.output().unwrap());
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(
+        err.contains("costs.json cannot be written") && err.len() < 400,
+        "{err}"
+    );
+    assert_eq!(names(dir.path()), before);
+    let (code, _, err) = run(
+        dir.path(),
+        &["report", "--json", "--out", "costs.json", "--model", &long],
+    );
+    assert_eq!(code, 0, "{err}");
+}
+
 /// A full disk under the answer itself.
 #[cfg(target_os = "linux")]
 #[test]

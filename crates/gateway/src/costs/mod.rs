@@ -232,12 +232,22 @@ impl Gathered {
                 let mut body = String::new();
                 // A `String` takes everything.
                 let totals = focus.write(&self.rows, &mut body).unwrap_or_default();
-                let note = (totals.left_out > 0).then(|| {
-                    format!(
-                        "{} hourly sums of which no cost is known are left out, as FOCUS has no word for that",
-                        totals.left_out
-                    )
-                });
+                let simulated = self.rows.iter().filter(|row| row.key.simulated).count();
+                let notes: Vec<String> = [
+                    (
+                        totals.left_out,
+                        "of which no cost is known are left out, as FOCUS has no word for that",
+                    ),
+                    (
+                        simulated as u64,
+                        "of simulated calls are left out, as nothing was charged for them",
+                    ),
+                ]
+                .into_iter()
+                .filter(|(rows, _)| *rows > 0)
+                .map(|(rows, why)| format!("{rows} hourly sums {why}"))
+                .collect();
+                let note = (!notes.is_empty()).then(|| notes.join("; "));
                 (body, note)
             }
             CostFormat::Report(format) => {

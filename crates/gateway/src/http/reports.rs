@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use costing::report::{Period, ReportFormat};
 use costing::{LedgerError, UtcTime};
@@ -89,6 +89,9 @@ fn respond(text: CostText) -> Response {
             header::CONTENT_DISPOSITION,
             format!("attachment; filename=\"{name}\""),
         );
+    }
+    if let Some(note) = text.note {
+        set(HeaderName::from_static("x-waypost-note"), note);
     }
     response
 }
