@@ -44,6 +44,7 @@ td,td:first-child{display:flex;justify-content:space-between;gap:1rem;border:0;p
 td:first-child{display:block;text-align:left;font-weight:600}
 td[data-name]::before{content:attr(data-name);color:var(--soft);font-weight:400;text-align:left}
 td:empty{display:none}
+.sums b{font-size:.9rem}
 dl{display:block}dd{margin:0 0 .5rem}}
 @media print{body{max-width:none}tr{break-inside:avoid}}
 ";
