@@ -349,7 +349,7 @@ fn lines_are_sorted_by_charge_and_times_by_time() {
 fn a_day_without_calls_keeps_its_place_in_the_chart() {
     let rows = [row(0, "a/b", 1, DOLLAR), row(3 * 24, "a/b", 1, DOLLAR / 2)];
     let page = report(&rows, Grouping::Day).to_text(ReportFormat::Html);
-    assert!(page.contains(r#"viewBox="0 0 40 1000""#), "{page}");
+    assert!(page.contains(r#"viewBox="0 0 300 1000""#), "{page}");
     assert!(page.contains(
         r#"<rect class="fill" x="1" y="0" width="8" height="1000"><title>2026-11-01: 1.100000</title>"#
     ));

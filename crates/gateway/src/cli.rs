@@ -54,6 +54,10 @@ pub enum Command {
     Price(PriceArgs),
     /// Ask the provider for costs that are missing or not certain, and compare whole days with its books
     Reconcile(ReconcileArgs),
+    /// Say what was spent, and what could have been spent instead
+    Report(Box<ReportArgs>),
+    /// Check that everything in the ledger adds up
+    Verify(VerifyArgs),
     /// Look whether the integrations can be used, without paying for anything
     Health(HealthArgs),
     /// Names kept for what comes later.
@@ -235,6 +239,112 @@ pub struct ReconcileArgs {
     /// Since when, as 2026-08-22 or 2026-08-22T12:00:00Z (default: 24 hours ago)
     #[arg(long, value_name = "T")]
     pub since: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// One line for each: model, provider, upstream, key, team, project, task, tag, experiment, day or hour (default: model)
+    #[arg(long, value_name = "KIND")]
+    pub by: Option<String>,
+    /// The first second, as 2026-11-01 or 2026-11-01T10:00:00Z (default: the first of this month, in UTC)
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// The first second after it, written likewise (default: the first of next month, in UTC)
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// How it is written: table, markdown, csv, json, html or focus (default: table)
+    #[arg(long)]
+    pub format: Option<String>,
+    /// The version of the format focus: 1.2 or 1.3 (default: 1.2)
+    #[arg(long, value_name = "VERSION")]
+    pub focus: Option<String>,
+    /// A new file to write to; what exists is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// At most so many lines, and one for the rest
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub top: Option<String>,
+    /// The model that savings are held against, or none (default: the best one for the task of the configuration)
+    #[arg(long, value_name = "MODEL")]
+    pub baseline: Option<String>,
+    /// Only this model, exactly; like all filters it may be there several times
+    #[arg(long)]
+    pub model: Vec<String>,
+    /// Only this provider
+    #[arg(long)]
+    pub provider: Vec<String>,
+    /// Only what this upstream served
+    #[arg(long)]
+    pub upstream: Vec<String>,
+    /// Only this caller's key, by name
+    #[arg(long)]
+    pub key: Vec<String>,
+    /// Only this team
+    #[arg(long)]
+    pub team: Vec<String>,
+    /// Only this project
+    #[arg(long)]
+    pub project: Vec<String>,
+    /// Only this task
+    #[arg(long)]
+    pub task: Vec<String>,
+    /// Only with this tag, of which there may be one
+    #[arg(long)]
+    pub tag: Vec<String>,
+    /// Only this arm of an experiment, as experiment/arm
+    #[arg(long, value_name = "ARM")]
+    pub experiment: Vec<String>,
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["format", "focus"])]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+impl ReportArgs {
+    /// What is asked for, in the words of the HTTP route.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (&str, &str)> {
+        let once = [
+            ("by", &self.by),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("format", &self.format),
+            ("focus", &self.focus),
+            ("top", &self.top),
+            ("baseline", &self.baseline),
+        ];
+        let filters = [
+            ("model", &self.model),
+            ("provider", &self.provider),
+            ("upstream", &self.upstream),
+            ("key", &self.key),
+            ("team", &self.team),
+            ("project", &self.project),
+            ("task", &self.task),
+            ("tag", &self.tag),
+            ("experiment", &self.experiment),
+        ];
+        let once = once
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let filters = filters
+            .into_iter()
+            .flat_map(|(name, values)| values.iter().map(move |value| (name, value.as_str())));
+        once.chain(filters)
+    }
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,

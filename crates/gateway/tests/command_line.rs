@@ -2,35 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-fn waypost(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
-    command.current_dir(dir).env_clear().stdin(Stdio::null());
-    // Coverage runs tell each process where to write through this variable.
-    #[allow(clippy::disallowed_methods)]
-    if let Ok(profile) = std::env::var("LLVM_PROFILE_FILE") {
-        command.env("LLVM_PROFILE_FILE", profile);
-    }
-    command
-}
+#[path = "support/command.rs"]
+mod command;
 
-fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
-    ended(waypost(dir).args(args).output().unwrap())
-}
-
-fn ended(output: Output) -> (i32, String, String) {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
+use command::{ended, get, run, serve, waypost};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -384,50 +364,6 @@ fn mistakes_in_the_setup_are_one_sentence_and_leave_files_alone() {
         code == 1 && err.contains(".env") && !err.contains("unclosed"),
         "{err}"
     );
-}
-
-struct Serving {
-    child: Child,
-    address: String,
-}
-
-fn serve(dir: &Path, args: &[&str]) -> Serving {
-    let mut child = waypost(dir)
-        .arg("serve")
-        .args(args)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = lines.by_ref().find_map(|line| {
-        let line = line.unwrap();
-        let (_, rest) = line.split_once("listens on http://")?;
-        Some(rest.split_whitespace().next().unwrap().to_owned())
-    });
-    std::thread::spawn(move || lines.for_each(drop));
-    Serving {
-        child,
-        address: address.expect("it says where it listens"),
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut socket = std::net::TcpStream::connect(address).unwrap();
-    write!(
-        socket,
-        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]

@@ -68,6 +68,22 @@ pub struct Backtest {
     pub days_ahead: usize,
 }
 
+impl Backtest {
+    /// The mean error as a percentage for people, to a tenth.
+    pub(crate) fn mean_percent(&self) -> String {
+        format!("{:.1}", self.mean_error * 100.0)
+    }
+}
+
+/// A guess in US dollars, as text: in whole cents where there are many, else to a millionth.
+pub(crate) fn about(usd: f64) -> String {
+    if usd.abs() >= 100.0 {
+        format!("{usd:.2}")
+    } else {
+        format!("{usd:.6}")
+    }
+}
+
 /// What a month will have cost at its end. The amount spent is exact; the others are guesses in US dollars.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -8,12 +8,15 @@ mod forecast;
 mod savings;
 mod spikes;
 mod suggest;
+mod summary;
 mod waste;
 
+pub(crate) use forecast::about;
 pub use forecast::{Backtest, Forecast, ForecastMethod, ForecastOptions, forecast};
 pub use savings::{Comparison, SAVINGS_ASSUMPTIONS, cache_savings, savings};
 pub use spikes::{Spike, SpikeRule, spikes};
 pub use suggest::{Suggestion, TaskNeed, suggestions};
+pub use summary::{Findings, Optimisation, OptimisationQuery};
 pub use waste::{Waste, WasteSum, waste};
 
 use crate::report::Period;

@@ -158,6 +158,19 @@ impl Period {
         })
     }
 
+    /// The month of UTC that a time is in.
+    ///
+    /// # Errors
+    /// [`PeriodError::OutOfRange`] for a time before 1970 or after 9999.
+    pub fn month_of(time: UtcTime) -> Result<Self, PeriodError> {
+        // Far outside of these years the months themselves cannot be counted.
+        if !(0..400 * 366 * 100 * DAY).contains(&time.unix()) {
+            return Err(PeriodError::OutOfRange);
+        }
+        let date = Date::of(time);
+        Self::new(date.month_start(), date.next_month_start())
+    }
+
     /// Its first second.
     pub const fn from(&self) -> UtcTime {
         self.from

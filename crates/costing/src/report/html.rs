@@ -5,20 +5,26 @@ use std::fmt::{self, Write};
 
 use sha2::{Digest, Sha256};
 
+use super::calendar::{Date, rfc3339};
 use super::escape::Html;
-use super::view::{self, COLUMNS, SHARE, Shown};
-use super::{Report, svg};
+use super::view::{self, COLUMNS, SHARE, Shown, ShownSection};
+use super::{Report, Section, insights, svg};
+use crate::time::UtcTime;
+
+/// The longest period that a chart shows as a whole, in days or hours: three months, four days.
+const MOST_COLUMNS: i64 = 100;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--page:#fff;--card:#f5f7f9;--text:#1b2127;--soft:#515b66;--line:#d3dae1;--bar:#1f5fbf;--track:#e3e8ee;--warn:#8a3b00}
 @media (prefers-color-scheme:dark){:root{--page:#12161b;--card:#1b2128;--text:#e7ecf1;--soft:#a9b4bf;--line:#39424c;--bar:#7db0ff;--track:#2a323b;--warn:#ffb27a}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:75rem;padding:1rem;background:var(--page);color:var(--text);font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
-h1{font-size:1.5rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}
+h1{font-size:1.5rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1.25rem 0 .25rem}
+a{color:var(--bar)}nav a{display:inline-block;margin:0 1rem .25rem 0}ul{padding-left:1.25rem}
 .soft,dt,caption{color:var(--soft)}.warn{color:var(--warn);font-weight:600}
-.sums{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:1rem 0}
+.sums{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.75rem;margin:1rem 0}
 .sums div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem}
-.sums b{display:block;font-size:1.15rem;font-variant-numeric:tabular-nums}
+.sums b{display:block;font-variant-numeric:tabular-nums}
 .sums span{color:var(--soft);font-size:.875rem}
 table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem;margin:.5rem 0 1rem}
 caption{text-align:left}
@@ -38,6 +44,7 @@ td,td:first-child{display:flex;justify-content:space-between;gap:1rem;border:0;p
 td:first-child{display:block;text-align:left;font-weight:600}
 td[data-name]::before{content:attr(data-name);color:var(--soft);font-weight:400;text-align:left}
 td:empty{display:none}
+.sums b{font-size:.9rem}
 dl{display:block}dd{margin:0 0 .5rem}}
 @media print{body{max-width:none}tr{break-inside:avoid}}
 ";
@@ -73,6 +80,35 @@ fn base64(bytes: &[u8]) -> String {
 
 pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     let title = view::title(report);
+    begin(&title, out)?;
+    writeln!(
+        out,
+        "<p class=\"soft\">{}</p>",
+        Html(&report.query.period.to_string())
+    )?;
+    for section in report.sections() {
+        let shown = view::section(report, section);
+        section_title(section, out)?;
+        cards(&shown, &[], out)?;
+        lines(report, section, &shown, out)?;
+        statuses(&shown, out)?;
+        notes(&shown.notes, out)?;
+        out.write_str("</section>\n")?;
+    }
+    let optimisation = report.optimisation.as_ref();
+    for insights in optimisation
+        .into_iter()
+        .flat_map(|found| insights::shown(found, &report.context))
+    {
+        write_insights(&insights, out)?;
+    }
+    about(report, out)?;
+    end(out)
+}
+
+/// Everything before what the page is about, its heading included.
+pub(super) fn begin(title: &str, out: &mut dyn Write) -> fmt::Result {
+    let title = Html(title);
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -82,68 +118,51 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
          <link rel=\"icon\" href=\"data:,\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
         Html(&policy())
-    )?;
-    writeln!(
-        out,
-        "<p class=\"soft\">{}</p>",
-        Html(&report.query.period.to_string())
-    )?;
-    for section in report.sections() {
-        write_section(report, section, out)?;
-    }
+    )
+}
+
+pub(super) fn end(out: &mut dyn Write) -> fmt::Result {
+    out.write_str("</main>\n</body>\n</html>\n")
+}
+
+/// What a report says of its own making.
+pub(super) fn about(report: &Report, out: &mut dyn Write) -> fmt::Result {
     out.write_str("<h2>About this report</h2>\n<dl>\n")?;
     for (name, value) in view::facts(report) {
         writeln!(out, "<dt>{}</dt><dd>{}</dd>", Html(&name), Html(&value))?;
     }
-    out.write_str("</dl>\n</main>\n</body>\n</html>\n")
+    out.write_str("</dl>\n")
 }
 
-fn write_section(report: &Report, section: &super::Section, out: &mut dyn Write) -> fmt::Result {
-    let shown = view::section(report, section);
+/// Begins a section.
+pub(super) fn section_title(section: &Section, out: &mut dyn Write) -> fmt::Result {
     let class = if section.simulated { " class=\"warn\"" } else { "" };
-    writeln!(out, "<section>\n<h2{class}>{}</h2>", view::section_title(section))?;
-    if let Some(total) = shown.sums.last() {
-        out.write_str("<div class=\"sums\">")?;
-        for (name, cell) in COLUMNS.iter().skip(1).zip(&total.cells) {
-            write!(out, "<div><span>{name}</span><b>{}</b></div>", Html(cell))?;
-        }
-        out.write_str("</div>\n")?;
+    writeln!(out, "<section>\n<h2{class}>{}</h2>", view::section_title(section))
+}
+
+/// The total as cards, and more of them.
+pub(super) fn cards(shown: &ShownSection, more: &[(&str, String)], out: &mut dyn Write) -> fmt::Result {
+    let Some(total) = shown.sums.last() else {
+        return Ok(());
+    };
+    out.write_str("<div class=\"sums\">")?;
+    let sums = COLUMNS.iter().copied().skip(1).zip(&total.cells);
+    for (name, cell) in sums.chain(more.iter().map(|(name, cell)| (*name, cell))) {
+        write!(out, "<div><span>{name}</span><b>{}</b></div>", Html(cell))?;
     }
+    out.write_str("</div>\n")
+}
+
+/// The lines of a section: a chart where they are times, and a table.
+pub(super) fn lines(
+    report: &Report,
+    section: &Section,
+    shown: &ShownSection,
+    out: &mut dyn Write,
+) -> fmt::Result {
     let by_time = report.query.grouping.is_time();
     if by_time && !shown.lines.is_empty() {
-        // A day on which nothing was spent has no line, and still its place in time.
-        let step = if report.query.grouping == super::Grouping::Day {
-            86_400
-        } else {
-            3_600
-        };
-        let time = |line: &Shown| {
-            super::Period::time(line.name.as_str())
-                .map(crate::time::UtcTime::unix)
-                .ok()
-        };
-        let first = shown.lines.iter().find_map(time).unwrap_or_default();
-        let columns: Vec<svg::Column<'_>> = shown
-            .lines
-            .iter()
-            .filter_map(|line| {
-                Some(svg::Column {
-                    place: usize::try_from((time(line)? - first) / step).ok()?,
-                    name: line.name.as_str(),
-                    shown: line.cells[6].as_str(),
-                    amount: line.charge,
-                })
-            })
-            .collect();
-        svg::columns(&columns, &format!("Charge by {}", report.query.grouping), out)?;
-        if let (Some(first), Some(last)) = (columns.first(), columns.last()) {
-            writeln!(
-                out,
-                "<p class=\"axis\"><span>{}</span><span>{}</span></p>",
-                Html(first.name),
-                Html(last.name)
-            )?;
-        }
+        chart(report, shown, out)?;
     }
     out.write_str("<table>\n<thead><tr>")?;
     write!(out, "<th scope=\"col\">{}</th>", report.query.grouping)?;
@@ -168,23 +187,115 @@ fn write_section(report: &Report, section: &super::Section, out: &mut dyn Write)
         write!(out, "<tr class=\"sum\"><td>{}", Html(line.name.as_str()))?;
         cells(line, out)?;
     }
-    out.write_str("</tbody>\n</table>\n")?;
-    if !shown.statuses.is_empty() {
-        out.write_str(
-            "<table>\n<caption>How sure the amounts are</caption>\n<thead><tr><th scope=\"col\">Status</th>\
-             <th scope=\"col\">Attempts</th><th scope=\"col\">Share %</th><th scope=\"col\">Charge $</th></tr></thead>\n<tbody>\n",
+    out.write_str("</tbody>\n</table>\n")
+}
+
+fn chart(report: &Report, shown: &ShownSection, out: &mut dyn Write) -> fmt::Result {
+    let by_day = report.query.grouping == super::Grouping::Day;
+    let step = if by_day { 86_400 } else { 3_600 };
+    let time = |line: &Shown| super::Period::time(line.name.as_str()).map(UtcTime::unix).ok();
+    // A time at which nothing was spent has no line, and still its place. A short period is shown as a whole, a long one as far as
+    // there is something in it.
+    let period = report.query.period;
+    let whole = (
+        period.from().unix().div_euclid(step),
+        (period.to().unix() - 1).div_euclid(step),
+    );
+    let used = || shown.lines.iter().filter_map(time).map(|at| at.div_euclid(step));
+    let (first, last) = if whole.1 - whole.0 < MOST_COLUMNS {
+        whole
+    } else {
+        (used().min().unwrap_or(whole.0), used().max().unwrap_or(whole.1))
+    };
+    let columns: Vec<svg::Column<'_>> = shown
+        .lines
+        .iter()
+        .filter_map(|line| {
+            Some(svg::Column {
+                place: usize::try_from(time(line)?.div_euclid(step) - first).ok()?,
+                name: line.name.as_str(),
+                shown: line.cells[6].as_str(),
+                amount: line.charge,
+            })
+        })
+        .collect();
+    let places = usize::try_from(last - first + 1).unwrap_or(1);
+    let title = format!("Charge by {}", report.query.grouping);
+    svg::columns(&columns, places, &title, out)?;
+    let [first, last] = [first, last].map(|place| {
+        let time = UtcTime::from_unix(place * step);
+        if by_day {
+            Date::of(time).to_string()
+        } else {
+            rfc3339(time)
+        }
+    });
+    writeln!(
+        out,
+        "<p class=\"axis\"><span>{first}</span><span>{last}</span></p>"
+    )
+}
+
+/// How sure the amounts are.
+pub(super) fn statuses(shown: &ShownSection, out: &mut dyn Write) -> fmt::Result {
+    if shown.statuses.is_empty() {
+        return Ok(());
+    }
+    out.write_str(
+        "<table>\n<caption>How sure the amounts are</caption>\n<thead><tr><th scope=\"col\">Status</th>\
+         <th scope=\"col\">Attempts</th><th scope=\"col\">Share %</th><th scope=\"col\">Charge $</th></tr></thead>\n<tbody>\n",
+    )?;
+    for [status, attempts, share, charge] in &shown.statuses {
+        writeln!(
+            out,
+            "<tr><td>{status}</td><td data-name=\"Attempts\">{attempts}</td><td data-name=\"Share %\">{share}</td>\
+             <td data-name=\"Charge $\">{charge}</td></tr>"
         )?;
-        for [status, attempts, share, charge] in &shown.statuses {
-            writeln!(
-                out,
-                "<tr><td>{status}</td><td data-name=\"Attempts\">{attempts}</td><td data-name=\"Share %\">{share}</td>\
-                 <td data-name=\"Charge $\">{charge}</td></tr>"
-            )?;
+    }
+    out.write_str("</tbody>\n</table>\n")
+}
+
+pub(super) fn notes(notes: &[String], out: &mut dyn Write) -> fmt::Result {
+    notes
+        .iter()
+        .try_for_each(|note| writeln!(out, "<p class=\"soft\">{}</p>", Html(note)))
+}
+
+/// What could have been spent instead.
+pub(super) fn write_insights(insights: &insights::Insights, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "<section>\n<h2>{}</h2>", Html(insights.title))?;
+    for part in &insights.parts {
+        writeln!(out, "<h3>{}</h3>\n<table>\n<thead><tr>", Html(&part.title))?;
+        for head in &part.heads {
+            write!(out, "<th scope=\"col\">{}</th>", Html(head))?;
+        }
+        out.write_str("</tr></thead>\n<tbody>\n")?;
+        for row in &part.rows {
+            out.write_str("<tr>")?;
+            for (index, (head, cell)) in part.heads.iter().zip(row).enumerate() {
+                match index {
+                    0 => write!(out, "<td>{}</td>", Html(cell.as_str()))?,
+                    _ => write!(
+                        out,
+                        "<td data-name=\"{}\">{}</td>",
+                        Html(head),
+                        Html(cell.as_str())
+                    )?,
+                }
+            }
+            out.write_str("</tr>\n")?;
         }
         out.write_str("</tbody>\n</table>\n")?;
+        notes(&part.notes, out)?;
     }
-    for note in &shown.notes {
-        writeln!(out, "<p class=\"soft\">{}</p>", Html(note))?;
+    if !insights.assumptions.is_empty() {
+        out.write_str(
+            "<p class=\"soft\">What is assumed where other prices are put on the same traffic:</p>\n<ul class=\"soft\">\n",
+        )?;
+        for assumption in insights.assumptions {
+            writeln!(out, "<li>{}</li>", Html(assumption))?;
+        }
+        out.write_str("</ul>\n")?;
     }
     out.write_str("</section>\n")
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::amount::{basis_points, percent};
 use super::calendar::rfc3339;
-use super::{Figures, Group, Report, Section, view};
+use super::{Figures, Group, Report, Section, insights, view};
 use crate::charge::CostStatus;
 use crate::rollup::PicoSum;
 
@@ -15,7 +15,7 @@ pub(crate) const SCHEMA: &str = "waypost.cost-report/1";
 
 pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     let (query, context) = (&report.query, &report.context);
-    let value = json!({
+    let mut value = json!({
         "schema": SCHEMA,
         "generated_at": rfc3339(context.generated),
         "generated_by": context.app,
@@ -37,6 +37,9 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
         "real": section(&report.real),
         "simulated": report.simulated.as_ref().map(section),
     });
+    if let (Some(optimisation), Value::Object(fields)) = (&report.optimisation, &mut value) {
+        fields.insert("optimisation".to_owned(), insights::json(optimisation));
+    }
     writeln!(out, "{value:#}")
 }
 

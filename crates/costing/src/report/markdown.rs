@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use super::Report;
 use super::escape::{Markdown, MarkdownText};
 use super::view::{self, COLUMNS, Name, SHARE};
+use super::{Report, insights};
 
 pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
     writeln!(out, "# {}\n", view::title(report))?;
@@ -47,8 +47,52 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
             writeln!(out, "{note}\n")?;
         }
     }
+    let shown = report.optimisation.as_ref();
+    for insights in shown
+        .into_iter()
+        .flat_map(|found| insights::shown(found, &report.context))
+    {
+        write_insights(&insights, out)?;
+    }
     for (name, value) in view::facts(report) {
         writeln!(out, "- {name}: {}", MarkdownText(&value))?;
+    }
+    Ok(())
+}
+
+fn write_insights(insights: &insights::Insights, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "## {}\n", insights.title)?;
+    for part in &insights.parts {
+        writeln!(out, "### {}\n", MarkdownText(&part.title))?;
+        writeln!(out, "| {} |", part.heads.join(" | "))?;
+        writeln!(
+            out,
+            "|:---{}|",
+            "|---:".repeat(part.heads.len().saturating_sub(1))
+        )?;
+        for row in &part.rows {
+            for cell in row {
+                match cell {
+                    Name::Outside(name) => write!(out, "| {} ", Markdown(name))?,
+                    Name::Ours(text) => write!(out, "| {text} ")?,
+                }
+            }
+            writeln!(out, "|")?;
+        }
+        writeln!(out)?;
+        for note in &part.notes {
+            writeln!(out, "{}\n", MarkdownText(note))?;
+        }
+    }
+    if !insights.assumptions.is_empty() {
+        writeln!(
+            out,
+            "What is assumed where other prices are put on the same traffic:\n"
+        )?;
+        for assumption in insights.assumptions {
+            writeln!(out, "- {assumption}")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -7,8 +7,10 @@ mod escape;
 mod focus;
 mod grouping;
 mod html;
+mod insights;
 mod json;
 mod markdown;
+mod page;
 mod svg;
 mod table;
 mod view;
@@ -20,8 +22,10 @@ pub use amount::Precision;
 pub use calendar::{Period, PeriodError};
 pub use focus::{Focus, FocusAccount, FocusTotals, FocusVersion};
 pub use grouping::{FilterError, Filters, Grouping, UnknownGrouping};
+pub use page::CostPage;
 
 use crate::charge::CostStatus;
+use crate::optimise::Optimisation;
 use crate::rollup::{PicoSum, RollupRow};
 use crate::rounding::Rounding;
 use crate::time::UtcTime;
@@ -323,7 +327,7 @@ pub struct Section {
 }
 
 /// A cost report. It is written by [`Report::write`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
     /// What it is about.
@@ -336,6 +340,9 @@ pub struct Report {
     pub real: Section,
     /// The simulated ones, if there were any. Never added to the others.
     pub simulated: Option<Section>,
+    /// What could have been spent instead, if that was worked out: the second part of a report for people, and a key of JSON. CSV
+    /// has none of it.
+    pub optimisation: Option<Optimisation>,
 }
 
 impl Report {
@@ -397,7 +404,15 @@ impl Report {
             simulated: any_simulated.then(|| simulated.into_section(true, by_tag, &query)),
             query,
             context,
+            optimisation: None,
         }
+    }
+
+    /// With what could have been spent instead.
+    #[must_use]
+    pub fn with_optimisation(mut self, optimisation: Optimisation) -> Self {
+        self.optimisation = Some(optimisation);
+        self
     }
 
     /// The real section, then the simulated one.

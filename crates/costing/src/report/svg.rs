@@ -32,14 +32,19 @@ pub(crate) struct Column<'a> {
     pub(crate) amount: PicoSum,
 }
 
-/// Columns side by side, in order of their places, each with its name and amount as its title.
-pub(crate) fn columns(columns: &[Column<'_>], title: &str, out: &mut dyn Write) -> fmt::Result {
+/// Columns side by side, in order of their places, of which there are so many, each with its name and amount as its title.
+pub(crate) fn columns(
+    columns: &[Column<'_>],
+    places: usize,
+    title: &str,
+    out: &mut dyn Write,
+) -> fmt::Result {
     let largest = columns
         .iter()
         .map(|column| column.amount)
         .max()
         .unwrap_or_default();
-    let width = columns.last().map_or(1, |column| column.place + 1) * 10;
+    let width = places.max(1) * 10;
     write!(
         out,
         r#"<svg class="columns" viewBox="0 0 {width} 1000" preserveAspectRatio="none" role="img"><title>{}</title>"#,

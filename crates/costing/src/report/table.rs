@@ -4,9 +4,9 @@ use std::fmt::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::Report;
 use super::escape::visible;
-use super::view::{self, COLUMNS, SHARE};
+use super::view::{self, COLUMNS, Name, SHARE};
+use super::{Report, insights};
 
 /// The longest bar of a share.
 const BAR: usize = 10;
@@ -57,6 +57,50 @@ pub(crate) fn write(report: &Report, out: &mut dyn Write) -> fmt::Result {
         for note in &shown.notes {
             writeln!(out, "{note}")?;
         }
+    }
+    let shown = report.optimisation.as_ref();
+    for insights in shown
+        .into_iter()
+        .flat_map(|found| insights::shown(found, &report.context))
+    {
+        write_insights(&insights, out)?;
+    }
+    Ok(())
+}
+
+fn write_insights(insights: &insights::Insights, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "\n{}", insights.title)?;
+    for part in &insights.parts {
+        writeln!(out, "\n{}", visible(&part.title))?;
+        let mut table = table();
+        table.set_header(&part.heads);
+        for row in &part.rows {
+            table.add_row(row.iter().map(|cell| visible(cell.as_str())));
+        }
+        for (index, column) in table.column_iter_mut().enumerate().skip(1) {
+            // A column of names stands on the left, one of numbers on the right.
+            let names = part
+                .rows
+                .iter()
+                .any(|row| matches!(row.get(index), Some(Name::Outside(_))));
+            if !names {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        lines(&table, out)?;
+        for note in &part.notes {
+            writeln!(out, "{}", visible(note))?;
+        }
+    }
+    if !insights.assumptions.is_empty() {
+        writeln!(
+            out,
+            "\nWhat is assumed where other prices are put on the same traffic:"
+        )?;
+        insights
+            .assumptions
+            .iter()
+            .try_for_each(|assumption| writeln!(out, "- {assumption}"))?;
     }
     Ok(())
 }

@@ -150,11 +150,15 @@ pub(crate) fn facts(report: &Report) -> Vec<(String, String)> {
         },
     );
     fact("Reconciliation", reconciled);
-    let total = &report.real.total;
-    // The rule is on every line of the ledger; over many of them only the outcome can be said.
+    // The rule is on every line of the ledger; over many of them only the outcome can be said. Where nothing was real, it is that of
+    // the simulated calls.
+    let (total, of) = match &report.simulated {
+        Some(simulated) if report.real.total.attempts == 0 => (&simulated.total, ", simulated"),
+        _ => (&report.real.total, ""),
+    };
     let markup = basis_points(total.markup, total.cost).map_or_else(
         || "none to speak of".to_owned(),
-        |points| format!("{} % of cost on the whole", percent(points)),
+        |points| format!("{} % of cost on the whole{of}", percent(points)),
     );
     fact("Markup", markup);
     fact(

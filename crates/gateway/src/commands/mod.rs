@@ -11,17 +11,23 @@ mod health;
 mod models;
 mod price;
 mod reconcile;
+mod report;
 mod serve;
+mod verify;
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
+use indicatif::ProgressBar;
+use store_sqlite::{OpenError, SqliteStore};
 use tracing_subscriber::EnvFilter;
 
 use crate::call::Refused;
 use crate::cli::{Cli, Command, WrongUsage};
+use crate::config::Settings;
 use crate::environment::Environment;
 
 /// How a command ends. Exhaustive.
@@ -87,13 +93,21 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
             log(&env, "warn");
             runtime()?.block_on(reconcile::run(&args, &env))
         }
+        Command::Report(args) => {
+            log(&env, "warn");
+            runtime()?.block_on(report::run(&args, &env))
+        }
+        Command::Verify(args) => {
+            log(&env, "warn");
+            runtime()?.block_on(verify::run(&args, &env))
+        }
         Command::Other(words) => Err(other(words.first().map(String::as_str).unwrap_or_default())),
     }
 }
 
 /// Names that are promised and not built yet, and names that do not exist.
 fn other(name: &str) -> anyhow::Error {
-    const RESERVED: [&str; 6] = ["compare", "report", "verify", "experiment", "replay", "keys"];
+    const RESERVED: [&str; 4] = ["compare", "experiment", "replay", "keys"];
     let message = if RESERVED.contains(&name) {
         format!("`{name}` is a reserved name and not built yet; `waypost --help` lists what is there")
     } else {
@@ -120,6 +134,24 @@ fn log(env: &Environment, default: &str) {
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .try_init();
+}
+
+/// The ledger, to be read beside a gateway that may be writing it.
+fn read_ledger(settings: &Settings) -> anyhow::Result<SqliteStore> {
+    SqliteStore::open_read_only(&settings.data_dir).map_err(|error| match error {
+        OpenError::Missing { path } => anyhow::anyhow!(
+            "there is no ledger at {} yet; `waypost serve` and `waypost chat` begin one",
+            path.display()
+        ),
+        other => other.into(),
+    })
+}
+
+/// A sign that something is going on, where a person looks at standard error.
+fn busy(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(what);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
 }
 
 /// Prints a line of the answer. A reader that has seen enough (`| head`) is an error that [`run`] knows.

@@ -6,6 +6,7 @@ mod chat;
 mod error;
 mod health;
 mod lists;
+mod reports;
 mod routing;
 mod server;
 mod stream;
@@ -33,7 +34,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/routing/best-model", get(routing::best_model))
         .route("/v1/embeddings", post(reserved))
         .route("/v1/feedback", post(reserved))
-        .route("/v1/reports/costs", get(reserved))
+        .route("/v1/reports/costs", get(reports::costs))
+        .route("/", get(reports::page))
         .route("/v1/experiments", get(reserved))
         .route("/v1/experiments/{name}", get(reserved))
         .route_layer(middleware::from_fn_with_state(
@@ -46,7 +48,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/health/integrations", get(health::integrations))
         .route("/health/integrations/{id}", get(health::integration))
         .route("/metrics", get(reserved))
-        .route("/", get(reserved))
         .merge(v1)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
