@@ -260,10 +260,20 @@ impl ReconcileStore for MemoryLedger {
         Ok(open.map(|(job, _)| job.next).min())
     }
 
-    async fn reconciled(&self, from: SystemTime, to: SystemTime) -> Result<Reconciled, LedgerError> {
+    async fn reconciled(
+        &self,
+        from: SystemTime,
+        to: SystemTime,
+        simulated: bool,
+    ) -> Result<Reconciled, LedgerError> {
         let mut sums = Reconciled::default();
-        let jobs = self.jobs();
-        for (_, end) in jobs.values().filter(|(job, _)| (from..to).contains(&job.began)) {
+        let (attempts, jobs) = (self.lock(), self.jobs());
+        for (name, (job, end)) in jobs.iter() {
+            let row = attempts.get(name).map(|(row, _)| row);
+            let is_simulated = row.is_some_and(|row| row.intent.simulated);
+            if !(from..to).contains(&job.began) || is_simulated != simulated {
+                continue;
+            }
             match end.as_ref().map(|end| end.found) {
                 None => sums.open += 1,
                 Some(Err(_)) => sums.gave_up += 1,

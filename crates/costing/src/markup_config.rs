@@ -20,9 +20,9 @@ pub struct MarkupConfig {
     pub provider: Option<String>,
     /// The share of the cost, in basis points: 1,000 are ten percent.
     pub bps: u32,
-    /// A fixed fee for each call that costs something, in US dollars as a string; none if absent.
+    /// A fixed fee for each answer that costs something, in US dollars as a string; none if absent.
     pub fee_usd: Option<String>,
-    /// Whether calls that cost nothing bear the fee as well.
+    /// Whether answers that cost nothing bear the fee as well.
     #[serde(default)]
     pub fee_on_free: bool,
 }

@@ -193,6 +193,8 @@ pub struct RollupRow {
 pub struct RollupFilter {
     /// The rows by label instead of those over all labels.
     pub by_tag: bool,
+    /// The rows by label and those over all labels, as of one moment.
+    pub both: bool,
     /// Only simulated attempts, or only real ones.
     pub simulated: Option<bool>,
     /// Only of this provider.
@@ -214,9 +216,13 @@ pub struct RollupFilter {
 }
 
 impl RollupFilter {
-    /// Whether rows by label are asked for.
-    pub const fn wants_tags(&self) -> bool {
-        self.by_tag || self.tag.is_some()
+    /// Whether rows by label are asked for, or those over all labels; `None` for both.
+    pub const fn wants_tags(&self) -> Option<bool> {
+        if self.both {
+            None
+        } else {
+            Some(self.by_tag || self.tag.is_some())
+        }
     }
 
     /// Whether a row is asked for.
@@ -224,7 +230,7 @@ impl RollupFilter {
         fn is<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
             wanted.is_none() || wanted == found
         }
-        self.wants_tags() == key.tag.is_some()
+        self.wants_tags().is_none_or(|wants| wants == key.tag.is_some())
             && is(self.simulated.as_ref(), Some(&key.simulated))
             && is(self.provider.as_ref(), Some(&key.provider))
             && is(self.model.as_ref(), Some(&key.model))

@@ -101,7 +101,8 @@ impl App {
             Err(OpenError::InUse { .. }) => {
                 let beside = settings.data_dir.join("cli");
                 tracing::info!(
-                    "a gateway holds the ledger; this call is recorded in {}",
+                    "a gateway holds the ledger; this call is recorded in {}, where the gateway's budgets and questions do not \
+                     reach it",
                     beside.display()
                 );
                 open(&settings, &beside)?
@@ -144,7 +145,7 @@ impl App {
             wake: Notify::new(),
         };
         for attempt in &left.unknown {
-            reconciler.enlist(attempt).await?;
+            reconciler.enlist(attempt, false).await?;
         }
         Ok(Self {
             spending,

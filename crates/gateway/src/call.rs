@@ -1,6 +1,6 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
-use costing::{MarkupSubject, expected_cost};
+use costing::{Caller, MarkupSubject, expected_cost};
 use integration_core::{Capability, CapabilitySet, ChatRequest, ModelId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
@@ -114,6 +114,9 @@ fn of_field(path: &str, error: &serde_json::Error) -> Refused {
     Refused::invalid(param, format!("{at}{text}"))
 }
 
+/// The longest name of a user, in bytes.
+const MOST_USER: usize = 256;
+
 impl RouteOptions {
     /// Holds the options against their ranges.
     fn check(&self) -> Result<(), Refused> {
@@ -123,7 +126,7 @@ impl RouteOptions {
                 "`max_latency_ms` must be at least 1",
             ));
         }
-        if self.user.as_ref().is_some_and(|user| user.len() > 256) {
+        if self.user.as_ref().is_some_and(|user| user.len() > MOST_USER) {
             return Err(Refused::invalid(
                 "waypost.user",
                 "`user` may have 256 bytes at the most",
@@ -235,6 +238,9 @@ impl Body {
             })?,
         };
         options.check()?;
+        if request.user.as_ref().is_some_and(|user| user.len() > MOST_USER) {
+            return Err(Refused::invalid("user", "`user` may have 256 bytes at the most"));
+        }
         for (field, instead) in [
             ("base_url", "it is the gateway's to set"),
             ("api_base", "it is the gateway's to set"),
@@ -273,7 +279,8 @@ pub struct Prepared {
     pub task: Option<Task>,
     /// How the model was chosen, where the gateway chose.
     pub plan: Option<Plan>,
-    /// How many tokens the call is taken to need.
+    /// How many tokens the call is taken to need, by the request itself: limits and budgets go by it, and not by what the caller says
+    /// of its size.
     pub tokens: TokenEstimate,
 }
 
@@ -384,12 +391,17 @@ pub fn estimate_prompt_tokens(request: &ChatRequest) -> u64 {
 ///
 /// # Errors
 /// [`Refused`] where the model is unknown, cannot serve the request, or none qualifies.
-pub fn prepare(app: &App, body: &Body) -> Result<Prepared, Refused> {
+pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refused> {
     let options = &body.options;
     let named = body.request.model.as_str();
     let automatic = named == AUTO;
     let default_quality = automatic.then_some(app.settings.min_quality);
-    let route = route_request(app, options, Some(&body.request), default_quality)?;
+    let mut route = route_request(app, options, Some(&body.request), default_quality)?;
+    let mut subject = MarkupSubject::default().with_key(&caller.key);
+    if let Some(team) = &caller.team {
+        subject = subject.with_team(team);
+    }
+    route.markup = app.settings.markups.rule_for(subject).share();
     let mut targets = Vec::new();
     let mut plan = None;
     if automatic {
@@ -435,7 +447,7 @@ pub fn prepare(app: &App, body: &Body) -> Result<Prepared, Refused> {
         targets,
         task,
         plan,
-        tokens: TokenEstimate::new(route.prompt_tokens, completion),
+        tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),
     })
 }
 

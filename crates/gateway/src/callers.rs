@@ -51,9 +51,13 @@ impl Callers {
         }
         for (index, entry) in entries.iter().enumerate() {
             let number = index + 1;
-            if entry.key.trim().is_empty() || entry.key.chars().any(char::is_control) {
+            let is_name =
+                |name: &str| !name.is_empty() && name.trim() == name && !name.chars().any(char::is_control);
+            let names = [Some(&entry.key), entry.project.as_ref(), entry.team.as_ref()];
+            if !names.into_iter().flatten().all(|name| is_name(name)) {
                 bail!(
-                    "caller {number}: `key` is the name in reports; give it one without control characters"
+                    "caller {number}: `key`, `project` and `team` are names in reports; write them without blanks at an end and \
+                     without control characters"
                 );
             }
             let name = &entry.token_env;

@@ -86,6 +86,7 @@ impl PlaceArgs {
         overrides.config.clone_from(&self.config);
         overrides.data_dir.clone_from(&self.data_dir);
         overrides.simulate = self.simulate;
+        overrides.serves_nobody = true;
         overrides
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use costing::budget::{BudgetConfig, BudgetRules, CallerConfig, HoldPolicy};
 use costing::reconcile::SampleRate;
-use costing::{Markup, MarkupConfig, MarkupRules, Pico};
+use costing::{Caller, Markup, MarkupConfig, MarkupRules, Pico};
 use integration_core::Secret;
 use model_catalogue::Catalogue;
 use rate_limits::{Account, LimitRules, Limits, Pattern, openrouter_free_tier};
@@ -118,7 +118,7 @@ impl CostsConfig {
     }
 
     fn hold(&self) -> anyhow::Result<HoldPolicy> {
-        let policy = HoldPolicy::DEFAULT.with_usual_completion(self.hold_completion_tokens);
+        let policy = HoldPolicy::DEFAULT;
         let Some(text) = &self.hold_most_usd else {
             return Ok(policy);
         };
@@ -215,6 +215,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--simulate`.
     pub simulate: bool,
+    /// Whether nobody will be let in: a command that serves nobody needs nobody's token.
+    pub serves_nobody: bool,
 }
 
 /// Everything resolved.
@@ -233,12 +235,16 @@ pub struct Settings {
     pub management_key: Option<Secret>,
     /// The tokens that callers present; without any everybody on this machine is let in.
     pub callers: Callers,
+    /// The models that have a markup of their own.
+    marked_up: Vec<String>,
     /// What is added to costs.
     pub markups: Arc<MarkupRules>,
     /// What may be spent.
     pub budgets: Arc<BudgetRules>,
     /// How much is held of a budget while a call runs.
     pub hold: HoldPolicy,
+    /// How long an answer is taken to be until its model's usual length is known, in tokens.
+    pub usual_completion: u64,
     /// Which of the stated costs are asked for once more.
     pub sample: SampleRate,
     /// What an acknowledged entry of the ledger survives.
@@ -277,6 +283,11 @@ impl Settings {
             }
         }
         let file = ConfigFile::find(overrides.config.as_deref(), env)?;
+        let markups = MarkupConfig::rules(&file.markup, file.markup_bps.map(Markup::from_bps))
+            .context("a [[markup]] of the configuration cannot be used")?;
+        let budgets =
+            BudgetConfig::rules(&file.budget).context("a [[budget]] of the configuration cannot be used")?;
+        file.check_names()?;
         let listen = overrides
             .listen
             .clone()
@@ -324,14 +335,20 @@ impl Settings {
             base_url: env.get("OPENROUTER_BASE_URL").or(file.base_url),
             api_key,
             management_key,
-            callers: Callers::resolve(&file.caller, admin_key.as_ref(), env)?,
-            markups: MarkupConfig::rules(&file.markup, file.markup_bps.map(Markup::from_bps))
-                .map(Arc::new)
-                .context("a [[markup]] of the configuration cannot be used")?,
-            budgets: BudgetConfig::rules(&file.budget)
-                .map(Arc::new)
-                .context("a [[budget]] of the configuration cannot be used")?,
+            callers: if overrides.serves_nobody {
+                Callers::default()
+            } else {
+                Callers::resolve(&file.caller, admin_key.as_ref(), env)?
+            },
+            marked_up: file
+                .markup
+                .iter()
+                .filter_map(|entry| entry.model.clone())
+                .collect(),
+            markups: Arc::new(markups),
+            budgets: Arc::new(budgets),
             hold: file.costs.hold()?,
+            usual_completion: file.costs.hold_completion_tokens,
             // Every store chooses the same ones.
             sample: SampleRate::per_million(file.costs.sample_per_million, 0),
             durability: file.costs.durability()?,
@@ -371,7 +388,7 @@ impl Settings {
         Duration::from_secs(self.limits.call_seconds)
     }
 
-    /// Holds aliases and fallbacks against the catalogue, so that a typing error shows at the start and not at a call.
+    /// Holds aliases, fallbacks and markups against the catalogue, so that a typing error shows at the start and not at a call.
     ///
     /// # Errors
     /// Names the first entry that points nowhere.
@@ -384,6 +401,18 @@ impl Settings {
                 bail!(
                     "the alias '{alias}' points to '{model}', which is not in the catalogue; `waypost models` lists it"
                 );
+            }
+        }
+        for model in &self.marked_up {
+            let listed = catalogue.resolve(model).map(|record| record.id.as_str());
+            match listed {
+                Some(listed) if listed == model => {}
+                Some(listed) => bail!(
+                    "the [[markup]] for '{model}' would never hold: the catalogue lists it as '{listed}'"
+                ),
+                None => bail!(
+                    "the [[markup]] for '{model}' names a model that is not in the catalogue; `waypost models` lists it"
+                ),
             }
         }
         for (model, chain) in &self.fallbacks {
@@ -433,6 +462,35 @@ fn rate_limits(entries: &[RateLimitConfig]) -> anyhow::Result<LimitRules> {
 }
 
 impl ConfigFile {
+    /// Holds the names of budgets and markups against those of callers: one that nobody has would limit nobody.
+    fn check_names(&self) -> anyhow::Result<()> {
+        let callers = || self.caller.iter();
+        let known = |kind: &str, name: &str| match kind {
+            "key" => name == Caller::LOCAL || callers().any(|caller| caller.key == name),
+            "team" => callers().any(|caller| caller.team.as_deref() == Some(name)),
+            "project" => callers().any(|caller| caller.project.as_deref() == Some(name)),
+            _ => true,
+        };
+        let budgets = self.budget.iter().flat_map(|entry| {
+            let of_key = entry.key.as_deref().map(|key| ("key", key));
+            let named = entry.name.as_deref().filter(|name| *name != "*");
+            [of_key, named.map(|name| (entry.scope.as_str(), name))].map(|named| ("budget", named))
+        });
+        let markups = self.markup.iter().flat_map(|entry| {
+            let key = entry.key.as_deref().map(|key| ("key", key));
+            let team = entry.team.as_deref().map(|team| ("team", team));
+            [key, team].map(|named| ("markup", named))
+        });
+        for (list, named) in budgets.chain(markups) {
+            if let Some((kind, name)) = named
+                && !known(kind, name)
+            {
+                bail!("a [[{list}]] is for the {kind} '{name}', which no [[caller]] has");
+            }
+        }
+        Ok(())
+    }
+
     fn find(explicit: Option<&Path>, env: &Environment) -> anyhow::Result<Self> {
         let named = explicit
             .map(Path::to_owned)

@@ -1,7 +1,7 @@
 //! The ledger beside the provider's own books of whole days.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use costing::budget::Window;
@@ -11,14 +11,15 @@ use integration_core::{BillingClient, ModelId, ProviderId};
 use model_catalogue::is_routing_variant;
 
 use crate::app::App;
+use crate::upstream::Mode;
 
 /// Attempts read at a time.
 const ROWS: usize = 1_000;
 
-/// How long after midnight a provider's books of the day before are taken to be complete.
-const CLOSING: Duration = Duration::from_secs(3_600);
+/// How many seconds after midnight a provider's books of the day before are taken to be complete.
+const CLOSING: i64 = 3_600;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: i64 = 86_400;
 
 /// Compares the days from that of `from` to the last one that is over at `now` with the books of a provider.
 ///
@@ -30,6 +31,7 @@ pub async fn compare_days(
     books: &dyn BillingClient,
     from: UtcTime,
     now: UtcTime,
+    had_override: &(dyn Fn(&AttemptRow) -> bool + Sync),
 ) -> anyhow::Result<Comparison> {
     let day_of = |time: UtcTime| Window::Day.span(time).map_or(time, |(start, _)| start);
     let (first, today) = (day_of(from), day_of(now));
@@ -46,34 +48,29 @@ pub async fn compare_days(
                 .into_iter()
                 .map(|row| TheirLine::new(day, row.model, row.requests, row.cost)),
         );
-        day = UtcTime::from_unix(day.unix().saturating_add(86_400));
+        day = UtcTime::from_unix(day.unix().saturating_add(DAY));
     }
-    let ours = our_lines(ledger, provider, first.into(), today.into()).await?;
+    let mut ours = Vec::new();
+    let mut page = ledger.export(first.into(), today.into(), None, ROWS).await?;
+    loop {
+        let rows = page.rows.iter();
+        let real = rows.filter(|row| row.intent.provider == *provider && !row.intent.simulated);
+        ours.extend(real.filter(|row| reached_them(row)).map(|row| {
+            let mut line = our_line(row);
+            line.had_override = had_override(row);
+            line
+        }));
+        let Some(next) = page.next else { break };
+        page = ledger
+            .export(first.into(), today.into(), Some(&next), ROWS)
+            .await?;
+    }
     compare(&ours, &theirs, now).context("the sums of a day cannot be held")
 }
 
 fn date(day: UtcTime) -> anyhow::Result<String> {
     let at = jiff::Timestamp::from_second(day.unix()).context("the day is out of range")?;
     Ok(at.strftime("%Y-%m-%d").to_string())
-}
-
-async fn our_lines(
-    ledger: &dyn LedgerStore,
-    provider: &ProviderId,
-    from: SystemTime,
-    to: SystemTime,
-) -> anyhow::Result<Vec<OurLine>> {
-    let mut lines = Vec::new();
-    let mut page = ledger.export(from, to, None, ROWS).await?;
-    loop {
-        let rows = page.rows.iter();
-        let real = rows.filter(|row| row.intent.provider == *provider && !row.intent.simulated);
-        lines.extend(real.filter(|row| reached_them(row)).map(our_line));
-        let Some(next) = page.next else {
-            return Ok(lines);
-        };
-        page = ledger.export(from, to, Some(&next), ROWS).await?;
-    }
 }
 
 /// Whether an attempt can be in their books. One that was refused before it was answered is not.
@@ -107,46 +104,74 @@ fn listed(model: &ModelId) -> String {
         .fold(name, |name, suffix| name + ":" + suffix)
 }
 
-/// Compares each day once it is over, where a key lets us see the provider's books, and logs what came of it. Never returns.
+/// Compares each day once it is over, where a key lets us see the provider's books, and logs what came of it. A day that the provider
+/// did not tell of is asked for again, and none is left out while this runs. Never returns.
 pub(crate) async fn watch(app: Arc<App>) {
-    if !app.upstreams.has_management_key() {
+    if !app.upstreams.has_management_key() || app.mode() != Mode::Live {
         return std::future::pending().await;
     }
+    let midnight = |time: UtcTime| Window::Day.span(time).map_or(time, |(start, _)| start);
+    let mut from = UtcTime::from_unix(midnight(app.utc_now()).unix().saturating_sub(DAY));
     loop {
-        let now = app.utc_now();
-        let since_midnight = Duration::from_secs(now.unix().rem_euclid(86_400).unsigned_abs());
-        if since_midnight < CLOSING {
-            app.clock.sleep(CLOSING - since_midnight).await;
+        let (now, today) = (app.utc_now(), midnight(app.utc_now()));
+        let is_closed = now.unix().saturating_sub(today.unix()) >= CLOSING;
+        if from >= today || !is_closed {
+            let open = if from >= today {
+                today.unix().saturating_add(DAY)
+            } else {
+                today.unix()
+            };
+            let wait = open.saturating_add(CLOSING).saturating_sub(now.unix());
+            app.clock
+                .sleep(Duration::from_secs(wait.max(1).unsigned_abs()))
+                .await;
             continue;
         }
-        let yesterday = UtcTime::from_unix(now.unix().saturating_sub(86_400));
+        let mut told = true;
         for (provider, books) in app.upstreams.by_day() {
-            match compare_days(&*app.store, &provider, &*books, yesterday, now).await {
+            let had_override = |row: &AttemptRow| app.reconciler.had_override(row);
+            match compare_days(&*app.store, &provider, &*books, from, now, &had_override).await {
                 Ok(comparison) => tell(&provider, &comparison),
-                Err(error) => tracing::warn!("{error:#}"),
+                Err(error) => {
+                    told = false;
+                    tracing::warn!("{error:#}");
+                }
             }
         }
-        app.clock.sleep(DAY - since_midnight + CLOSING).await;
+        if told {
+            from = today;
+        } else {
+            app.clock.sleep(Duration::from_secs(CLOSING.unsigned_abs())).await;
+        }
     }
 }
 
 fn tell(provider: &ProviderId, comparison: &Comparison) {
     let sums = match comparison.by_class() {
         Ok(sums) => sums,
-        Err(error) => return tracing::warn!("the differences of yesterday cannot be added up: {error}"),
+        Err(error) => {
+            return tracing::warn!(
+                "the differences from the books of {provider} cannot be added up: {error}"
+            );
+        }
     };
     if sums.is_empty() {
-        tracing::info!("yesterday's books agree with those of {provider} to the last pico-dollar");
+        tracing::info!("the days that are over agree with the books of {provider} to the last pico-dollar");
     }
     for (class, amount) in sums {
-        let known = class != ResidualClass::Unexplained;
-        let word = class.as_str();
-        if known {
-            tracing::info!("yesterday {provider} took ${amount} more than is booked, by reason of {word}");
+        let (word, less) = (class.as_str(), amount < Pico::ZERO);
+        let direction = if less { "less than" } else { "more than" };
+        let size = if less {
+            Pico::ZERO.checked_sub(amount).unwrap_or(amount)
         } else {
-            tracing::warn!(
-                "yesterday {provider} took ${amount} more than is booked, and nothing explains it"
-            );
+            amount
+        };
+        // What was called under our key and not by us, what is booked twice, and what nothing explains is for somebody to look at.
+        match class {
+            ResidualClass::Missing | ResidualClass::Double | ResidualClass::Unexplained => {
+                tracing::warn!("{provider} took ${size} {direction} is booked: {word}");
+            }
+            _ => tracing::info!("{provider} took ${size} {direction} is booked: {word}"),
         }
     }
 }

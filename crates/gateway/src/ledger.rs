@@ -1,20 +1,22 @@
 //! Each attempt of a call in the ledger: an intent before anything leaves the machine, a settlement on every way out.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use costing::budget::{
-    BudgetError, BudgetRefusal, Claim, Estimate, Reservation, ReservationId, Standing, Subject,
-};
+use costing::budget::{BudgetError, BudgetRefusal, Claim, Reservation, ReservationId, Standing, Subject};
 use costing::reconcile::{self, Variance, VarianceRule};
 use costing::{
     AttemptIntent, AttemptSettlement, BillLine, CallToPrice, Caller, Charge, CostStatus, Ending, LedgerError,
     Markup, MarkupRule, MarkupRules, MarkupSubject, Outcome, Pico, PriceBook, PriceSheet, ServiceTier,
     UtcTime,
 };
-use integration_core::{Clock, Delivery, Error, ErrorKind, GenerationId, ProviderId, RequestId, Usage};
+use integration_core::chat::FinishReason;
+use integration_core::{
+    Clock, Delivery, Error, ErrorKind, GenerationId, ProviderId, RequestId, RetryClass, Usage,
+};
 use model_catalogue::Catalogue;
 use rate_limits::{RateLimiter, TokenEstimate};
 use routing::{
@@ -23,11 +25,12 @@ use routing::{
 use rust_decimal::Decimal;
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::app::{App, Store};
 use crate::call::{BYTES_PER_TOKEN, Body, Prepared};
 use crate::reconciler::Reconciler;
-use crate::spending::{self, Offer, Spending};
+use crate::spending::{self, CallEstimate, Offer, Spending};
 use crate::tasks::Tasks;
 use crate::upstream::Mode;
 
@@ -52,11 +55,20 @@ pub struct CallRecord {
     reconciler: Arc<Reconciler>,
     limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     tokens: TokenEstimate,
-    estimate: Estimate,
+    estimate: CallEstimate,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
+    kill: CancellationToken,
+    /// Cancelled when the caller is gone: no further attempt is begun for it.
+    gone: CancellationToken,
+    /// Attempts that were admitted and have not ended.
+    in_flight: AtomicUsize,
     settled: Mutex<Settled>,
 }
+
+/// How long to wait before a settlement is written again, at first and at the longest.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// How many of the models that were not asked an answer names.
 const MAX_PASSED_OVER: usize = 10;
@@ -84,6 +96,8 @@ pub struct SettledAttempt {
     pub charge: Charge,
     /// How it went, with what the provider told of itself.
     pub outcome: AttemptOutcome,
+    /// What was held for it.
+    held: Option<Pico>,
 }
 
 impl CallRecord {
@@ -110,9 +124,12 @@ impl CallRecord {
             reconciler: Arc::clone(&app.reconciler),
             limiters: Arc::clone(&app.limiters),
             tokens: prepared.tokens,
-            estimate: spending::estimate(&body.request, prepared.tokens.prompt),
+            estimate: CallEstimate::of(&body.request, prepared.tokens.prompt),
             clock: Arc::clone(&app.clock),
             tasks: app.tasks.clone(),
+            kill: app.kill.clone(),
+            gone: CancellationToken::new(),
+            in_flight: AtomicUsize::new(0),
             settled: Mutex::default(),
         }
     }
@@ -126,6 +143,26 @@ impl CallRecord {
     /// The call's name.
     pub fn request(&self) -> &RequestId {
         &self.request
+    }
+
+    /// Goes on with a call as long as somebody waits for it, and beyond that until what is under way has told what it was: the
+    /// provider bills it, so its name and its use are waited for. `None` if it was given up.
+    pub async fn while_wanted<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = std::pin::pin!(call);
+        tokio::select! {
+            biased;
+            done = &mut call => return Some(done),
+            () = self.gone.cancelled() => {}
+        }
+        if self.in_flight.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        Some(call.await)
+    }
+
+    /// Tells the call, when dropped, that its caller is gone.
+    pub fn caller(&self) -> DropGuard {
+        self.gone.clone().drop_guard()
     }
 
     /// Waits until every settlement so far is in the ledger.
@@ -205,9 +242,14 @@ impl CallRecord {
             .with_already(self.already())
     }
 
-    /// What the call's earlier attempts were charged.
+    /// What the call's earlier attempts were charged, or hold where that is not known.
     fn already(&self) -> Pico {
-        sum(self.lock().attempts.iter().map(|attempt| attempt.charge.charge)).unwrap_or_default()
+        let settled = self.lock();
+        let taken = settled
+            .attempts
+            .iter()
+            .map(|attempt| attempt.charge.charge.or(attempt.held));
+        sum(taken).unwrap_or_default()
     }
 
     /// What is added to the cost of an attempt at a model.
@@ -231,6 +273,27 @@ impl CallRecord {
         };
         let tier = ServiceTier::billed(self.requested_tier.as_deref(), outcome.service_tier.as_deref());
         self.prices.tier_sheet(&model.id, &tier)
+    }
+
+    /// Settles an attempt once the ledger takes it. If the gateway stops before that, the next start finds the attempt open.
+    async fn settle_later(&self, settlement: AttemptSettlement, asked: &reconcile::Attempt) {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let stops = tokio::select! {
+                () = self.clock.sleep(wait) => false,
+                () = self.kill.cancelled() => true,
+            };
+            match self.store.settle(settlement.clone()).await {
+                Ok(()) => return self.reconciler.consider(asked).await,
+                Err(LedgerError::Unavailable { .. } | LedgerError::ReadOnly) if !stops => {
+                    wait = (wait * 2).min(LONGEST_RETRY);
+                }
+                Err(error) => {
+                    tracing::error!(%error, request = %asked.request, "an attempt stays open in the ledger");
+                    return;
+                }
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Settled> {
@@ -287,6 +350,10 @@ struct LedgerGate(Arc<CallRecord>);
 impl AttemptGate for LedgerGate {
     async fn admit(&self, attempt: &Attempt) -> integration_core::Result<Box<dyn Admission>> {
         let record = &self.0;
+        if record.gone.is_cancelled() {
+            let error = Error::new(ErrorKind::Cancelled, "the caller is gone");
+            return Err(error.with_retry_class(RetryClass::Never));
+        }
         let started = record.clock.wall();
         let time = attempt
             .deadline
@@ -302,11 +369,9 @@ impl AttemptGate for LedgerGate {
                 return Err(spending::refused(error).with_model(attempt.target.model.clone()));
             }
         };
-        for warning in &reservation.standing().warnings {
-            let remaining = warning.remaining();
-            tracing::warn!(account = %warning.account, limit = %warning.limit, %remaining, "a soft budget is passed");
-        }
+        record.spending.warn(&reservation.standing().warnings);
         record.lock().standing = reservation.standing().clone();
+        let reserved = claim.demand.amount().filter(|_| !claim.lines.is_empty());
         let markup = record.rule(&attempt.target);
         let intent = AttemptIntent {
             request: record.request.clone(),
@@ -340,6 +405,8 @@ impl AttemptGate for LedgerGate {
             target: attempt.target.clone(),
             started,
             markup,
+            held: reserved,
+            is_sent: false,
             reservation,
         };
         Unsent {
@@ -372,6 +439,8 @@ impl Unsent {
         match (result, admission) {
             (Ok(Ok(())), Some(mut admission)) => {
                 admission.reservation.sent();
+                admission.record.in_flight.fetch_add(1, Ordering::SeqCst);
+                admission.is_sent = true;
                 Ok(Box::new(admission))
             }
             (Ok(Err(error)), _) => Err(failed(error.into())),
@@ -406,6 +475,10 @@ struct LedgerAdmission {
     started: SystemTime,
     /// The rule of the moment the attempt was admitted.
     markup: MarkupRule,
+    /// What is held for it, where that can be said.
+    held: Option<Pico>,
+    /// Whether it counts among those under way.
+    is_sent: bool,
     /// Given back by its drop on every way that does not settle it.
     reservation: Reservation,
 }
@@ -429,18 +502,33 @@ impl Admission for LedgerAdmission {
             target,
             started,
             markup,
+            held,
+            is_sent,
             reservation,
         } = *self;
+        if is_sent {
+            record.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
         let sheet = record.sheet(&target, outcome);
         let at = UtcTime::from(started);
-        let priced = price(outcome, sheet, at, markup, record.tokens.prompt);
+        // A fixed fee is for an answer, so a call bears it once, however many attempts it takes.
+        let rule = match outcome.result {
+            AttemptResult::Complete => markup,
+            _ => markup.without_fee(),
+        };
+        let priced = price(outcome, sheet, at, rule, record.tokens.prompt);
         let charge = priced.charge;
         match charge.charge {
             Some(charge) => reservation.settle(charge),
             None => reservation.settle_unknown(),
         }
         let completion = outcome.usage.as_ref().and_then(|usage| usage.completion_tokens);
-        if let (AttemptResult::Complete, Some(tokens)) = (&outcome.result, completion)
+        // An answer that a limit of its own cut short says nothing of how long answers are.
+        let by_itself = matches!(
+            outcome.finish_reason,
+            Some(FinishReason::Stop | FinishReason::ToolCalls)
+        );
+        if let (true, Some(tokens)) = (by_itself, completion)
             && let Some(model) = record.catalogue.resolve(target.model.as_str())
         {
             record.spending.see(&model.id, tokens);
@@ -487,14 +575,18 @@ impl Admission for LedgerAdmission {
             first_content: outcome.first_content,
             duration: Some(outcome.duration),
         };
-        let (store, reconciler) = (Arc::clone(&record.store), Arc::clone(&record.reconciler));
+        let (writing, tasks) = (Arc::clone(&record), record.tasks.clone());
         // Not awaited here: the caller may be gone and this future with it. The write goes on by itself.
         let write = record.tasks.spawn(async move {
-            if let Err(error) = store.settle(settlement).await {
-                tracing::error!(%error, "an attempt could not be settled; its intent stays open in the ledger");
-                return;
+            match writing.store.settle(settlement.clone()).await {
+                Ok(()) => writing.reconciler.consider(&asked).await,
+                // The answer does not wait for a ledger that is away; its line does.
+                Err(error @ (LedgerError::Unavailable { .. } | LedgerError::ReadOnly)) => {
+                    tracing::error!(%error, request = %asked.request, "an attempt cannot be settled now; it is tried again");
+                    tasks.spawn(async move { writing.settle_later(settlement, &asked).await });
+                }
+                Err(error) => tracing::error!(%error, request = %asked.request, "an attempt cannot be settled"),
             }
-            reconciler.consider(&asked).await;
         });
         let mut settled = record.lock();
         settled.writes.push(write);
@@ -503,6 +595,7 @@ impl Admission for LedgerAdmission {
             target,
             charge,
             outcome: outcome.clone(),
+            held,
         });
     }
 }
@@ -586,25 +679,34 @@ fn price(
 /// How an answer ended, by which OpenRouter bills no tokens of one that failed.
 fn ending(outcome: &AttemptOutcome) -> Ending {
     match (&outcome.result, &outcome.finish_reason) {
+        // What we cut off has no reason for its end, and is billed as far as it came.
+        _ if is_cut_off(outcome) => Ending::Complete,
         (AttemptResult::Failed(_), _) => Ending::Error,
         (AttemptResult::Complete, None) => Ending::Blank,
-        // What we cut off has no reason for its end, and is billed as far as it came.
         _ => Ending::Complete,
+    }
+}
+
+/// Whether it was us who ended an answer that had begun: the caller went, a deadline passed, the gateway stopped. A deadline of the
+/// provider's own has its status or its code.
+fn is_cut_off(outcome: &AttemptOutcome) -> bool {
+    match &outcome.result {
+        AttemptResult::Complete => false,
+        AttemptResult::Cancelled => true,
+        AttemptResult::Failed(failure) => {
+            failure.delivery == Delivery::Partial
+                && matches!(failure.kind, ErrorKind::Timeout | ErrorKind::Cancelled)
+                && failure.status.is_none()
+                && failure.code.is_none()
+        }
     }
 }
 
 /// What can be said of the use of an answer that said nothing of it itself. `None` where nothing came, and where the provider ended
 /// it with an error: what it bills then nobody knows.
 fn seen(outcome: &AttemptOutcome, prompt_tokens: u64) -> Option<Usage> {
-    let ours = match &outcome.result {
-        AttemptResult::Complete | AttemptResult::Cancelled => true,
-        AttemptResult::Failed(failure) => {
-            failure.delivery == Delivery::Partial
-                && matches!(failure.kind, ErrorKind::Timeout | ErrorKind::Cancelled)
-        }
-    };
-    let came = outcome.text_bytes > 0 || matches!(outcome.result, AttemptResult::Complete);
-    if !ours || !came {
+    let is_whole = matches!(outcome.result, AttemptResult::Complete);
+    if !is_whole && !(is_cut_off(outcome) && outcome.text_bytes > 0) {
         return None;
     }
     let mut usage = Usage::default();

@@ -23,14 +23,12 @@ use crate::spending::Spending;
 /// Asked for at once.
 const AT_ONCE: usize = 4;
 
-/// Taken from the store at a time.
-const PAGE: usize = 64;
-
 /// Attempts looked through at a time.
 const ROWS: usize = 1_000;
 
-/// How long to wait after the ledger could not be read.
+/// How long to wait after the ledger could not be read or written, or the provider asked: twice as long each time.
 const TROUBLE: Duration = Duration::from_secs(5);
+const LONGEST_TROUBLE: Duration = Duration::from_secs(300);
 
 /// Asks what attempts cost, and corrects the ledger.
 #[derive(Debug)]
@@ -55,8 +53,10 @@ pub struct Reconciler {
 pub enum Asked {
     /// The cost is known now; by how much it is more than was booked.
     Found(Pico),
-    /// The provider does not know it yet, or nobody answered: it is asked for again.
+    /// The provider does not know it yet: it is asked for again.
     Later,
+    /// Nobody answered, or "later": it is asked for again, and so is everything else, after this long at the least.
+    Trouble(Duration),
     /// It never became known.
     GaveUp(GaveUpReason),
 }
@@ -64,16 +64,17 @@ pub enum Asked {
 impl Reconciler {
     /// Has an attempt asked for if its cost is worth asking for. Failing to keep that is logged; the next start finds it.
     pub async fn consider(&self, attempt: &Attempt) {
-        if let Err(error) = self.enlist(attempt).await {
+        if let Err(error) = self.enlist(attempt, false).await {
             tracing::warn!(%error, request = %attempt.request, "that a cost is to be asked for could not be kept");
         }
     }
 
-    /// Has an attempt asked for if its cost is worth asking for, and says whether it is new.
+    /// Has an attempt asked for if its cost is worth asking for, and says whether it is new. With `anew` one that was given up is asked
+    /// for once more.
     ///
     /// # Errors
     /// The store's own trouble.
-    pub async fn enlist(&self, attempt: &Attempt) -> Result<bool, LedgerError> {
+    pub async fn enlist(&self, attempt: &Attempt, anew: bool) -> Result<bool, LedgerError> {
         let Some(asked) = wanted(attempt, self.sample) else {
             return Ok(false);
         };
@@ -81,19 +82,23 @@ impl Reconciler {
         let Ok(job) = Job::new(attempt, asked, self.clock.wall(), &self.schedule) else {
             return Ok(false);
         };
-        let is_new = self.store.ask(&job).await?;
+        let is_new = if anew {
+            self.store.ask_anew(&job).await?
+        } else {
+            self.store.ask(&job).await?
+        };
         if is_new {
             self.wake.notify_one();
         }
         Ok(is_new)
     }
 
-    /// Looks through the attempts that began since a time for those that are to be asked for and are not yet: what a crash between
-    /// a settlement and its question has left out. How many there were.
+    /// Looks through the attempts that began since a time for those that are to be asked for and are not yet, such as those of which
+    /// a crash between a settlement and its question has left nothing. How many there were.
     ///
     /// # Errors
     /// The store's own trouble.
-    pub async fn enlist_since(&self, since: SystemTime) -> Result<u64, LedgerError> {
+    pub async fn enlist_since(&self, since: SystemTime, anew: bool) -> Result<u64, LedgerError> {
         let mut enlisted = 0;
         let to = self.clock.wall() + Duration::from_secs(86_400);
         let mut page = self.store.export(since, to, None, ROWS).await?;
@@ -101,7 +106,7 @@ impl Reconciler {
             for row in page.rows.iter().filter(|row| self.is_ours(row)) {
                 let mut attempt = Attempt::of(row);
                 attempt.had_override = self.had_override(row);
-                enlisted += u64::from(row.settlement.is_some() && self.enlist(&attempt).await?);
+                enlisted += u64::from(row.settlement.is_some() && self.enlist(&attempt, anew).await?);
             }
             let Some(next) = page.next else {
                 return Ok(enlisted);
@@ -116,7 +121,7 @@ impl Reconciler {
         row.intent.simulated == self.simulated && !began_before
     }
 
-    fn had_override(&self, row: &AttemptRow) -> bool {
+    pub(crate) fn had_override(&self, row: &AttemptRow) -> bool {
         let usage = row
             .settlement
             .as_ref()
@@ -147,17 +152,30 @@ impl Reconciler {
     /// Asks, until told to stop. What is being asked for at that moment is asked for again after the next start.
     pub async fn run(&self, stop: CancellationToken) {
         let asking = async {
+            let mut trouble = TROUBLE;
             loop {
-                let wait = match self.work().await {
-                    Ok(wait) => wait,
+                let (wait, may_wake) = match self.work().await {
+                    Ok((wait, true)) => {
+                        trouble = TROUBLE;
+                        (wait, true)
+                    }
+                    Ok((wait, false)) => (wait.max(trouble), false),
                     Err(error) => {
-                        tracing::warn!(%error, "the costs that are to be asked for cannot be read");
-                        TROUBLE
+                        tracing::warn!(%error, "costs cannot be asked for now");
+                        (trouble, false)
                     }
                 };
-                tokio::select! {
-                    () = self.clock.sleep(wait) => {}
-                    () = self.wake.notified() => {}
+                if !may_wake {
+                    trouble = (trouble * 2).min(LONGEST_TROUBLE);
+                }
+                let slept = self.clock.sleep(wait);
+                if may_wake {
+                    tokio::select! {
+                        () = slept => {}
+                        () = self.wake.notified() => {}
+                    }
+                } else {
+                    slept.await;
                 }
             }
         };
@@ -167,19 +185,9 @@ impl Reconciler {
         }
     }
 
-    /// Asks for all whose time has come. How long until the next one's.
-    async fn work(&self) -> Result<Duration, LedgerError> {
-        loop {
-            let due = self.store.due(self.clock.wall(), PAGE).await?;
-            if due.is_empty() {
-                break;
-            }
-            let asked = stream::iter(due)
-                .map(|job| self.ask(job))
-                .buffer_unordered(AT_ONCE);
-            let results: Vec<_> = asked.collect().await;
-            results.into_iter().collect::<Result<Vec<_>, _>>()?;
-        }
+    /// Asks for all whose time has come. How long until the next one's, and whether all is well: with trouble at the provider or in
+    /// the ledger it stops asking.
+    async fn work(&self) -> Result<(Duration, bool), LedgerError> {
         // A hold that nobody ends is a mistake; it is told, and counts as spent until its attempt is settled.
         let lost = self
             .spending
@@ -189,9 +197,30 @@ impl Reconciler {
         for id in lost.unwrap_or_default() {
             tracing::warn!("what was held for {id} was given up, and counts as spent");
         }
+        loop {
+            let due = self.store.due(self.clock.wall(), AT_ONCE).await?;
+            if due.is_empty() {
+                break;
+            }
+            // What could not be booked is not asked for.
+            self.store.check().await?;
+            let asked = stream::iter(due)
+                .map(|job| self.ask(job))
+                .buffer_unordered(AT_ONCE);
+            let results: Vec<_> = asked.collect().await;
+            let mut pause = None;
+            for result in results {
+                if let Asked::Trouble(wait) = result? {
+                    pause = pause.max(Some(wait));
+                }
+            }
+            if let Some(pause) = pause {
+                return Ok((pause, false));
+            }
+        }
         let next = self.store.next_due().await?;
         let wait = next.map(|next| next.duration_since(self.clock.wall()).unwrap_or_default());
-        Ok(wait.unwrap_or(HOUR).min(HOUR))
+        Ok((wait.unwrap_or(HOUR).min(HOUR), true))
     }
 
     /// Asks for one attempt, and books what comes of it.
@@ -199,41 +228,71 @@ impl Reconciler {
     /// # Errors
     /// The store's own trouble. Trouble with the provider is none: it is asked again.
     pub async fn ask(&self, job: Job) -> Result<Asked, LedgerError> {
+        match self.ask_once(&job).await {
+            // Something about this attempt alone: it does not keep the others waiting.
+            Err(error @ (LedgerError::Unbalanced { .. } | LedgerError::Corrupt { .. })) => {
+                tracing::error!(%error, request = %job.request, "what an attempt cost cannot be booked");
+                self.put_off(job).await
+            }
+            other => other,
+        }
+    }
+
+    async fn ask_once(&self, job: &Job) -> Result<Asked, LedgerError> {
         let rows = self.store.attempts(&job.request).await?;
         let row = rows.into_iter().find(|row| row.intent.attempt == job.attempt);
         let Some((row, booked)) = row.and_then(|row| Some((row.clone(), row.charge()?))) else {
             // It still runs; its end comes first.
-            return self.put_off(job).await;
+            return self.put_off(job.clone()).await;
         };
-        let answer = if self.is_ours(&row) {
-            self.answer(&row, &job).await
-        } else {
-            Answer::Never
+        if row.intent.simulated && !self.is_ours(&row) {
+            // The simulation that made it is over, and has cost nothing.
+            self.end(job, Err(GaveUpReason::NotFound)).await?;
+            return Ok(Asked::GaveUp(GaveUpReason::NotFound));
+        }
+        let client = self
+            .billing
+            .get(&row.intent.provider)
+            .filter(|_| self.is_ours(&row));
+        let Some(client) = client else {
+            // Nobody here can be asked; another process may know whom.
+            return self.put_off(job.clone()).await;
         };
-        let (rule, now) = (row.intent.markup, self.clock.wall());
+        let answer = answer(&**client, job).await;
+        let (rule, now) = (row.markup(), self.clock.wall());
         match job.clone().answered(answer, booked, rule, now, &self.schedule) {
             Verdict::Found(correction) => {
-                let difference = correction.cost_difference().unwrap_or_default();
                 let Answer::Found(stated) = answer else {
-                    return self.put_off(job).await;
+                    return self.put_off(job.clone()).await;
                 };
                 self.correct(&row, correction.exact, stated).await?;
-                self.end(&job, Ok(difference)).await?;
+                // Beside what was booked at the end, whatever was corrected since: a crash may have come between a correction and
+                // the end of its question.
+                let first = row
+                    .settlement
+                    .as_ref()
+                    .and_then(|settlement| settlement.charge.cost);
+                let now = correction.exact.cost.unwrap_or_default();
+                let difference = now.checked_sub(first.unwrap_or_default()).unwrap_or_default();
+                self.end(job, Ok(difference)).await?;
                 Ok(Asked::Found(difference))
             }
-            Verdict::AskAgain(job) => {
-                self.store.ask_again(&job).await?;
-                Ok(Asked::Later)
+            Verdict::AskAgain(next) => {
+                self.store.ask_again(&next).await?;
+                Ok(match answer {
+                    Answer::Trouble(wait) => Asked::Trouble(wait.unwrap_or_default()),
+                    _ => Asked::Later,
+                })
             }
             Verdict::GaveUp(gave_up) => {
                 tracing::warn!(
                     request = %gave_up.request, attempt = gave_up.attempt, reason = gave_up.reason.as_str(),
                     "the provider never told what an attempt cost; what is booked stays"
                 );
-                self.end(&job, Err(gave_up.reason)).await?;
+                self.end(job, Err(gave_up.reason)).await?;
                 Ok(Asked::GaveUp(gave_up.reason))
             }
-            _ => self.put_off(job).await,
+            _ => self.put_off(job.clone()).await,
         }
     }
 
@@ -242,21 +301,6 @@ impl Reconciler {
         job.next = self.clock.wall() + self.schedule.wait_after(job.tries);
         self.store.ask_again(&job).await?;
         Ok(Asked::Later)
-    }
-
-    async fn answer(&self, row: &AttemptRow, job: &Job) -> Answer {
-        let Some(client) = self.billing.get(&row.intent.provider) else {
-            return Answer::Never;
-        };
-        match client.generation_cost(&job.generation).await {
-            Ok(Some(cost)) => Answer::Found(cost),
-            Ok(None) => Answer::NotYet,
-            Err(error) if is_final(&error) => Answer::Never,
-            Err(error) => {
-                tracing::debug!(%error, "the provider does not say now what an attempt cost");
-                Answer::Trouble(error.retry_after())
-            }
-        }
     }
 
     /// Books what the provider's record says, and tells the budgets.
@@ -271,8 +315,9 @@ impl Reconciler {
             .settlement
             .as_ref()
             .and_then(|settlement| settlement.usage.as_ref());
+        let rule = row.markup();
         let priced = CallToPrice::new(usage, self.sheet(row), UtcTime::from(intent.started))
-            .with_markup(intent.markup)
+            .with_markup(rule)
             .with_confirmed_cost(stated)
             .price();
         let bill = priced.bill().filter(|_| priced.charge == exact);
@@ -282,7 +327,7 @@ impl Reconciler {
             at: self.clock.wall(),
             source: "generation".to_owned(),
             charge: exact,
-            fee: exact.cost.map_or(Pico::ZERO, |cost| intent.markup.fee_on(cost)),
+            fee: exact.cost.map_or(Pico::ZERO, |cost| rule.fee_on(cost)),
             bill: bill
                 .map(|bill| bill.lines().copied().collect())
                 .unwrap_or_default(),
@@ -321,6 +366,18 @@ impl Reconciler {
             found,
         };
         self.store.end(&end).await.map(drop)
+    }
+}
+
+async fn answer(client: &dyn BillingClient, job: &Job) -> Answer {
+    match client.generation_cost(&job.generation).await {
+        Ok(Some(cost)) => Answer::Found(cost),
+        Ok(None) => Answer::NotYet,
+        Err(error) if is_final(&error) => Answer::Never,
+        Err(error) => {
+            tracing::debug!(%error, "the provider does not say now what an attempt cost");
+            Answer::Trouble(error.retry_after())
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use costing::budget::{
-    BudgetError, BudgetFacts, BudgetRefusal, BudgetRules, Claim, Demand, Estimate, HoldPolicy, OutputLengths,
-    ReservationId, Scope, Subject, Window, worst_case,
+    Account, BudgetError, BudgetFacts, BudgetRefusal, BudgetRules, Claim, Demand, Estimate, HoldPolicy,
+    OutputLengths, ReservationId, Scope, Subject, Window, worst_case,
 };
 use costing::{BudgetStore, Caller, MarkupRule, PriceSheet, UtcTime};
 use integration_core::chat::Content;
@@ -26,6 +26,9 @@ const LATE: Duration = Duration::from_secs(60);
 /// How long to wait where calls that run hold what is missing.
 const IN_FLIGHT: Duration = Duration::from_secs(1);
 
+/// So many soft limits are remembered to have been passed; beyond that some are told of once more.
+const MOST_WARNED: usize = 10_000;
+
 /// Tokens that a picture is taken for in a prompt. Providers make a few hundred to some sixteen hundred of one.
 const PICTURE: u64 = 2_000;
 
@@ -34,7 +37,11 @@ pub struct Spending {
     rules: Arc<BudgetRules>,
     store: Arc<dyn BudgetStore>,
     hold: HoldPolicy,
+    /// How long an answer is taken to be until its model's usual length is known.
+    usual: u64,
     lengths: Mutex<BTreeMap<ModelId, OutputLengths>>,
+    /// The soft limits that were passed, and the end of the window of which that was said.
+    warned: Mutex<BTreeMap<Account, Option<UtcTime>>>,
 }
 
 /// Without the lengths, which are many.
@@ -67,7 +74,9 @@ impl Spending {
             rules: Arc::clone(&settings.budgets),
             store,
             hold: settings.hold,
+            usual: settings.usual_completion,
             lengths: Mutex::default(),
+            warned: Mutex::default(),
         }
     }
 
@@ -86,10 +95,13 @@ impl Spending {
         &self,
         id: ReservationId,
         subject: &Subject,
-        estimate: &Estimate,
+        estimate: &CallEstimate,
         offer: &Offer<'_>,
         time: Duration,
     ) -> Claim {
+        if self.rules.is_empty() {
+            return self.rules.claim(id, subject, Demand::NoPrices, offer.at, time);
+        }
         let demand = match offer.sheet {
             Some(sheet) => self.demand(estimate, offer, sheet),
             None => Demand::NoPrices,
@@ -98,17 +110,46 @@ impl Spending {
             .claim(id, subject, demand, offer.at, time.saturating_add(LATE))
     }
 
-    fn demand(&self, estimate: &Estimate, offer: &Offer<'_>, sheet: &PriceSheet) -> Demand {
-        let mut estimate = *estimate;
-        if let Some(most) = offer.model.and_then(longest_answer) {
-            estimate = estimate.with_most_completion_tokens(most);
+    fn demand(&self, estimate: &CallEstimate, offer: &Offer<'_>, sheet: &PriceSheet) -> Demand {
+        let longest = offer.model.and_then(longest_answer);
+        let one = match (estimate.limit, longest) {
+            (Some(limit), Some(longest)) => Some(limit.min(longest)),
+            (limit, longest) => limit.or(longest),
+        };
+        let mut known = estimate.known;
+        if let Some(one) = one {
+            known = known.with_most_completion_tokens(one.saturating_mul(estimate.answers));
         }
-        let usual = offer.model.and_then(|model| {
+        let learnt = offer.model.and_then(|model| {
             let lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
             lengths.get(&model.id)?.p95()
         });
-        let hold = usual.map_or(self.hold, |tokens| self.hold.with_usual_completion(tokens));
-        worst_case(&estimate, sheet, offer.at, offer.markup, &hold).into()
+        let usual = learnt.unwrap_or(self.usual).saturating_mul(estimate.answers);
+        let hold = self.hold.with_usual_completion(usual);
+        worst_case(&known, sheet, offer.at, offer.markup, &hold).into()
+    }
+
+    /// Says once of each soft limit in its window that it is passed. Users are not named: their names are their own affair.
+    pub fn warn(&self, passed: &[BudgetFacts]) {
+        for facts in passed {
+            let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = warned.insert(facts.account.clone(), facts.resets_at);
+            if before == Some(facts.resets_at) {
+                continue;
+            }
+            if warned.len() > MOST_WARNED {
+                warned.clear();
+            }
+            let of = match &facts.account.scope {
+                Scope::User { key, .. } => format!("a user of key {key}"),
+                scope => scope.to_string(),
+            };
+            tracing::warn!(
+                "the soft budget of {of} per {} is passed: ${}",
+                facts.account.window,
+                facts.limit
+            );
+        }
     }
 
     /// Takes note of how long an answer was.
@@ -155,45 +196,57 @@ fn longest_answer(model: &ModelRecord) -> Option<u64> {
     model.max_completion_tokens.or(model.context_length)
 }
 
-/// What is known of a call before it is made: a prompt of about so many tokens of text, and what else the request shows.
-pub fn estimate(request: &ChatRequest, prompt_tokens: u64) -> Estimate {
-    let needs = request.needs();
-    let parts = || {
-        request
-            .messages
-            .iter()
-            .filter_map(|message| match &message.content {
-                Some(Content::Parts(parts)) => Some(parts.as_slice()),
-                _ => None,
-            })
-            .flatten()
-    };
-    let pictures = parts().filter(|part| part.kind == "image_url").count();
-    let pictures = u64::try_from(pictures)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(PICTURE);
-    let mut estimate = Estimate::new(prompt_tokens.saturating_add(pictures));
-    if let Some(limit) = request.completion_limit() {
-        let answers = request.extra.get("n").and_then(Value::as_u64).unwrap_or(1).max(1);
-        estimate = estimate.with_most_completion_tokens(limit.saturating_mul(answers));
+/// What is known of a call before it is made, whatever model it goes to.
+#[derive(Debug, Clone, Copy)]
+pub struct CallEstimate {
+    known: Estimate,
+    /// The most tokens of one answer, where the request says so.
+    limit: Option<u64>,
+    /// How many answers are asked for.
+    answers: u64,
+}
+
+impl CallEstimate {
+    /// A request whose prompt has about so many tokens of text.
+    pub fn of(request: &ChatRequest, prompt_tokens: u64) -> Self {
+        let needs = request.needs();
+        let parts = || {
+            let contents = request
+                .messages
+                .iter()
+                .filter_map(|message| match &message.content {
+                    Some(Content::Parts(parts)) => Some(parts.as_slice()),
+                    _ => None,
+                });
+            contents.flatten()
+        };
+        let pictures = parts().filter(|part| part.kind == "image_url").count();
+        let pictures = u64::try_from(pictures)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(PICTURE);
+        let mut known = Estimate::new(prompt_tokens.saturating_add(pictures));
+        if needs.contains(Capability::Vision) {
+            known = known.with_image_prompt();
+        }
+        if needs.contains(Capability::AudioInput) {
+            known = known.with_audio_prompt();
+        }
+        if needs.contains(Capability::AudioOutput) {
+            known = known.with_audio_completion();
+        }
+        if needs.contains(Capability::ImageOutput) {
+            known = known.with_image_completion();
+        }
+        let an_hour = |cache: &Value| cache.get("ttl").and_then(Value::as_str) == Some("1h");
+        if parts().any(|part| part.fields.get("cache_control").is_some_and(an_hour)) {
+            known = known.with_hour_cache();
+        }
+        Self {
+            known: known.with_searches(u64::from(searches_the_web(request))),
+            limit: request.completion_limit(),
+            answers: request.extra.get("n").and_then(Value::as_u64).unwrap_or(1).max(1),
+        }
     }
-    if needs.contains(Capability::Vision) {
-        estimate = estimate.with_image_prompt();
-    }
-    if needs.contains(Capability::AudioInput) {
-        estimate = estimate.with_audio_prompt();
-    }
-    if needs.contains(Capability::AudioOutput) {
-        estimate = estimate.with_audio_completion();
-    }
-    if needs.contains(Capability::ImageOutput) {
-        estimate = estimate.with_image_completion();
-    }
-    let an_hour = |cache: &Value| cache.get("ttl").and_then(Value::as_str) == Some("1h");
-    if parts().any(|part| part.fields.get("cache_control").is_some_and(an_hour)) {
-        estimate = estimate.with_hour_cache();
-    }
-    estimate.with_searches(u64::from(searches_the_web(request)))
 }
 
 /// Whether the request asks the provider to search the web: by the model's suffix, a plugin or the options of a search.

@@ -113,7 +113,7 @@ fn input_94_a_caller_that_says_nothing_clear_is_refused_by_name() {
             "[[caller]]\nkey = \" \"\ntoken_env = \"A\"\n",
             "x",
             "",
-            "`key` is the name in reports",
+            "are names in reports",
         ),
         (
             "[[caller]]\nkey = \"web\"\ntoken = \"x\"\n",
@@ -168,6 +168,24 @@ fn input_94_a_caller_that_says_nothing_clear_is_refused_by_name() {
             "",
             "",
             "missing, and fee_on_free is set",
+        ),
+        (
+            "[[budget]]\nscope = \"key\"\nname = \"nighty\"\nwindow = \"day\"\nlimit_usd = \"1\"\n",
+            "",
+            "",
+            "the key 'nighty', which no [[caller]] has",
+        ),
+        (
+            "[[budget]]\nscope = \"user\"\nkey = \"nighty\"\nwindow = \"day\"\nlimit_usd = \"1\"\n",
+            "",
+            "",
+            "the key 'nighty'",
+        ),
+        (
+            "[[markup]]\nbps = 5\nteam = \"sails\"\n",
+            "",
+            "",
+            "the team 'sails', which no [[caller]] has",
         ),
         (
             "[costs]\ndurability = \"none\"\n",
@@ -284,7 +302,7 @@ async fn c17_a_hard_budget_refuses_before_anything_is_sent() {
 #[tokio::test]
 async fn a_cheaper_fallback_fits_where_the_first_choice_does_not() {
     let config =
-        format!("{INSTANT}[[budget]]\nscope = \"global\"\nwindow = \"request\"\nlimit_usd = \"0.005\"\n");
+        format!("{INSTANT}[[budget]]\nscope = \"global\"\nwindow = \"request\"\nlimit_usd = \"0.05\"\n");
     let gateway = Gateway::with(&config, []).await;
     let body = r#"{"model":"openai/gpt-4o","messages":[{"role":"user","content":"Hello"}],
         "waypost":{"fallbacks":["openai/gpt-4o-mini"]}}"#;
@@ -295,7 +313,7 @@ async fn a_cheaper_fallback_fits_where_the_first_choice_does_not() {
     assert_eq!(waypost["passed_over"][0]["model"], "openai/gpt-4o");
     let why = waypost["passed_over"][0]["reason"].as_str().unwrap();
     assert!(
-        why.starts_with("the budget of global per request is $0.005"),
+        why.starts_with("the budget of global per request is $0.05"),
         "{why}"
     );
     assert_eq!(gateway.ledger().len(), 1);
@@ -457,5 +475,47 @@ async fn how_the_budgets_stand_is_told_to_who_may_know() {
         told("token-of-nightly").await.0,
         ["global all", "team research", "key nightly"]
     );
+    gateway.stop().await;
+}
+
+/// A caller sees its own costs, on every form of the report and on the page.
+#[tokio::test]
+async fn a_token_shows_its_own_costs_alone() {
+    let gateway = Gateway::with(&format!("{INSTANT}{CALLERS}"), TOKENS).await;
+    for token in ["token-of-web", "token-of-nightly", "token-of-nightly"] {
+        assert_eq!(asked(&gateway, token, MINI).await.0, 200);
+    }
+    let keys = async |token: &str, query: &str| {
+        let url = format!("{}/v1/reports/costs?by=key&format=json{query}", gateway.base);
+        let response = gateway.http.get(url).bearer_auth(token).send().await.unwrap();
+        let text = response.text().await.unwrap();
+        [text.contains("\"web\""), text.contains("\"nightly\"")]
+    };
+    assert_eq!(keys("token-of-admin", "").await, [true, true]);
+    assert_eq!(keys("token-of-web", "").await, [true, false]);
+    assert_eq!(keys("token-of-nightly", "").await, [false, true]);
+    assert!(
+        !keys("token-of-web", "&key=nightly").await[0],
+        "another's costs are not to be had by asking"
+    );
+    // A browser answers with a password.
+    for (password, web, nightly) in [("token-of-web", true, false), ("token-of-admin", true, true)] {
+        let response = gateway
+            .http
+            .get(&gateway.base)
+            .basic_auth("", Some(password))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+        let page = response.text().await.unwrap();
+        assert_eq!(
+            (page.contains(">web<"), page.contains(">nightly<")),
+            (web, nightly),
+            "{password}"
+        );
+    }
+    let response = gateway.http.get(&gateway.base).send().await.unwrap();
+    assert_eq!(response.status(), 401);
     gateway.stop().await;
 }

@@ -9,15 +9,18 @@ mod support;
 mod browser;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{Html, Response};
 use browser::{Look, Page, is_well_shown};
 use costing::PicoSum;
+use integration_core::ManualClock;
 use serde_json::Value;
 
-use support::Gateway;
+use support::{Gateway, INSTANT};
 
 const MODEL: &str = "openai/gpt-4o-mini";
 
@@ -25,20 +28,21 @@ const MODEL: &str = "openai/gpt-4o-mini";
 async fn traffic(gateway: &Gateway) {
     let body =
         |model: &str| format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}"#);
-    for (model, fault) in [
-        (MODEL, None),
-        ("openai/gpt-4o", None),
-        (MODEL, Some("no-usage".to_owned())),
-        ("waypost/auto", None),
-    ] {
-        let request = gateway.post(body(model));
-        let request = match fault {
-            Some(fault) => request.header("x-simulator-fault", fault),
-            None => request,
-        };
-        assert_eq!(request.send().await.unwrap().status(), 200);
+    for model in [MODEL, "openai/gpt-4o", "waypost/auto"] {
+        assert_eq!(gateway.post(body(model)).send().await.unwrap().status(), 200);
     }
-    let first = gateway.ledger().last().unwrap().model.clone();
+    // Cut off by the provider: what it bills nobody knows.
+    let cut = body(MODEL).replace("\"messages\"", "\"stream\":true,\"messages\"");
+    let request = gateway.post(cut).header("x-simulator-fault", "cut");
+    request.send().await.unwrap().text().await.unwrap();
+    let first = gateway
+        .ledger()
+        .iter()
+        .rev()
+        .find(|row| row.model != MODEL)
+        .unwrap()
+        .model
+        .clone();
     let request = gateway
         .post(body("waypost/auto"))
         .header("x-simulator-fault", format!("{first}=503"));
@@ -93,7 +97,9 @@ async fn look(
 }
 
 async fn check(name: &'static str, width: u32, dark: bool) {
-    let gateway = Gateway::start().await;
+    // A clock that stands still: nothing is asked again behind the page's back.
+    let now = UNIX_EPOCH + Duration::from_secs(1_795_348_800);
+    let gateway = Gateway::at(Arc::new(ManualClock::starting_at(now)), INSTANT, []).await;
     traffic(&gateway).await;
     let Some(found) = look(&gateway, "/", name, width, dark).await else {
         return;

@@ -22,7 +22,13 @@ fn clock() -> ManualClock {
 
 async fn reconciled(gateway: &Gateway) -> Reconciled {
     let far = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
-    gateway.app.store.reconciled(UNIX_EPOCH, far).await.unwrap()
+    let simulated = gateway.app.mode() == gateway::upstream::Mode::Simulated;
+    gateway
+        .app
+        .store
+        .reconciled(UNIX_EPOCH, far, simulated)
+        .await
+        .unwrap()
 }
 
 /// An upstream that answers chats with `answer`, and what they cost with `generation`.
@@ -305,6 +311,73 @@ async fn a_question_that_was_never_written_is_asked_after_the_next_start() {
     within_20_s(async || !clock.due_in().is_empty()).await;
     clock.advance(Duration::from_millis(250));
     within_20_s(async || reconciled(&gateway).await.found == 1).await;
+    gateway.holds().await;
+    gateway.stop().await;
+}
+
+/// A deadline of ours cut the answer off: what came of it is billed, and is an estimate until the provider says.
+#[tokio::test]
+async fn f19_an_answer_that_our_deadline_cut_off_is_estimated_and_asked_for() {
+    let event = format!(
+        r#"{{"id":"gen-7","model":"openai/gpt-4o-mini","choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}"#,
+        "x".repeat(3_000)
+    );
+    let upstream = upstream(Script::sse([event]).stall(), record("0.002")).await;
+    let clock = clock();
+    let config = "[[budget]]\nscope = \"global\"\nwindow = \"day\"\nlimit_usd = \"1\"\n";
+    let gateway = behind(&upstream, &clock, config).await;
+    let body = MINI.replace(
+        "\"messages\"",
+        "\"stream\":true,\"waypost\":{\"max_latency_ms\":5000},\"messages\"",
+    );
+    let mut response = gateway.post(body).send().await.unwrap();
+    assert!(response.chunk().await.unwrap().is_some());
+    within_20_s(async || clock.due_in().contains(&Duration::from_secs(5))).await;
+    clock.advance(Duration::from_secs(5));
+    within_20_s(async || gateway.ledger()[0].outcome.is_some()).await;
+    let row = gateway.ledger().remove(0);
+    assert_eq!(
+        (row.outcome.as_deref(), row.error_kind.as_deref()),
+        (Some("failed"), Some("timeout"))
+    );
+    assert_eq!(row.status.as_deref(), Some("estimated"));
+    // A thousand tokens at 0.6 dollars a million, and the prompt.
+    assert!(
+        row.cost > Some(600_000_000) && row.cost < Some(601_000_000),
+        "{row:?}"
+    );
+    within_20_s(async || gateway.number("SELECT count(*) FROM lookups") == 1).await;
+    drop(response);
+    gateway.holds().await;
+    gateway.stop().await;
+}
+
+/// Whoever goes while a whole answer is made has it billed all the same: it is waited for.
+#[tokio::test]
+async fn f27_a_caller_who_goes_while_a_whole_answer_is_made_is_billed() {
+    let gate = provider_testkit::upstream::Gate::new();
+    let usage = r#","usage":{"prompt_tokens":8,"completion_tokens":6,"cost":0.001}"#;
+    let upstream = upstream(Script::new().wait(&gate).then(answer(usage)), record("0.001")).await;
+    let gateway = behind(&upstream, &clock(), "").await;
+    let chats = || {
+        let requests = upstream.requests();
+        let chats = requests
+            .iter()
+            .filter(|received| received.path.ends_with("/chat/completions"));
+        chats.count()
+    };
+    let call = tokio::spawn(gateway.post(MINI).send());
+    within_20_s(async || chats() == 1).await;
+    call.abort();
+    let _ = call.await;
+    gate.open();
+    within_20_s(async || gateway.ledger().first().is_some_and(|row| row.outcome.is_some())).await;
+    let row = gateway.ledger().remove(0);
+    assert_eq!(
+        (row.outcome.as_deref(), row.cost),
+        (Some("succeeded"), Some(1_000_000_000))
+    );
+    assert_eq!(chats(), 1);
     gateway.holds().await;
     gateway.stop().await;
 }

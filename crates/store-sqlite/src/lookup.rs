@@ -35,9 +35,10 @@ const NEXT: &str = "SELECT min(next_us) FROM lookups WHERE next_us IS NOT NULL";
 
 /// A sum in two parts, as in the hourly sums: one alone would overflow.
 const SUMS: &str = "
-SELECT coalesce(sum(outcome = 'found'), 0), coalesce(sum(outcome IS NULL), 0), coalesce(sum(outcome <> 'found'), 0),
-    coalesce(sum(delta_pico / 1000000), 0), coalesce(sum(delta_pico % 1000000), 0)
-FROM lookups WHERE began_us >= ?1 AND began_us < ?2";
+SELECT coalesce(sum(l.outcome = 'found'), 0), coalesce(sum(l.outcome IS NULL), 0), coalesce(sum(l.outcome <> 'found'), 0),
+    coalesce(sum(l.delta_pico / 1000000), 0), coalesce(sum(l.delta_pico % 1000000), 0)
+FROM lookups l LEFT JOIN attempts a ON a.request_id = l.request_id AND a.attempt = l.attempt
+WHERE l.began_us >= ?1 AND l.began_us < ?2 AND coalesce(a.simulated, 0) = ?3";
 
 /// What the table must take.
 pub(crate) const STATEMENTS: [&str; 7] = [INSERT, ANEW, PUT_OFF, END, DUE, NEXT, SUMS];
@@ -117,6 +118,7 @@ pub(crate) fn sums(
     connection: &Connection,
     from: SystemTime,
     to: SystemTime,
+    simulated: bool,
 ) -> Result<Reconciled, LedgerError> {
     let sums = |row: &rusqlite::Row<'_>| {
         let mut sums = Reconciled::default();
@@ -131,6 +133,6 @@ pub(crate) fn sums(
     };
     connection
         .prepare_cached(SUMS)
-        .and_then(|mut query| query.query_row(params![micros(from), micros(to)], sums))
+        .and_then(|mut query| query.query_row(params![micros(from), micros(to), simulated], sums))
         .map_err(|error| ledger_error(&error))
 }

@@ -111,17 +111,11 @@ pub(crate) fn select(
         floor.saturating_add(i64::from(at_second(floor).is_some_and(|at| at < time)))
     };
     let mut found = Vec::new();
-    each(
-        connection,
-        ceil(from),
-        ceil(to),
-        Some(filter.wants_tags()),
-        |row| {
-            if filter.matches(&row.key) {
-                found.push(row);
-            }
-        },
-    )?;
+    each(connection, ceil(from), ceil(to), filter.wants_tags(), |row| {
+        if filter.matches(&row.key) {
+            found.push(row);
+        }
+    })?;
     found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Ok(found)
 }

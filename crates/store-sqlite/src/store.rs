@@ -318,8 +318,13 @@ impl ReconcileStore for SqliteStore {
         self.read(lookup::next_due).await
     }
 
-    async fn reconciled(&self, from: SystemTime, to: SystemTime) -> Result<Reconciled, LedgerError> {
-        self.read(move |c| lookup::sums(c, from, to)).await
+    async fn reconciled(
+        &self,
+        from: SystemTime,
+        to: SystemTime,
+        simulated: bool,
+    ) -> Result<Reconciled, LedgerError> {
+        self.read(move |c| lookup::sums(c, from, to, simulated)).await
     }
 }
 

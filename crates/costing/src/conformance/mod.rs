@@ -543,6 +543,11 @@ pub async fn labels_have_rows_of_their_own(store: Arc<dyn LedgerStore>) {
         };
         assert_eq!(count(&all_rollups(&*store, &filter).await), attempts, "{tag:?}");
     }
+    let both = RollupFilter {
+        both: true,
+        ..RollupFilter::default()
+    };
+    assert_eq!(count(&all_rollups(&*store, &both).await), 6);
     holds(&*store).await;
 }
 

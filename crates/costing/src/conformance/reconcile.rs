@@ -103,7 +103,7 @@ pub async fn what_is_asked_for_is_kept_until_its_end(store: Arc<dyn ReconcileSto
     assert!(store.ask_anew(&self::job("new", 0)).await.unwrap());
     assert!(store.end(&ended("new", Ok(Pico::ZERO))).await.unwrap());
     let sums = store
-        .reconciled(began(), began() + Duration::from_micros(1))
+        .reconciled(began(), began() + Duration::from_micros(1), false)
         .await
         .unwrap();
     assert_eq!(
@@ -111,7 +111,12 @@ pub async fn what_is_asked_for_is_kept_until_its_end(store: Arc<dyn ReconcileSto
         (2, PicoSum::new(-5), 1, 1)
     );
     assert_eq!(
-        store.reconciled(UNIX_EPOCH, began()).await.unwrap(),
+        store.reconciled(began(), far, true).await.unwrap(),
+        Reconciled::default(),
+        "none of them is simulated"
+    );
+    assert_eq!(
+        store.reconciled(UNIX_EPOCH, began(), false).await.unwrap(),
         Reconciled::default()
     );
 }

@@ -81,9 +81,14 @@ pub trait ReconcileStore: Debug + Send + Sync {
     /// The store's own trouble.
     async fn next_due(&self) -> Result<Option<SystemTime>, LedgerError>;
 
-    /// What came of asking for the attempts that began from `from` to before `to`.
+    /// What came of asking for the attempts that began from `from` to before `to`: for the simulated ones, or for the others.
     ///
     /// # Errors
     /// The store's own trouble.
-    async fn reconciled(&self, from: SystemTime, to: SystemTime) -> Result<Reconciled, LedgerError>;
+    async fn reconciled(
+        &self,
+        from: SystemTime,
+        to: SystemTime,
+        simulated: bool,
+    ) -> Result<Reconciled, LedgerError>;
 }

@@ -56,13 +56,16 @@ async fn reconcile(app: &App, args: &ReconcileArgs) -> anyhow::Result<Outcome> {
         )?;
         return Ok(Outcome::Done);
     }
-    app.reconciler.enlist_since(since.into()).await?;
+    app.reconciler.enlist_since(since.into(), true).await?;
     let sums = ask_all(app).await?;
     let mut days = Vec::new();
     for (provider, books) in app.upstreams.by_day() {
         // A simulation's books are no money.
         if app.mode() == Mode::Live {
-            let compared = compare_days(&*app.store, &provider, &*books, since, app.utc_now()).await;
+            let compared = compare_days(&*app.store, &provider, &*books, since, app.utc_now(), &|row| {
+                app.reconciler.had_override(row)
+            })
+            .await;
             days.push((provider, compared));
         }
     }
@@ -110,7 +113,7 @@ async fn ask_all(app: &App) -> anyhow::Result<Sums> {
                 sums.found += 1;
                 sums.corrected += difference;
             }
-            Asked::Later => sums.later += 1,
+            Asked::Later | Asked::Trouble(_) => sums.later += 1,
             Asked::GaveUp(_) => sums.gave_up += 1,
         }
         progress.step();

@@ -17,6 +17,7 @@ use crate::upstream::Mode;
 pub(super) async fn run(args: &ServeArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let mut overrides = args.place.overrides();
     overrides.listen.clone_from(&args.listen);
+    overrides.serves_nobody = false;
     let settings = Settings::resolve(&overrides, env)?;
     settings.check_listen()?;
     let app = Arc::new(App::start(settings).await?);

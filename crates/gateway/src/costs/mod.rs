@@ -21,9 +21,6 @@ use crate::upstream::Mode;
 /// The program, as reports name it.
 const PROGRAM: &str = concat!("waypost ", env!("CARGO_PKG_VERSION"));
 
-/// How often the sums by tag and those over all tags are read until both are of the same moment.
-const MOST_READS: usize = 16;
-
 /// Lines of a table on the first page.
 const PAGE_LINES: usize = 15;
 
@@ -144,40 +141,10 @@ pub(crate) async fn gather(
     let mut filter = RollupFilter::default();
     filter.key.clone_from(&query.only_key);
     filter.tag = tag.map(str::to_owned);
-    let read = |filter| store.rollups(from, to, filter);
-    let rows = if query.grouping == Grouping::Tag && tag.is_none() {
-        let mut by_tag = filter.clone();
-        by_tag.by_tag = true;
-        let (mut rows, tagged) = of_one_moment(|| read(&filter), || read(&by_tag)).await?;
-        rows.extend(tagged);
-        rows
-    } else {
-        read(&filter).await?
-    };
+    filter.both = query.grouping == Grouping::Tag && tag.is_none();
+    let rows = store.rollups(from, to, &filter).await?;
     let reconciled = reconciled(store, query).await?;
     Ok(Gathered { rows, reconciled })
-}
-
-/// Reads two things until both are of the same moment: one read is, two are not, and what is booked between them would be a
-/// difference that nobody can explain. On a ledger that is never still the last ones have to do.
-async fn of_one_moment<T: PartialEq, U, E, One, Other>(
-    one: impl Fn() -> One,
-    other: impl Fn() -> Other,
-) -> Result<(T, U), E>
-where
-    One: Future<Output = Result<T, E>>,
-    Other: Future<Output = Result<U, E>>,
-{
-    let mut before = one().await?;
-    let mut between = other().await?;
-    for _ in 0..MOST_READS {
-        let after = one().await?;
-        if after == before {
-            break;
-        }
-        (before, between) = (after, other().await?);
-    }
-    Ok((before, between))
 }
 
 /// The same instant for the ledger. Periods begin with 1970.
@@ -192,7 +159,7 @@ async fn reconciled(store: &dyn Store, query: &CostQuery) -> Result<Option<Recon
         return Ok(None);
     }
     let (from, to) = (instant(query.period.from()), instant(query.period.to()));
-    let found = store.reconciled(from, to).await?;
+    let found = store.reconciled(from, to, false).await?;
     Ok(Some(found).filter(|found| found.found > 0 || found.open > 0 || found.gave_up > 0))
 }
 
@@ -302,41 +269,5 @@ impl Gathered {
             file_name: None,
             note: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-
-    /// A number that grows between reads, and then is still.
-    async fn read_while_it_grows(by: u32) -> (u32, u32) {
-        let (now, left) = (Cell::new(1), Cell::new(by));
-        let grow = || {
-            if left.get() > 0 {
-                left.set(left.get() - 1);
-                now.set(now.get() + 1);
-            }
-        };
-        let one = || {
-            let read = now.get();
-            grow();
-            std::future::ready(Ok::<_, LedgerError>(read))
-        };
-        of_one_moment(one, || std::future::ready(Ok(now.get())))
-            .await
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn f61_two_reads_are_of_one_moment() {
-        for growth in 0..u32::try_from(MOST_READS).unwrap() {
-            let (one, other) = read_while_it_grows(growth).await;
-            assert_eq!((one, other), (1 + growth, 1 + growth));
-        }
-        // What never stands still is not read for ever.
-        let (one, other) = read_while_it_grows(u32::MAX - 1).await;
-        assert!(one <= other && one < 100);
     }
 }

@@ -47,7 +47,7 @@ async fn respond(
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
     let body = read_body(app, body).await?;
-    let mut prepared = prepare(app, &body)?;
+    let mut prepared = prepare(app, &body, &caller)?;
     let headers = head
         .headers
         .iter()
@@ -68,12 +68,11 @@ async fn respond(
         plan: prepared.explanation(&body),
         app: Arc::clone(app),
     };
-    let call = asked.call(&body, &prepared, headers);
-    if body.stream {
-        asked.stream(call).await
-    } else {
-        asked.whole(call).await
-    }
+    // Dropped with this future when the caller goes. The call itself is a task of its own: what is under way at the provider is
+    // billed, so it is not let go of before it has told its name.
+    let _caller = asked.record.caller();
+    let answered = app.tasks.spawn(asked.answer(body, prepared, headers)).await;
+    answered.unwrap_or_else(|_| Err(ApiError::new(500, "internal", "the call ended unexpectedly")))
 }
 
 /// A call that is under way.
@@ -85,6 +84,20 @@ struct Asked {
 }
 
 impl Asked {
+    async fn answer(
+        self,
+        body: Body,
+        prepared: Prepared,
+        headers: Vec<(String, String)>,
+    ) -> Result<Response, ApiError> {
+        let call = self.call(&body, &prepared, headers);
+        if body.stream {
+            self.stream(call).await
+        } else {
+            self.whole(call).await
+        }
+    }
+
     fn call<'a>(&self, body: &'a Body, prepared: &'a Prepared, headers: Vec<(String, String)>) -> Call<'a> {
         let gate = self.record.gate();
         let call = Call::new(self.record.request().clone(), &prepared.targets, &body.request)
@@ -144,12 +157,14 @@ impl Asked {
         Ok(response)
     }
 
-    /// Waits for a call, or drops it, which settles it, when running answers must end.
+    /// Waits for a call, or drops it, which settles it, when running answers must end or nobody wants it any more.
     async fn unless_killed<T>(&self, call: impl Future<Output = T>) -> Result<T, ApiError> {
         tokio::select! {
             biased;
             () = self.app.kill.cancelled() => {}
-            result = call => return Ok(result),
+            result = self.record.while_wanted(call) => {
+                return result.ok_or_else(|| ApiError::new(499, "cancelled", "the caller is gone"));
+            }
         }
         self.record.written().await;
         let error = ApiError::new(503, "stopping", "the gateway is stopping; ask again");

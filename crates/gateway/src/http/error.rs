@@ -42,7 +42,7 @@ impl ApiError {
     /// The error of a call that no model answered.
     pub fn of_call(error: &Error) -> Self {
         let kind = error.kind();
-        let mut api = if error.code() == Some(BUDGET_EXCEEDED) {
+        let mut api = if error.code() == Some(BUDGET_EXCEEDED) && error.provider().is_none() {
             // Ours and not a provider's: nothing was sent.
             Self::new(status_of(kind), BUDGET_EXCEEDED, error.message())
         } else {

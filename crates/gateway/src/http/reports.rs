@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -11,29 +12,50 @@ use costing::{LedgerError, UtcTime};
 use super::ApiError;
 use crate::app::App;
 use crate::call::Refused;
+use crate::callers::Identity;
 use crate::costs::{self, CostFormat, CostQuery, CostSources, CostText, Gathered};
 
 /// `GET /v1/reports/costs?by=model&from=2026-11-01&to=2026-12-01&format=json&top=10&model=openai/gpt-4o`
-pub(super) async fn costs(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+///
+/// Who may not see everybody's costs sees those of its own key.
+pub(super) async fn costs(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let now = app.utc_now();
     match asked(&app, query.as_deref().unwrap_or_default(), now) {
-        Ok(query) => answer(app, query, now, |app, gathered, query, now| {
-            gathered.write(query, CostSources::of(app, now))
-        })
+        Ok(query) => answer(
+            app,
+            seen_by(&identity, query),
+            now,
+            |app, gathered, query, now| gathered.write(query, CostSources::of(app, now)),
+        )
         .await
         .unwrap_or_else(IntoResponse::into_response),
         Err(refused) => ApiError::from(refused).into_response(),
     }
 }
 
+fn seen_by(identity: &Identity, query: CostQuery) -> CostQuery {
+    if identity.is_admin {
+        query
+    } else {
+        query.for_key(identity.caller.key.as_str())
+    }
+}
+
 /// `GET /`: what this month has cost.
-pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn page(State(app): State<Arc<App>>, Extension(identity): Extension<Identity>) -> Response {
     let now = app.utc_now();
     let period = match Period::month_of(now) {
         Ok(period) => period,
         Err(error) => return ApiError::new(500, "internal", error.to_string()).into_response(),
     };
-    let query = CostQuery::new(period, CostFormat::Report(ReportFormat::Html));
+    let query = seen_by(
+        &identity,
+        CostQuery::new(period, CostFormat::Report(ReportFormat::Html)),
+    );
     answer(app, query, now, |app, gathered, query, now| {
         gathered.page(query, CostSources::of(app, now), app.mode())
     })

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use costing::reconcile::Schedule;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -138,15 +137,25 @@ impl Server {
     }
 }
 
-/// Asks what attempts of the last day cost, and goes on asking until the gateway stops.
+/// How far back it is looked at the start for attempts that are to be asked for.
+const LOOK_BACK: Duration = Duration::from_secs(7 * 86_400);
+
+/// Asks what attempts cost whose cost is not certain, and goes on asking until the gateway stops.
 async fn reconcile(app: Arc<App>, stop: CancellationToken) {
-    let since = app.clock.wall() - Schedule::DEFAULT.gives_up_after();
-    match app.reconciler.enlist_since(since).await {
-        Ok(0) => {}
-        Ok(enlisted) => tracing::info!("the provider is asked what {enlisted} attempts of the last day cost"),
-        Err(error) => tracing::warn!(%error, "the attempts of the last day cannot be looked through"),
-    }
-    app.reconciler.run(stop).await;
+    let look = async {
+        match app
+            .reconciler
+            .enlist_since(app.clock.wall() - LOOK_BACK, false)
+            .await
+        {
+            Ok(0) => {}
+            Ok(enlisted) => {
+                tracing::info!("the provider is asked what {enlisted} attempts of the last week cost")
+            }
+            Err(error) => tracing::warn!(%error, "the attempts of the last week cannot be looked through"),
+        }
+    };
+    tokio::join!(stop.run_until_cancelled(look), app.reconciler.run(stop.clone()));
 }
 
 async fn drain(app: &App, graceful: GracefulShutdown) {

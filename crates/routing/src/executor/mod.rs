@@ -406,9 +406,10 @@ impl Executor {
             }
         }
         let refused = || {
-            let last = passed_over.last().map(|passed| &passed.error);
-            // The one that was waited for says most; the others follow.
-            last.map(duplicate)
+            // One that says when to come again says most; else the one that was waited for, which is the last.
+            let errors = || passed_over.iter().map(|passed| &passed.error);
+            let later = errors().rev().find(|error| error.retry_after().is_some());
+            later.or_else(|| errors().next_back()).map(duplicate)
         };
         let error = ended.or_else(refused).unwrap_or_else(|| {
             Error::new(ErrorKind::NoRoute, "the call names no model to ask")
