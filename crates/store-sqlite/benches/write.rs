@@ -25,16 +25,18 @@ use store_sqlite::SqliteStore;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// Attempts per measured round, whatever the number of writers.
-const ATTEMPTS: usize = 512;
-
 /// Rounds of each that are compared.
 const ROUNDS: usize = 61;
 
-/// How many of the store's transactions its first rounds take, before how many writes they share is counted.
+/// Rounds before that, which bring the file to some size and tell how many writes share a transaction.
 const WARM_UP: usize = 5;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Attempts per measured round: several for each writer, so that their beginning together is no large part of it.
+const fn attempts_with(writers: usize) -> usize {
+    if writers == 1 { 256 } else { 2_048 }
+}
 
 type Attempt = (AttemptIntent, AttemptSettlement);
 
@@ -52,7 +54,11 @@ fn attempts(count: usize) -> Vec<Attempt> {
 
 /// Writes attempts with so many writers, and how long it took.
 fn round(runtime: &Runtime, store: &Arc<SqliteStore>, writers: usize) -> Duration {
-    let shares: Vec<_> = (0..writers).map(|_| attempts(ATTEMPTS / writers)).collect();
+    // Names are given in the order of time, so those of one writer lie between those of the others.
+    let mut shares: Vec<_> = (0..writers).map(|_| Vec::new()).collect();
+    for (number, attempt) in attempts(attempts_with(writers)).into_iter().enumerate() {
+        shares[number % writers].push(attempt);
+    }
     runtime.block_on(async {
         let start = Instant::now();
         let mut tasks = JoinSet::new();
@@ -91,7 +97,10 @@ fn writes_the_same(runtime: &Runtime, folder: &Path) {
     bare.round(&bare::rows(&attempts), 3);
     drop(bare);
     let tables = folders.clone().map(|folder| bare::tables(&folder));
-    assert_eq!(tables[0], tables[1], "the loop does not write what the store writes");
+    assert_eq!(
+        tables[0], tables[1],
+        "the loop does not write what the store writes"
+    );
     for folder in folders {
         let store = SqliteStore::open(&folder).unwrap();
         let found = runtime.block_on(store.verify()).unwrap();
@@ -126,7 +135,7 @@ fn compare(runtime: &Runtime, writers: usize) -> (Duration, Duration) {
     let mut bare = Bare::open(beside.path());
     let shared = shared(runtime, &store, writers);
     let bare_round = |bare: &mut Bare| {
-        let rows = bare::rows(&attempts(ATTEMPTS));
+        let rows = bare::rows(&attempts(attempts_with(writers)));
         let start = Instant::now();
         bare.round(&rows, shared);
         start.elapsed()
@@ -156,7 +165,7 @@ fn ratios(_: &mut Criterion) {
     writes_the_same(&runtime, folder().path());
     for writers in [1, 16, 256] {
         let (store, bare) = compare(&runtime, writers);
-        let per_second = |time: Duration| ATTEMPTS as f64 / time.as_secs_f64();
+        let per_second = |time: Duration| attempts_with(writers) as f64 / time.as_secs_f64();
         println!(
             "{writers} writers: store {:.0} attempts/s, bare loop {:.0}, which is {:.0} %",
             per_second(store),
@@ -176,9 +185,9 @@ fn write(criterion: &mut Criterion) {
     group
         .sample_size(10)
         .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .throughput(Throughput::Elements(ATTEMPTS as u64));
+        .measurement_time(Duration::from_secs(2));
     for writers in [1, 16, 256] {
+        group.throughput(Throughput::Elements(attempts_with(writers) as u64));
         let dir = folder();
         let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
         group.bench_function(format!("store, {writers} writers"), |bencher| {

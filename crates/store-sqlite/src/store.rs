@@ -17,6 +17,7 @@ use integration_core::{GenerationId, RequestId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::batch::{Beginning, Ending};
 use crate::error::{OpenError, closed, ledger_error};
 use crate::open::{self, Opened, StoreOptions};
 use crate::reader::{self, Read};
@@ -215,7 +216,7 @@ impl SqliteStore {
 #[async_trait]
 impl LedgerStore for SqliteStore {
     async fn intend(&self, intent: AttemptIntent) -> Result<(), LedgerError> {
-        let intent = Box::new(intent);
+        let intent = Box::new(Beginning::new(intent));
         self.write(|reply| Command::Intend(intent, reply)).await.map(drop)
     }
 
@@ -230,7 +231,7 @@ impl LedgerStore for SqliteStore {
     }
 
     async fn settle(&self, settlement: AttemptSettlement) -> Result<(), LedgerError> {
-        let settlement = Box::new(settlement);
+        let settlement = Box::new(Ending::new(settlement));
         self.write(|reply| Command::Settle(settlement, reply))
             .await
             .map(drop)

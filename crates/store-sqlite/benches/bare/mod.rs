@@ -78,7 +78,10 @@ fn micros(time: std::time::SystemTime) -> i64 {
 
 /// The rows of attempts.
 pub(crate) fn rows(attempts: &[(AttemptIntent, AttemptSettlement)]) -> Vec<Row> {
-    attempts.iter().map(|(intent, ended)| row(intent, ended)).collect()
+    attempts
+        .iter()
+        .map(|(intent, ended)| row(intent, ended))
+        .collect()
 }
 
 fn row(intent: &AttemptIntent, ended: &AttemptSettlement) -> Row {
@@ -128,7 +131,9 @@ fn row(intent: &AttemptIntent, ended: &AttemptSettlement) -> Row {
             text(charge.status.as_str()),
             text(ended.reported_cost.unwrap()),
             text(ended.computed_cost.unwrap()),
-            i64::try_from(ended.first_content.unwrap().as_micros()).unwrap().into(),
+            i64::try_from(ended.first_content.unwrap().as_micros())
+                .unwrap()
+                .into(),
             i64::try_from(ended.duration.unwrap().as_micros()).unwrap().into(),
             tokens[0].into(),
             tokens[1].into(),
@@ -159,7 +164,14 @@ fn row(intent: &AttemptIntent, ended: &AttemptSettlement) -> Row {
         upstream: ended.upstream.as_ref().map(ToString::to_string),
         outcome: ended.outcome.as_str(),
         status: charge.status.as_str(),
-        sums: [tokens[0], tokens[1], tokens[2], cost, markup, pico(ended.uncached_cost)],
+        sums: [
+            tokens[0],
+            tokens[1],
+            tokens[2],
+            cost,
+            markup,
+            pico(ended.uncached_cost),
+        ],
     }
 }
 
@@ -227,13 +239,23 @@ fn sum(connection: &Connection, rows: &[Row], end: bool) {
     for row in rows.iter().filter(|_| end) {
         let [prompt, completion, cached, cost, markup, uncached] = row.sums;
         let parts = [cost, markup, uncached].map(|sum| [sum / MICRO, sum % MICRO]);
-        let values = [prompt, completion, cached].into_iter().chain(parts.into_iter().flatten());
+        let values = [prompt, completion, cached]
+            .into_iter()
+            .chain(parts.into_iter().flatten());
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
     }
     for tag in [None, row.tag.as_deref()] {
         add(connection, row, tag, None, "pending", [open, open], [0; 9]);
         if end {
-            add(connection, row, tag, Some(row.outcome), row.status, [count, 0], sums);
+            add(
+                connection,
+                row,
+                tag,
+                Some(row.outcome),
+                row.status,
+                [count, 0],
+                sums,
+            );
         }
     }
 }
@@ -250,10 +272,16 @@ fn add(
     let upstream = row.upstream.as_deref().filter(|_| outcome.is_some());
     let key = &row.key;
     let mut values = params![
-        row.hour, tag, key[0], key[1], key[2], outcome, status, key[3], key[4], upstream, key[5], key[6], key[7], key[8], key[9],
+        row.hour, tag, key[0], key[1], key[2], outcome, status, key[3], key[4], upstream, key[5], key[6],
+        key[7], key[8], key[9],
     ]
     .to_vec();
-    values.extend(counts.iter().chain(&sums).map(|value| value as &dyn rusqlite::ToSql));
+    values.extend(
+        counts
+            .iter()
+            .chain(&sums)
+            .map(|value| value as &dyn rusqlite::ToSql),
+    );
     let mut update = connection.prepare_cached(SUM).unwrap();
     if update.execute(values.as_slice()).unwrap() == 0 {
         let mut insert = connection.prepare_cached(SUM_INSERT).unwrap();
