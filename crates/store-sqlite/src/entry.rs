@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use costing::{Entry, LedgerError, Pico, UtcTime};
+use costing::{Account, Entry, LedgerError, Pico, UtcTime};
 use integration_core::RequestId;
 use rusqlite::{CachedStatement, Connection, Params, Row, params};
 
@@ -39,9 +39,7 @@ impl<'c> Inserter<'c> {
     pub(crate) fn insert(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
         for entry in entries {
             for (text, account) in [(&mut self.debit, &entry.debit), (&mut self.credit, &entry.credit)] {
-                text.clear();
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{account}");
+                write_account(text, account);
             }
             self.statement.execute(params![
                 entry.request.as_str(),
@@ -55,6 +53,19 @@ impl<'c> Inserter<'c> {
             ])?;
         }
         Ok(())
+    }
+}
+
+/// An account as it is kept. Those that come with every attempt are put together without a formatter.
+fn write_account(text: &mut String, account: &Account) {
+    text.clear();
+    match account {
+        Account::Customer(key) => text.extend(["customer:", key]),
+        Account::Provider(provider) => text.extend(["provider:", provider.as_str()]),
+        // Writing to a string cannot fail.
+        other => {
+            let _ = write!(text, "{other}");
+        }
     }
 }
 
@@ -132,5 +143,27 @@ pub(crate) fn at_second(seconds: i64) -> Option<SystemTime> {
         UNIX_EPOCH.checked_sub(distance)
     } else {
         UNIX_EPOCH.checked_add(distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_kept_as_it_is_shown() {
+        let provider = "openrouter".parse().unwrap();
+        for account in [
+            Account::Customer("k:1".to_owned()),
+            Account::Provider(provider),
+            Account::Markup,
+            Account::Fees,
+            Account::Suspense,
+        ] {
+            let mut text = "left over".to_owned();
+            write_account(&mut text, &account);
+            assert_eq!(text, account.to_string());
+            assert_eq!(text.parse(), Ok(account));
+        }
     }
 }

@@ -196,7 +196,8 @@ impl SqliteStore {
         let writes = self.writes.as_ref().ok_or(LedgerError::ReadOnly)?;
         let (reply, result) = oneshot::channel();
         writes.send(command(reply)).await.map_err(|_| closed())?;
-        result.await.map_err(|_| closed())?
+        let (result, _spent) = result.await.map_err(|_| closed())?;
+        result
     }
 
     async fn read<T: Send + 'static>(

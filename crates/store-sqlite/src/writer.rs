@@ -23,8 +23,18 @@ pub(crate) const QUEUE: usize = 1_024;
 /// How many commands share a transaction at most.
 const BATCH: usize = 64;
 
-/// Whether the command has changed anything, or why it could not.
-pub(crate) type Reply = oneshot::Sender<Result<bool, LedgerError>>;
+/// Whether the command has changed anything, or why it could not; and what is of no use any more, for whoever asked to take down:
+/// the one thread that writes has better to do.
+pub(crate) type Answer = (Result<bool, LedgerError>, Spent);
+
+pub(crate) type Reply = oneshot::Sender<Answer>;
+
+/// What was brought, and is only to be dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Spent {
+    _ending: Option<Box<Ending>>,
+    _beginning: Option<Box<Beginning>>,
+}
 
 /// What has been written since the start.
 #[derive(Debug, Default)]
@@ -85,7 +95,7 @@ pub(crate) fn run(
     drop(writer);
     drop(lock);
     for reply in closing {
-        let _ = reply.send(Ok(true));
+        let _ = reply.send((Ok(true), Spent::default()));
     }
 }
 
@@ -164,18 +174,20 @@ impl Writer<'_> {
     /// Tells whoever waits, if anybody does: the row is written all the same. What is told has been committed.
     fn answer(&mut self, command: Command, result: Result<bool, LedgerError>) {
         let written = matches!(result, Ok(true));
+        let mut spent = Spent::default();
         let reply = match command {
             Command::Intend(beginning, reply) => {
                 if written {
-                    self.begun.remember(beginning.intent);
+                    self.begun.remember(beginning);
                 }
                 reply
             }
             Command::Settle(ending, reply) => {
                 if written {
                     let (request, attempt) = ending.name();
-                    self.begun.forget(request, attempt);
+                    spent._beginning = self.begun.forget(request, attempt);
                 }
+                spent._ending = Some(ending);
                 reply
             }
             Command::Correct(_, reply) | Command::Name(_, reply) | Command::Ask(_, reply) => reply,
@@ -184,7 +196,7 @@ impl Writer<'_> {
             #[cfg(test)]
             Command::Panic(reply) => reply,
         };
-        let _ = reply.send(result);
+        let _ = reply.send((result, spent));
     }
 }
 
