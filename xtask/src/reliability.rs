@@ -30,6 +30,22 @@ struct List {
     /// The numbers that must have a test, as ranges with both ends.
     required: Vec<(u32, u32)>,
     lines: BTreeMap<String, String>,
+    #[serde(default)]
+    campaign: Vec<Campaign>,
+}
+
+/// A long run that was made by hand.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Campaign {
+    /// What it is about, by its number in the list.
+    number: u32,
+    /// The day it ended, `YYYY-MM-DD`.
+    date: String,
+    /// How to run it again.
+    command: String,
+    /// What was seen, in figures.
+    seen: String,
 }
 
 /// A test whose name carries a number.
@@ -156,6 +172,14 @@ fn problems(data: &Data, found: &Found) -> Vec<String> {
         if !missing.is_empty() {
             problems.push(format!("{}: no test for {}", list.title, missing.join(", ")));
         }
+        for campaign in &list.campaign {
+            if !has_test(campaign.number) {
+                let name = shown(list, campaign.number);
+                problems.push(format!(
+                    "{name} has a long run in xtask/data/reliability.toml and no test"
+                ));
+            }
+        }
         for (prefix, number) in found.keys().filter(|(prefix, _)| *prefix == list.prefix) {
             if !list.lines.contains_key(&number.to_string()) {
                 problems.push(format!(
@@ -209,6 +233,28 @@ fn write(data: &Data, found: &Found) -> String {
             let cell = tests.map_or_else(|| "**none**".to_owned(), cell);
             let _ = writeln!(out, "| {number} | {what} | {cell} |");
         }
+        out.push_str(&campaigns(list));
+    }
+    out
+}
+
+/// The long runs of a list, the last one last; nothing where there are none.
+fn campaigns(list: &List) -> String {
+    let mut out = String::new();
+    if !list.campaign.is_empty() {
+        out.push_str(
+            "\nLong runs, made by hand:\n\n| no. | date | command | seen |\n| --- | --- | --- | --- |\n",
+        );
+    }
+    for Campaign {
+        number,
+        date,
+        command,
+        seen,
+    } in &list.campaign
+    {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "| {number} | {date} | `{command}` | {seen} |");
     }
     out
 }
@@ -259,8 +305,32 @@ mod tests {
             [
                 ("trap".to_owned(), 31),
                 ("f".to_owned(), 65),
-                ("input".to_owned(), 96)
+                ("input".to_owned(), 96),
+                ("c".to_owned(), 22)
             ]
+        );
+    }
+
+    #[test]
+    fn a_long_run_is_shown_below_its_list() {
+        let mut data = data();
+        data.list.truncate(2);
+        data.list.iter_mut().for_each(|list| list.campaign.clear());
+        assert!(!write(&data, &Found::new()).contains("Long runs"));
+        data.list[1].campaign = vec![Campaign {
+            number: 34,
+            date: "2026-08-22".to_owned(),
+            command: "cargo test x".to_owned(),
+            seen: "10 kills, none lost".to_owned(),
+        }];
+        let page = write(&data, &Found::new());
+        let shown = "\nLong runs, made by hand:\n\n| no. | date | command | seen |\n| --- | --- | --- | --- |\n\
+                     | 34 | 2026-08-22 | `cargo test x` | 10 kills, none lost |\n";
+        assert!(page.ends_with(shown), "{page}");
+        assert!(
+            problems(&data, &Found::new())
+                .iter()
+                .any(|problem| problem.starts_with("f34 has a long run"))
         );
     }
 
@@ -283,6 +353,12 @@ mod tests {
             #[test]
             fn folding_works() {}
             #[test]
+            fn calls_are_counted() {}
+            #[test]
+            fn c4_is_no_number() {}
+            #[test]
+            fn c04_a_price_is_missing() {}
+            #[test]
             fn input_63() {}
         ";
         let names: Vec<(String, u32)> = numbered_tests(source, &data())
@@ -294,7 +370,8 @@ mod tests {
             [
                 ("trap".to_owned(), 7),
                 ("f".to_owned(), 1),
-                ("input".to_owned(), 62)
+                ("input".to_owned(), 62),
+                ("c".to_owned(), 4)
             ]
         );
     }

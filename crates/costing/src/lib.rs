@@ -33,6 +33,7 @@ mod remark;
 pub mod report;
 mod rollup;
 mod rollup_change;
+mod rollup_key;
 mod rounding;
 mod sheet;
 mod tier;

@@ -1,14 +1,16 @@
 //! What an attempt adds to the sums of the hours, as it is and as it changes.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use integration_core::Usage;
 
-use crate::charge::CostStatus;
-use crate::ledger::AttemptRow;
-use crate::ledger_entry::{Account, Entry, hour_of};
+use crate::charge::Charge;
+use crate::ledger::{AttemptIntent, AttemptRow, AttemptSettlement};
+use crate::ledger_entry::{Account, Entry};
 use crate::money::Pico;
 use crate::rollup::{PicoSum, RollupKey, RollupSums};
+use crate::rollup_key::{HasKeyParts, KeyParts};
 
 /// A count above this is no count: a sum over the attempts of an hour must hold, whatever a provider says.
 const MOST_TOKENS: u64 = 1_000_000_000_000;
@@ -103,63 +105,100 @@ impl RollupChanges {
         self.apply(row, entries, true);
     }
 
-    fn change(&mut self, key: &RollupKey, by: &RollupChange, take_off: bool) {
-        match self.0.get_mut(key) {
+    /// Adds an attempt that begins.
+    pub fn begin(&mut self, intent: &AttemptIntent) {
+        let key = KeyParts::open(intent);
+        self.change_all(key, &intent.tags, &OPEN, &BTreeMap::new(), false);
+    }
+
+    /// An attempt that was open ends with these entries: it is taken off as it was, and added as it is. The same as
+    /// [`take_off`](Self::take_off) of the open one and [`add`](Self::add) of the settled one, at less expense.
+    pub fn end(&mut self, intent: &AttemptIntent, settlement: &AttemptSettlement, entries: &[Entry]) {
+        let key = KeyParts::open(intent);
+        self.change_all(key, &intent.tags, &OPEN, &BTreeMap::new(), true);
+        let charge = Some(settlement.charge);
+        let (here, later) = changes_of(key.hour, Some(settlement), charge, entries);
+        let key = key.ended(Some(settlement), charge);
+        self.change_all(key, &intent.tags, &here, &later, false);
+    }
+
+    fn change(&mut self, key: KeyParts<'_>, by: &RollupChange, take_off: bool) {
+        match self.0.get_mut(&key as &dyn HasKeyParts) {
             Some(change) => change.add(by, take_off),
-            None => self.0.entry(key.clone()).or_default().add(by, take_off),
+            None => self.0.entry(key.to_key()).or_default().add(by, take_off),
         }
     }
 
-    /// An attempt counts in the hour it began in; its money in the hours its entries are booked in, which after the end of a
-    /// period are later ones.
     fn apply(&mut self, row: &AttemptRow, entries: &[Entry], take_off: bool) {
-        let began = hour_of(row.intent.started);
         let (settlement, charge) = (row.settlement.as_ref(), row.charge());
-        let mut here = RollupChange {
-            attempts: 1,
-            unknown: i64::from(charge.is_none_or(|charge| charge.cost.is_none())),
-            ..counts(settlement.and_then(|settlement| settlement.usage.as_ref()))
-        };
-        if let Some((uncached, cost)) = settlement.and_then(|s| s.uncached_cost.zip(s.charge.cost)) {
-            here.uncached_cost += PicoSum::from(uncached) - PicoSum::from(cost);
-        }
-        let mut later: BTreeMap<_, RollupChange> = BTreeMap::new();
-        for entry in entries {
-            let change = if entry.hour == began {
-                &mut here
-            } else {
-                later.entry(entry.hour).or_default()
-            };
-            book(change, &entry.credit, entry.amount);
-        }
-        let mut key = RollupKey {
-            hour: began,
-            simulated: row.intent.simulated,
-            provider: row.intent.provider.clone(),
-            model: row.intent.model.clone(),
-            upstream: settlement.and_then(|settlement| settlement.upstream.clone()),
-            price_snapshot: row.intent.price_snapshot.clone(),
-            caller: row.intent.caller.clone(),
-            task: row.intent.task.clone(),
-            tag: None,
-            arm: row.intent.arm.clone(),
-            outcome: settlement.map(|settlement| settlement.outcome),
-            status: charge.map_or(CostStatus::Pending, |charge| charge.status),
-            first: row.intent.attempt == 1,
-        };
-        let mut tags: Vec<&String> = row.intent.tags.iter().collect();
+        let key = KeyParts::open(&row.intent);
+        let (here, later) = changes_of(key.hour, settlement, charge, entries);
+        let key = key.ended(settlement, charge);
+        self.change_all(key, &row.intent.tags, &here, &later, take_off);
+    }
+
+    /// Changes the row over all labels and that of each label, in the hour of the key and in later ones.
+    fn change_all(
+        &mut self,
+        key: KeyParts<'_>,
+        tags: &[String],
+        here: &RollupChange,
+        later: &BTreeMap<SystemTime, RollupChange>,
+        take_off: bool,
+    ) {
+        let mut tags: Vec<&str> = tags.iter().map(String::as_str).collect();
         tags.sort_unstable();
         tags.dedup();
         for tag in std::iter::once(None).chain(tags.into_iter().map(Some)) {
-            key.tag = tag.cloned();
-            key.hour = began;
-            self.change(&key, &here, take_off);
-            for (hour, change) in &later {
-                key.hour = *hour;
-                self.change(&key, change, take_off);
+            let key = key.with_tag(tag);
+            self.change(key, here, take_off);
+            for (hour, change) in later {
+                self.change(key.in_hour(*hour), change, take_off);
             }
         }
     }
+}
+
+/// An attempt that is open. What it holds is a part of nothing.
+const OPEN: RollupChange = RollupChange {
+    attempts: 1,
+    prompt_tokens: 0,
+    completion_tokens: 0,
+    cached_tokens: 0,
+    cache_write_tokens: 0,
+    reasoning_tokens: 0,
+    unknown: 1,
+    cost: PicoSum::ZERO,
+    markup: PicoSum::ZERO,
+    uncached_cost: PicoSum::ZERO,
+};
+
+/// What an attempt adds to the hour it began in, and to later ones: it counts in the hour it began in; its money in the hours its
+/// entries are booked in, which after the end of a period are later ones.
+fn changes_of(
+    began: SystemTime,
+    settlement: Option<&AttemptSettlement>,
+    charge: Option<Charge>,
+    entries: &[Entry],
+) -> (RollupChange, BTreeMap<SystemTime, RollupChange>) {
+    let mut here = RollupChange {
+        attempts: 1,
+        unknown: i64::from(charge.is_none_or(|charge| charge.cost.is_none())),
+        ..counts(settlement.and_then(|settlement| settlement.usage.as_ref()))
+    };
+    if let Some((uncached, cost)) = settlement.and_then(|s| s.uncached_cost.zip(s.charge.cost)) {
+        here.uncached_cost += PicoSum::from(uncached) - PicoSum::from(cost);
+    }
+    let mut later: BTreeMap<_, RollupChange> = BTreeMap::new();
+    for entry in entries {
+        let change = if entry.hour == began {
+            &mut here
+        } else {
+            later.entry(entry.hour).or_default()
+        };
+        book(change, &entry.credit, entry.amount);
+    }
+    (here, later)
 }
 
 /// Adds an entry's amount to what it is a part of. What is only held is a part of nothing.

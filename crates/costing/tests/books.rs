@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use costing::{
-    Discount, PriceBook, PriceError, PriceHistory, PriceKey, PriceSheet, Quantities, ServiceTier, UtcTime,
+    Discount, Markup, PriceBook, PriceError, PriceHistory, PriceKey, PriceSheet, Quantities, ServiceTier,
+    UtcTime, price_call,
 };
-use integration_core::ModelId;
+use integration_core::{ModelId, Usage};
 use model_catalogue::Catalogue;
 use rust_decimal::Decimal;
 
@@ -259,5 +260,58 @@ fn a_batch_has_the_prices_of_its_own_entry() {
     ] {
         assert_eq!(ServiceTier::from(word), tier);
         assert_eq!(ServiceTier::from(tier.to_string().as_str()), tier);
+    }
+}
+
+/// The prices change while calls run: each is priced by the book it was admitted under, whenever it ends, and what is kept of it
+/// says which book that was.
+#[test]
+fn f44_a_price_that_changes_during_a_call_does_not_change_its_bill() {
+    let book = |prompt: &str| {
+        let rates = format!(r#"{{"prompt":"{prompt}","completion":"0.00001"}}"#);
+        PriceBook::new("own", [(id("a/b"), sheet(&rates))])
+    };
+    let (before, after) = (book("0.000001"), book("0.000002"));
+    let change = UtcTime::from_unix(NOON.unix() + 10);
+    let history = PriceHistory::new()
+        .with(UtcTime::from_unix(0), before.clone())
+        .unwrap()
+        .with(change, after.clone())
+        .unwrap();
+    let usage = Usage::from_json(r#"{"prompt_tokens":1000,"completion_tokens":10}"#).unwrap();
+    let bill = |book: &PriceBook, at: UtcTime| {
+        let sheet = book.sheet(&id("a/b"));
+        let priced = price_call(Some(&usage), sheet, at, Markup::NONE);
+        priced.charge.cost.unwrap().to_string()
+    };
+    // Admitted a second before the change, at it, and after it; all of them end long after.
+    for (admitted, cost, of) in [
+        (UtcTime::from_unix(change.unix() - 1), "0.0011", &before),
+        (change, "0.0021", &after),
+        (UtcTime::from_unix(change.unix() + 1), "0.0021", &after),
+    ] {
+        let held = history.at(admitted).unwrap().clone();
+        assert_eq!(held.id(), of.id());
+        // A third list comes, and a price of one's own, while the call runs.
+        let later = history
+            .clone()
+            .with(UtcTime::from_unix(change.unix() + 5), book("0.5"))
+            .unwrap();
+        let _own = held.with_sheet(
+            id("a/b"),
+            ServiceTier::Standard,
+            sheet(r#"{"prompt":"1","completion":"1"}"#),
+        );
+        assert_eq!(bill(&held, admitted), cost);
+        // By the name that is kept with the attempt the same book is found, and the same bill made again.
+        let by_name = later.book(held.id()).unwrap();
+        assert_eq!((by_name, bill(by_name, admitted).as_str()), (of, cost));
+        assert_ne!(
+            bill(
+                later.at(UtcTime::from_unix(change.unix() + 60)).unwrap(),
+                admitted
+            ),
+            cost
+        );
     }
 }

@@ -7,6 +7,7 @@ use integration_core::{ModelId, ProviderId};
 use crate::day::Day;
 use crate::error::CatalogueError;
 use crate::file;
+use crate::jump::{self, PriceJump};
 use crate::price::is_hhmm;
 use crate::record::ModelRecord;
 
@@ -200,8 +201,11 @@ impl Catalogue {
     }
 
     /// Refuses this list as the next one after `older`, where so much is missing that it is more likely broken than true: it is
-    /// of another provider or was captured earlier, or half of the models, or of those with a price, are gone. A refusal says
-    /// nothing about the older list; keep that one.
+    /// of another provider or was captured earlier; half of the models, or of those with a price that can be read, are gone; or one
+    /// in twenty of the models in both lists, and not one alone, has a prompt or completion price that [jumped](PriceJump) by a
+    /// factor of a hundred. A refusal says nothing about the older list; keep that one.
+    ///
+    /// The jump of a single model does not refuse a list. [`price_jumps`](Self::price_jumps) names it, to be reported.
     ///
     /// # Errors
     /// [`CatalogueError::Successor`], with the reason.
@@ -221,7 +225,7 @@ impl Catalogue {
             let with = list
                 .records
                 .iter()
-                .filter(|record| !record.prices.rates.is_empty());
+                .filter(|record| record.prices.rates.values().any(|price| jump::is_price(price)));
             with.count()
         };
         for (what, now, before) in [
@@ -232,7 +236,26 @@ impl Catalogue {
                 return refuse(format!("it has {now} {what}, where there were {before}"));
             }
         }
-        Ok(())
+        let (jumps, compared) = jump::jumps(self, older);
+        let mut jumped: Vec<_> = jumps.iter().map(|jump| &jump.model).collect();
+        jumped.dedup();
+        match jumps.first() {
+            Some(first) if jump::are_too_many(jumped.len(), compared) => refuse(format!(
+                "of {compared} models {} have a price a hundred times what it was, or a hundredth, as {} of {}, {} before and {} now",
+                jumped.len(),
+                first.key,
+                first.model,
+                first.before,
+                first.now
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The prompt and completion prices that are a hundred times or more those of an older list, or a hundredth or less, by model.
+    /// Prices that are no number, or of models that are not in both, are not compared.
+    pub fn price_jumps(&self, older: &Self) -> Vec<PriceJump> {
+        jump::jumps(self, older).0
     }
 
     fn any_variant(&self, base: &str) -> Option<&ModelRecord> {

@@ -1,40 +1,71 @@
 //! Durable attempts per second, each an intent and a settlement of their own: the store under 1, 16 and 256 concurrent writers,
 //! and beside each a bare loop over rusqlite that writes the same rows into the same tables, with as many writes in a transaction as
 //! the store's had. Every row is on the disk when its write returns.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+//!
+//! Both are measured turn about, so that both see the same machine, and their medians compared.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod bare;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use costing::conformance::{began, intent, settlement};
+use bare::Bare;
+use costing::conformance::{intent, settlement};
 use costing::{AttemptIntent, AttemptSettlement, LedgerStore};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rusqlite::{Connection, params};
 use store_sqlite::SqliteStore;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// Attempts per measured round, whatever the number of writers.
-const ATTEMPTS: u64 = 256;
+/// Rounds of each that are compared.
+const ROUNDS: usize = 61;
+
+/// Rounds before that, which bring the file to some size and tell how many writes share a transaction.
+const WARM_UP: usize = 5;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-fn attempt() -> (AttemptIntent, AttemptSettlement) {
-    let request = format!("019a{:028x}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut intent = intent(&request, 1);
-    intent.tags.truncate(1);
-    (intent, settlement(&request, 1))
+/// Attempts per measured round: several for each writer, so that their beginning together is no large part of it.
+const fn attempts_with(writers: usize) -> usize {
+    if writers == 1 { 256 } else { 2_048 }
 }
 
-fn round(runtime: &Runtime, store: &Arc<SqliteStore>, writers: u64) {
+type Attempt = (AttemptIntent, AttemptSettlement);
+
+fn attempts(count: usize) -> Vec<Attempt> {
+    let named = |number| {
+        let request = format!("019a{number:028x}");
+        let mut intent = intent(&request, 1);
+        intent.tags.truncate(1);
+        (intent, settlement(&request, 1))
+    };
+    (0..count)
+        .map(|_| named(NEXT.fetch_add(1, Ordering::Relaxed)))
+        .collect()
+}
+
+/// Writes attempts with so many writers, and how long it took.
+fn round(runtime: &Runtime, store: &Arc<SqliteStore>, writers: usize) -> Duration {
+    // Names are given in the order of time, so those of one writer lie between those of the others.
+    let mut shares: Vec<_> = (0..writers).map(|_| Vec::new()).collect();
+    for (number, attempt) in attempts(attempts_with(writers)).into_iter().enumerate() {
+        shares[number % writers].push(attempt);
+    }
     runtime.block_on(async {
+        let start = Instant::now();
         let mut tasks = JoinSet::new();
-        for _ in 0..writers {
+        for share in shares {
             let store = Arc::clone(store);
             tasks.spawn(async move {
-                for _ in 0..ATTEMPTS / writers {
-                    let (intent, settlement) = attempt();
+                for (intent, settlement) in share {
                     store.intend(intent).await.unwrap();
                     store.settle(settlement).await.unwrap();
                 }
@@ -43,157 +74,128 @@ fn round(runtime: &Runtime, store: &Arc<SqliteStore>, writers: u64) {
         while let Some(task) = tasks.join_next().await {
             task.unwrap();
         }
-    });
+        start.elapsed()
+    })
+}
+
+/// The same attempts written by both leave the same rows, and they add up.
+fn writes_the_same(runtime: &Runtime, folder: &Path) {
+    let attempts = attempts(7);
+    let folders = [folder.join("store"), folder.join("bare")];
+    let store = SqliteStore::open(&folders[0]).unwrap();
+    let mut bare = Bare::open(&folders[1]);
+    // In the order in which the loop writes, so that the rows have the same numbers.
+    for part in attempts.chunks(3) {
+        for (intent, _) in part {
+            runtime.block_on(store.intend(intent.clone())).unwrap();
+        }
+        for (_, settlement) in part {
+            runtime.block_on(store.settle(settlement.clone())).unwrap();
+        }
+    }
+    drop(store);
+    bare.round(&bare::rows(&attempts), 3);
+    drop(bare);
+    let tables = folders.clone().map(|folder| bare::tables(&folder));
+    assert_eq!(
+        tables[0], tables[1],
+        "the loop does not write what the store writes"
+    );
+    for folder in folders {
+        let store = SqliteStore::open(&folder).unwrap();
+        let found = runtime.block_on(store.verify()).unwrap();
+        assert!(found.holds(), "{:#?}", found.violations);
+        assert_eq!(found.attempts, 7);
+    }
+}
+
+/// A folder beside the build, on the disk that a project lives on; `/tmp` may be memory.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// How many writes the store's transactions shared, as it is when nothing else is measured.
+fn shared(runtime: &Runtime, store: &Arc<SqliteStore>, writers: usize) -> usize {
+    for _ in 0..WARM_UP {
+        round(runtime, store, writers);
+    }
+    let written = store.written();
+    let shared = written.writes.checked_div(written.transactions).unwrap_or(1);
+    println!(
+        "{writers} writers: {} writes in {} transactions, {shared} each",
+        written.writes, written.transactions
+    );
+    usize::try_from(shared.max(1)).unwrap()
+}
+
+/// The medians of as many rounds of the store and of the loop, turn about.
+fn compare(runtime: &Runtime, writers: usize) -> (Duration, Duration) {
+    let (dir, beside) = (folder(), folder());
+    let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
+    let mut bare = Bare::open(beside.path());
+    let shared = shared(runtime, &store, writers);
+    let bare_round = |bare: &mut Bare| {
+        let rows = bare::rows(&attempts(attempts_with(writers)));
+        let start = Instant::now();
+        bare.round(&rows, shared);
+        start.elapsed()
+    };
+    for _ in 0..WARM_UP {
+        bare_round(&mut bare);
+    }
+    let (mut of_store, mut of_bare): (Vec<_>, Vec<_>) = (0..ROUNDS)
+        .map(|_| (round(runtime, &store, writers), bare_round(&mut bare)))
+        .unzip();
+    of_store.sort_unstable();
+    of_bare.sort_unstable();
+    let found = runtime.block_on(store.verify()).unwrap();
+    assert!(found.holds(), "{:#?}", found.violations);
+    (of_store[ROUNDS / 2], of_bare[ROUNDS / 2])
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap()
+}
+
+fn ratios(_: &mut Criterion) {
+    let runtime = runtime();
+    writes_the_same(&runtime, folder().path());
+    for writers in [1, 16, 256] {
+        let (store, bare) = compare(&runtime, writers);
+        let per_second = |time: Duration| attempts_with(writers) as f64 / time.as_secs_f64();
+        println!(
+            "{writers} writers: store {:.0} attempts/s, bare loop {:.0}, which is {:.0} %",
+            per_second(store),
+            per_second(bare),
+            100.0 * per_second(store) / per_second(bare)
+        );
+        // At least 70 % of the loop's throughput is at most 1.43 times its time.
+        let limit = if writers == 1 { 1.30 } else { 1.43 };
+        let ratio = store.as_secs_f64() / bare.as_secs_f64();
+        println!("ratio: ledger over bare rusqlite loop, {writers} writers (limit {limit:.2}) {ratio:.2}");
+    }
 }
 
 fn write(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let mut group = criterion.benchmark_group("write");
-    group.sample_size(10).throughput(Throughput::Elements(ATTEMPTS));
+    group
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
     for writers in [1, 16, 256] {
-        // Beside the build, on the disk that a project lives on; `/tmp` may be memory.
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        group.throughput(Throughput::Elements(attempts_with(writers) as u64));
+        let dir = folder();
         let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
         group.bench_function(format!("store, {writers} writers"), |bencher| {
-            bencher.iter(|| round(&runtime, &store, writers));
-        });
-        let written = store.written();
-        // None where the filter of the command line left the store out.
-        let shared = written
-            .writes
-            .checked_div(written.transactions)
-            .unwrap_or(1)
-            .max(1);
-        println!(
-            "{writers} writers: {} writes in {} transactions, {shared} each",
-            written.writes, written.transactions
-        );
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let mut bare = Bare::open(dir.path());
-        group.bench_function(format!("bare loop beside {writers} writers"), |bencher| {
-            bencher.iter(|| bare.round(usize::try_from(shared).unwrap()));
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| round(&runtime, &store, writers)).sum());
         });
     }
     group.finish();
 }
 
-const INTENT: &str = "
-INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
-    end_user, tags, purpose, caller_key, caller_project, caller_team)
-VALUES (?1, 1, ?2, 'coding', 'waypost/auto', 'openrouter', 'a/m', 'openrouter-2026-08-22-0123456789ab', 1, 0,
-    'ann', '[\"b\"]', 'call', 'k1', 'p', 't') ON CONFLICT (request_id, attempt) DO NOTHING";
-
-const SETTLEMENT: &str = "
-UPDATE attempts SET finished_us = ?2, outcome = 'succeeded', served_model = 'a/m-2026', upstream = 'Some Cloud',
-    generation_id = 'gen-1', finish_reason = 'stop', usage = ?3, cost_pico = 123000000, markup_pico = 19300000,
-    charge_pico = 142300000, markup_bps = 1000, cost_status = 'reported', reported_cost_usd = '0.000123',
-    computed_cost_usd = '0.0001095', first_content_us = 250000, duration_us = 876545, prompt_tokens = 12,
-    completion_tokens = 34, cached_tokens = 5, fee_pico = 7000000, markup_source = 'team', bill = ?4, uncached_pico = 127500000
-WHERE request_id = ?1 AND attempt = 1 AND outcome IS NULL";
-
-const ENTRY: &str = "
-INSERT INTO entries (request_id, attempt, kind, seq, debit, credit, amount_pico, hour)
-VALUES (?1, 1, ?2, 0, 'customer:k1', ?3, ?4, 1765998000)";
-
-const SUM: &str = "
-UPDATE rollups SET attempts = attempts + ?1, unknown = unknown + ?2, prompt_tokens = prompt_tokens + ?3,
-    completion_tokens = completion_tokens + ?3, cached_tokens = cached_tokens + ?3, cost_micro = cost_micro + ?3,
-    cost_pico = cost_pico + ?3, markup_micro = markup_micro + ?3, markup_pico = markup_pico + ?3,
-    uncached_micro = uncached_micro + ?3, uncached_pico = uncached_pico + ?3
-WHERE hour = 1765998000 AND tag IS ?4 AND caller_key = 'k1' AND model = 'a/m' AND provider = 'openrouter' AND outcome IS ?5
-    AND cost_status = ?6 AND first = 1 AND task IS 'coding' AND upstream IS ?7 AND caller_project IS 'p' AND caller_team IS 't'
-    AND simulated = 0";
-
-/// The loop that anyone would write who knows the tables.
-struct Bare {
-    connection: Connection,
-    usage: String,
-    bill: String,
-    started: i64,
-}
-
-impl Bare {
-    fn open(folder: &Path) -> Self {
-        let path = {
-            let store = SqliteStore::open(folder).unwrap();
-            // So that the rows of the sums are there.
-            round(
-                &tokio::runtime::Builder::new_current_thread().build().unwrap(),
-                &Arc::new(store),
-                1,
-            );
-            folder.join("waypost.db")
-        };
-        let connection = Connection::open(path).unwrap();
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
-            .unwrap();
-        let settlement = settlement("r", 1);
-        Self {
-            connection,
-            usage: serde_json::to_string(&settlement.usage.unwrap()).unwrap(),
-            bill: serde_json::to_string(&settlement.bill).unwrap(),
-            started: i64::try_from(began().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros())
-                .unwrap(),
-        }
-    }
-
-    /// Intents and settlements in transactions of their own, so many in each.
-    fn round(&mut self, writes: usize) {
-        let requests: Vec<_> = (0..ATTEMPTS)
-            .map(|_| format!("019a{:028x}", NEXT.fetch_add(1, Ordering::Relaxed)))
-            .collect();
-        for requests in requests.chunks(writes) {
-            let transaction = self.connection.transaction().unwrap();
-            for request in requests {
-                let mut insert = transaction.prepare_cached(INTENT).unwrap();
-                insert.execute(params![request, self.started]).unwrap();
-            }
-            sum(&transaction, requests.len(), 0);
-            transaction.commit().unwrap();
-            let transaction = self.connection.transaction().unwrap();
-            for request in requests {
-                let mut update = transaction.prepare_cached(SETTLEMENT).unwrap();
-                let ended = self.started + 876_545;
-                update
-                    .execute(params![request, ended, self.usage, self.bill])
-                    .unwrap();
-                let mut entry = transaction.prepare_cached(ENTRY).unwrap();
-                for (kind, account, amount) in [
-                    ("settle", "provider:openrouter", 123_000_000),
-                    ("markup", "markup", 12_300_000),
-                    ("fee", "fees", 7_000_000),
-                ] {
-                    entry.execute(params![request, kind, account, amount]).unwrap();
-                }
-            }
-            sum(&transaction, 0, requests.len());
-            transaction.commit().unwrap();
-        }
-    }
-}
-
-/// Adds up attempts that begin, and attempts that end.
-fn sum(connection: &Connection, begun: usize, ended: usize) {
-    let (begun, ended) = (i64::try_from(begun).unwrap(), i64::try_from(ended).unwrap());
-    let mut update = connection.prepare_cached(SUM).unwrap();
-    for tag in [None, Some("b")] {
-        let open = begun - ended;
-        let none = None::<&str>;
-        update
-            .execute(params![open, open, 0, tag, none, "pending", none])
-            .unwrap();
-        if ended > 0 {
-            let (outcome, upstream) = ("succeeded", "Some Cloud");
-            update
-                .execute(params![ended, 0, ended, tag, outcome, "reported", upstream])
-                .unwrap();
-        }
-    }
-}
-
-criterion_group!(benches, write);
+criterion_group!(benches, ratios, write);
 criterion_main!(benches);

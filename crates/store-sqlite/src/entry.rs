@@ -1,10 +1,11 @@
 //! Between entries of the books and rows.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use costing::{Entry, LedgerError, Pico, UtcTime};
+use costing::{Account, Entry, LedgerError, Pico, UtcTime};
 use integration_core::RequestId;
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::{CachedStatement, Connection, Params, Row, params};
 
 use crate::error::ledger_error;
 use crate::row::column;
@@ -19,22 +20,58 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 /// What the table must take.
 pub(crate) const STATEMENTS: [&str; 2] = [SELECT, INSERT];
 
+/// Writes entries, any number of times.
+pub(crate) struct Inserter<'c> {
+    statement: CachedStatement<'c>,
+    debit: String,
+    credit: String,
+}
+
+impl<'c> Inserter<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            statement: connection.prepare_cached(INSERT)?,
+            debit: String::new(),
+            credit: String::new(),
+        })
+    }
+
+    pub(crate) fn insert(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
+        for entry in entries {
+            for (text, account) in [(&mut self.debit, &entry.debit), (&mut self.credit, &entry.credit)] {
+                write_account(text, account);
+            }
+            self.statement.execute(params![
+                entry.request.as_str(),
+                entry.attempt,
+                entry.kind.as_str(),
+                entry.seq,
+                self.debit,
+                self.credit,
+                entry.amount.get(),
+                seconds(entry.hour),
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+/// An account as it is kept. Those that come with every attempt are put together without a formatter.
+fn write_account(text: &mut String, account: &Account) {
+    text.clear();
+    match account {
+        Account::Customer(key) => text.extend(["customer:", key]),
+        Account::Provider(provider) => text.extend(["provider:", provider.as_str()]),
+        // Writing to a string cannot fail.
+        other => {
+            let _ = write!(text, "{other}");
+        }
+    }
+}
+
 /// Writes entries.
 pub(crate) fn insert(connection: &Connection, entries: &[Entry]) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(INSERT)?;
-    for entry in entries {
-        statement.execute(params![
-            entry.request.as_str(),
-            entry.attempt,
-            entry.kind.as_str(),
-            entry.seq,
-            entry.debit.to_string(),
-            entry.credit.to_string(),
-            entry.amount.get(),
-            seconds(entry.hour),
-        ])?;
-    }
-    Ok(())
+    Inserter::new(connection)?.insert(entries)
 }
 
 /// The entries of an attempt, by kind and number.
@@ -106,5 +143,27 @@ pub(crate) fn at_second(seconds: i64) -> Option<SystemTime> {
         UNIX_EPOCH.checked_sub(distance)
     } else {
         UNIX_EPOCH.checked_add(distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_kept_as_it_is_shown() {
+        let provider = "openrouter".parse().unwrap();
+        for account in [
+            Account::Customer("k:1".to_owned()),
+            Account::Provider(provider),
+            Account::Markup,
+            Account::Fees,
+            Account::Suspense,
+        ] {
+            let mut text = "left over".to_owned();
+            write_account(&mut text, &account);
+            assert_eq!(text, account.to_string());
+            assert_eq!(text.parse(), Ok(account));
+        }
     }
 }

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
+mod begun;
 mod check;
 mod entry;
 mod error;

@@ -14,6 +14,9 @@ use crate::schema;
 /// The name of the database in a data directory.
 const FILE_NAME: &str = "waypost.db";
 
+/// How many prepared statements a connection keeps: more than there are in this crate, so that none is prepared twice.
+const STATEMENTS: usize = 64;
+
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -243,8 +246,11 @@ fn connect(path: &Path, mode: OpenFlags, options: StoreOptions) -> Result<Connec
     let connect = || {
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(options.busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        // A plan that does not depend on the values: else some statements are prepared anew whenever other values are bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // The two `fullfsync` matter on macOS only, whose `fsync` does not reach the platter.
         connection.execute_batch(match options.durability {
             Durability::Power => "PRAGMA synchronous = FULL",

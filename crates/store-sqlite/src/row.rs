@@ -3,17 +3,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use costing::{
-    AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, BillLine, Caller, Charge, EntryKind,
-    ExportCursor, ExportPage, LedgerError, Markup, MarkupRule, MarkupSource, Pico, RollupChanges,
-    correction_entries, intent_entries, settlement_entries,
+    AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, BillLine, Caller, Charge, ExportCursor,
+    ExportPage, LedgerError, Markup, MarkupRule, MarkupSource, Pico, RollupChanges, settlement_entries,
 };
-use integration_core::{GenerationId, RequestId, Usage};
+use integration_core::{RequestId, Usage};
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
 use crate::entry;
 use crate::error::ledger_error;
-use crate::{lookup, rollup};
+use crate::{batch, lookup, rollup};
 
 /// What makes up a record, in the order of [`read`]. The counts are in the usage.
 const SELECT: &str = "
@@ -25,119 +24,27 @@ SELECT request_id, attempt, started_us, task, requested_model, provider, model, 
     arm, rule_bps, rule_fee_pico, rule_fee_on_free
 FROM attempts";
 
-const INSERT: &str = "
-INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
-    end_user, tags, purpose, caller_key, caller_project, caller_team, reserved_pico, arm, rule_bps, rule_fee_pico, rule_fee_on_free,
-    markup_source)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
-ON CONFLICT (request_id, attempt) DO NOTHING";
-
-const UPDATE: &str = "
-UPDATE attempts SET finished_us = ?3, outcome = ?4, error_kind = ?5, served_model = ?6, upstream = ?7,
-    generation_id = coalesce(?8, generation_id),
-    finish_reason = ?9, usage = ?10, cost_pico = ?11, markup_pico = ?12, charge_pico = ?13, markup_bps = ?14,
-    cost_status = ?15, reported_cost_usd = ?16, computed_cost_usd = ?17, first_content_us = ?18, duration_us = ?19,
-    prompt_tokens = ?20, completion_tokens = ?21, cached_tokens = ?22, cache_write_tokens = ?23,
-    cache_write_1h_tokens = ?24, reasoning_tokens = ?25, prompt_audio_tokens = ?26, prompt_image_tokens = ?27,
-    prompt_video_tokens = ?28, completion_audio_tokens = ?29, completion_image_tokens = ?30, web_search_requests = ?31,
-    fee_pico = ?32, bill = ?33, uncached_pico = ?34
-WHERE request_id = ?1 AND attempt = ?2 AND outcome IS NULL";
-
-const NAME: &str = "
-UPDATE attempts SET generation_id = ?3 WHERE request_id = ?1 AND attempt = ?2 AND outcome IS NULL AND generation_id IS NULL";
-
 const CORRECTIONS: &str = "
 SELECT at_us, source, cost_pico, markup_pico, charge_pico, fee_pico, markup_bps, cost_status, bill, reported_cost_usd
 FROM corrections WHERE request_id = ?1 AND attempt = ?2 ORDER BY seq";
 
-const CORRECT: &str = "
-INSERT INTO corrections (request_id, attempt, seq, at_us, source, cost_pico, markup_pico, charge_pico, fee_pico, markup_bps,
-    cost_status, bill, reported_cost_usd)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-
 /// Whether the tables are as the statements here expect them.
 pub(crate) fn fits(connection: &Connection) -> bool {
-    [SELECT, INSERT, UPDATE, NAME, CORRECTIONS, CORRECT]
+    [SELECT, CORRECTIONS]
         .iter()
+        .chain(&batch::STATEMENTS)
         .chain(&entry::STATEMENTS)
         .chain(&rollup::STATEMENTS)
         .chain(&lookup::STATEMENTS)
         .all(|sql| connection.prepare(sql).is_ok())
 }
 
-/// The answer to the caller within SQLite's trouble. What was written counts only if both are `Ok`.
-pub(crate) type Answer<T> = rusqlite::Result<Result<T, LedgerError>>;
-
-/// Goes on with what was found, or answers why not.
-macro_rules! found {
-    ($result:expr) => {
-        match $result {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        }
-    };
-}
-
-/// Writes an intent.
-pub(crate) fn insert(
-    connection: &Connection,
-    intent: &AttemptIntent,
-    changes: &mut RollupChanges,
-) -> Answer<bool> {
-    let changed = connection.prepare_cached(INSERT)?.execute(params![
-        intent.request.as_str(),
-        intent.attempt,
-        micros(intent.started),
-        intent.task,
-        intent.requested_model,
-        intent.provider.as_str(),
-        intent.model.as_str(),
-        intent.price_snapshot,
-        intent.stream,
-        intent.simulated,
-        intent.user,
-        serde_json::Value::from(intent.tags.clone()).to_string(),
-        intent.purpose,
-        intent.caller.key,
-        intent.caller.project,
-        intent.caller.team,
-        intent.reserved.map(Pico::get),
-        intent.arm,
-        intent.markup.share().bps(),
-        intent.markup.fee().get(),
-        intent.markup.fee_on_free(),
-        intent.markup.source().as_str(),
-    ])?;
-    if changed == 0 {
-        return Ok(Err(LedgerError::Duplicate {
-            request: intent.request.clone(),
-            attempt: intent.attempt,
-        }));
-    }
-    let row = AttemptRow::open(intent.clone());
-    let entries = intent_entries(intent);
-    entry::insert(connection, &entries)?;
-    changes.add(&row, &entries);
-    Ok(Ok(true))
-}
-
-/// Names an open attempt that has no name yet.
-pub(crate) fn name(
+/// The attempt of a name.
+pub(crate) fn one(
     connection: &Connection,
     request: &RequestId,
     attempt: u16,
-    generation: &GenerationId,
-) -> Answer<bool> {
-    let values = params![request.as_str(), attempt, generation.as_str()];
-    if connection.prepare_cached(NAME)?.execute(values)? == 1 {
-        return Ok(Ok(true));
-    }
-    // Named or settled before, or not there at all.
-    Ok(one(connection, request, attempt).map(|_| false))
-}
-
-/// The attempt of a name.
-fn one(connection: &Connection, request: &RequestId, attempt: u16) -> Result<AttemptRow, LedgerError> {
+) -> Result<AttemptRow, LedgerError> {
     let mut rows = select(
         connection,
         "WHERE request_id = ?1 AND attempt = ?2",
@@ -147,74 +54,6 @@ fn one(connection: &Connection, request: &RequestId, attempt: u16) -> Result<Att
         request: request.clone(),
         attempt,
     })
-}
-
-/// Settles an attempt that is open.
-pub(crate) fn settle(
-    connection: &Connection,
-    settlement: &AttemptSettlement,
-    changes: &mut RollupChanges,
-) -> Answer<bool> {
-    let mut row = found!(one(connection, &settlement.request, settlement.attempt));
-    if row.settlement.is_some() {
-        return Ok(Err(LedgerError::AlreadySettled {
-            request: settlement.request.clone(),
-            attempt: settlement.attempt,
-        }));
-    }
-    let added = found!(settlement_entries(&row.intent, settlement));
-    update(connection, settlement)?;
-    entry::insert(connection, &added)?;
-    let mut entries = intent_entries(&row.intent);
-    changes.take_off(&row, &entries);
-    row.settlement = Some(settlement.clone());
-    entries.extend(added);
-    changes.add(&row, &entries);
-    Ok(Ok(true))
-}
-
-/// Corrects an attempt that is settled, if that says anything new.
-pub(crate) fn correct(
-    connection: &Connection,
-    correction: &AttemptCorrection,
-    changes: &mut RollupChanges,
-) -> Answer<bool> {
-    let mut row = found!(one(connection, &correction.request, correction.attempt));
-    let mut entries = found!(entry::of_attempt(
-        connection,
-        &correction.request,
-        correction.attempt
-    ));
-    let corrected = entries
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::Correct)
-        .count();
-    let corrected = u32::try_from(corrected).unwrap_or(u32::MAX);
-    let Some(added) = found!(correction_entries(&row, corrected, correction)) else {
-        return Ok(Ok(false));
-    };
-    let charge = &correction.charge;
-    connection.prepare_cached(CORRECT)?.execute(params![
-        correction.request.as_str(),
-        correction.attempt,
-        i64::try_from(row.corrections.len()).unwrap_or(i64::MAX),
-        micros(correction.at),
-        correction.source,
-        charge.cost.map(Pico::get),
-        charge.markup.map(Pico::get),
-        charge.charge.map(Pico::get),
-        correction.fee.get(),
-        charge.markup_bps,
-        charge.status.as_str(),
-        bill_text(&correction.bill),
-        correction.reported_cost.map(|usd| usd.to_string()),
-    ])?;
-    entry::insert(connection, &added)?;
-    changes.take_off(&row, &entries);
-    row.corrections.push(correction.clone());
-    entries.extend(added);
-    changes.add(&row, &entries);
-    Ok(Ok(true))
 }
 
 /// Adds up the attempts of a ledger of an older release, and books them where it had no books. One that cannot be read or does not
@@ -249,7 +88,7 @@ pub(crate) fn book_all(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// A bill as it is kept; NULL where there are no lines. Writing one to text cannot fail.
-fn bill_text(bill: &[BillLine]) -> Option<String> {
+pub(crate) fn bill_text(bill: &[BillLine]) -> Option<String> {
     (!bill.is_empty())
         .then(|| serde_json::to_string(bill).ok())
         .flatten()
@@ -257,51 +96,6 @@ fn bill_text(bill: &[BillLine]) -> Option<String> {
 
 fn bill_lines(text: Option<String>) -> Option<Vec<BillLine>> {
     text.map_or(Some(Vec::new()), |text| serde_json::from_str(&text).ok())
-}
-
-fn update(connection: &Connection, s: &AttemptSettlement) -> rusqlite::Result<()> {
-    let usage = s.usage.as_ref();
-    // The columns are for sums over many rows; the usage itself is kept whole beside them. A count beyond 2^63 is no count.
-    let count =
-        |of: fn(&Usage) -> Option<u64>| usage.and_then(of).and_then(|count| i64::try_from(count).ok());
-    connection.prepare_cached(UPDATE)?.execute(params![
-        s.request.as_str(),
-        s.attempt,
-        micros(s.finished),
-        s.outcome.as_str(),
-        s.error_kind,
-        s.served_model,
-        s.upstream.as_ref().map(|name| name.as_str()),
-        s.generation.as_ref().map(|id| id.as_str()),
-        s.finish_reason,
-        // Writing a usage to text cannot fail: its keys are text.
-        usage.and_then(|usage| serde_json::to_string(usage).ok()),
-        s.charge.cost.map(Pico::get),
-        s.charge.markup.map(Pico::get),
-        s.charge.charge.map(Pico::get),
-        s.charge.markup_bps,
-        s.charge.status.as_str(),
-        s.reported_cost.map(|usd| usd.to_string()),
-        s.computed_cost.map(|usd| usd.to_string()),
-        s.first_content.map(duration_micros),
-        s.duration.map(duration_micros),
-        count(|u| u.prompt_tokens),
-        count(|u| u.completion_tokens),
-        count(|u| u.cached_tokens),
-        count(|u| u.cache_write_tokens),
-        count(|u| u.cache_write_1h_tokens),
-        count(|u| u.reasoning_tokens),
-        count(|u| u.prompt_audio_tokens),
-        count(|u| u.prompt_image_tokens),
-        count(|u| u.prompt_video_tokens),
-        count(|u| u.completion_audio_tokens),
-        count(|u| u.completion_image_tokens),
-        count(|u| u.server_tools.web_search_requests),
-        s.fee.get(),
-        bill_text(&s.bill),
-        s.uncached_cost.map(Pico::get),
-    ])?;
-    Ok(())
 }
 
 /// The rows of [`SELECT`] and what follows it.
@@ -537,7 +331,7 @@ pub(crate) fn micros(time: SystemTime) -> i64 {
     }
 }
 
-fn duration_micros(duration: Duration) -> i64 {
+pub(crate) fn duration_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

@@ -17,6 +17,7 @@ use integration_core::{GenerationId, RequestId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::batch::{Beginning, Ending};
 use crate::error::{OpenError, closed, ledger_error};
 use crate::open::{self, Opened, StoreOptions};
 use crate::reader::{self, Read};
@@ -195,7 +196,8 @@ impl SqliteStore {
         let writes = self.writes.as_ref().ok_or(LedgerError::ReadOnly)?;
         let (reply, result) = oneshot::channel();
         writes.send(command(reply)).await.map_err(|_| closed())?;
-        result.await.map_err(|_| closed())?
+        let (result, _spent) = result.await.map_err(|_| closed())?;
+        result
     }
 
     async fn read<T: Send + 'static>(
@@ -215,7 +217,7 @@ impl SqliteStore {
 #[async_trait]
 impl LedgerStore for SqliteStore {
     async fn intend(&self, intent: AttemptIntent) -> Result<(), LedgerError> {
-        let intent = Box::new(intent);
+        let intent = Box::new(Beginning::new(intent));
         self.write(|reply| Command::Intend(intent, reply)).await.map(drop)
     }
 
@@ -230,7 +232,7 @@ impl LedgerStore for SqliteStore {
     }
 
     async fn settle(&self, settlement: AttemptSettlement) -> Result<(), LedgerError> {
-        let settlement = Box::new(settlement);
+        let settlement = Box::new(Ending::new(settlement));
         self.write(|reply| Command::Settle(settlement, reply))
             .await
             .map(drop)

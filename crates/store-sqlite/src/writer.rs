@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use costing::reconcile::{Job, JobEnd};
-use costing::{AttemptCorrection, AttemptIntent, AttemptSettlement, LedgerError, RollupChanges};
+use costing::{AttemptCorrection, LedgerError};
 use integration_core::{GenerationId, RequestId};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::batch::{Batch, Beginning, Ending};
+use crate::begun::Begun;
 use crate::error::ledger_error;
-use crate::{lookup, rollup, row};
+use crate::lookup;
 
 /// How many commands may wait. Beyond it callers wait to be let in, and may give up without a trace.
 pub(crate) const QUEUE: usize = 1_024;
@@ -21,8 +23,18 @@ pub(crate) const QUEUE: usize = 1_024;
 /// How many commands share a transaction at most.
 const BATCH: usize = 64;
 
-/// Whether the command has changed anything, or why it could not.
-pub(crate) type Reply = oneshot::Sender<Result<bool, LedgerError>>;
+/// Whether the command has changed anything, or why it could not; and what is of no use any more, for whoever asked to take down:
+/// the one thread that writes has better to do.
+pub(crate) type Answer = (Result<bool, LedgerError>, Spent);
+
+pub(crate) type Reply = oneshot::Sender<Answer>;
+
+/// What was brought, and is only to be dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Spent {
+    _ending: Option<Box<Ending>>,
+    _beginning: Option<Box<Beginning>>,
+}
 
 /// What has been written since the start.
 #[derive(Debug, Default)]
@@ -32,8 +44,8 @@ pub(crate) struct Counts {
 }
 
 pub(crate) enum Command {
-    Intend(Box<AttemptIntent>, Reply),
-    Settle(Box<AttemptSettlement>, Reply),
+    Intend(Box<Beginning>, Reply),
+    Settle(Box<Ending>, Reply),
     Correct(Box<AttemptCorrection>, Reply),
     Name(Box<(RequestId, u16, GenerationId)>, Reply),
     /// Whether what was given up begins anew.
@@ -51,61 +63,141 @@ pub(crate) enum Command {
 
 /// Writes until every sender is gone or a `Close` comes. `lock` is let go last.
 pub(crate) fn run(
-    mut connection: Connection,
+    connection: Connection,
     lock: File,
     mut commands: mpsc::Receiver<Command>,
     counts: &Arc<Counts>,
 ) {
     let mut closing = Vec::new();
+    let mut writer = Writer {
+        connection,
+        begun: Begun::default(),
+        counts,
+    };
     while let Some(first) = commands.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            match commands.try_recv() {
-                Ok(command) => batch.push(command),
-                Err(_) => break,
-            }
-        }
-        let mut writes = Vec::with_capacity(batch.len());
-        for command in batch {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut next = Some(first);
+        while let Some(command) = next {
             match command {
                 Command::Close(reply) => {
                     commands.close();
                     closing.push(reply);
                 }
-                command => writes.push(command),
+                command => batch.push(command),
             }
+            next = (batch.len() < BATCH).then(|| commands.try_recv().ok()).flatten();
         }
         // What panics is a mistake of this crate. It costs the batch it is in, whose transaction is rolled back and whose callers
         // are told, and neither the thread nor what waits.
-        let _ = catch_unwind(AssertUnwindSafe(|| write(&mut connection, writes, counts)));
+        let _ = catch_unwind(AssertUnwindSafe(|| writer.write(batch)));
     }
     // With the reader gone this is the last connection, and the journal is folded into the file. If that fails, nothing is
     // lost: the next start does it.
-    drop(connection);
+    drop(writer);
     drop(lock);
     for reply in closing {
-        let _ = reply.send(Ok(true));
+        let _ = reply.send((Ok(true), Spent::default()));
     }
 }
 
-/// Writes a batch in one transaction. If SQLite refuses one of its commands, each gets a transaction of its own, so that a
-/// single bad one harms no other; if it is the file that cannot be written, none is tried again.
-fn write(connection: &mut Connection, batch: Vec<Command>, counts: &Counts) {
-    if batch.is_empty() {
-        return;
-    }
-    match transact(connection, &batch, counts) {
-        Ok(results) => batch
-            .into_iter()
-            .zip(results)
-            .for_each(|(command, result)| answer(command, result)),
-        Err(error) if batch.len() == 1 || !is_of_one_command(&error) => {
-            let error = ledger_error(&error);
-            batch
-                .into_iter()
-                .for_each(|command| answer(command, Err(error.clone())));
+/// The connection that writes, and what it has written that may be needed again.
+struct Writer<'c> {
+    connection: Connection,
+    begun: Begun,
+    counts: &'c Counts,
+}
+
+impl Writer<'_> {
+    /// Writes a batch in one transaction. If SQLite refuses one of its commands, each gets a transaction of its own, so that a
+    /// single bad one harms no other; if it is the file that cannot be written, none is tried again.
+    fn write(&mut self, batch: Vec<Command>) {
+        if batch.is_empty() {
+            return;
         }
-        Err(_) => write_one_by_one(connection, batch, counts),
+        match self.transact(&batch) {
+            Ok(results) => batch
+                .into_iter()
+                .zip(results)
+                .for_each(|(command, result)| self.answer(command, result)),
+            Err(error) if batch.len() == 1 || !is_of_one_command(&error) => {
+                let error = ledger_error(&error);
+                batch
+                    .into_iter()
+                    .for_each(|command| self.answer(command, Err(error.clone())));
+            }
+            Err(_) => self.write_one_by_one(batch),
+        }
+    }
+
+    fn write_one_by_one(&mut self, batch: Vec<Command>) {
+        for command in batch {
+            let result = self.transact(std::slice::from_ref(&command));
+            let result = result
+                .map_err(|error| ledger_error(&error))
+                .and_then(|mut results| results.pop().unwrap_or(Ok(false)));
+            self.answer(command, result);
+        }
+    }
+
+    /// One result per command, once they are on the disk. On an error nothing was written.
+    fn transact(&mut self, commands: &[Command]) -> rusqlite::Result<Vec<Result<bool, LedgerError>>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut batch = Batch::new(&transaction, &self.begun);
+        let mut results = Vec::with_capacity(commands.len());
+        for command in commands {
+            results.push(match command {
+                // Whoever asked has given up before the write began, and will not make the attempt.
+                Command::Intend(_, reply) if reply.is_closed() => Ok(false),
+                Command::Intend(beginning, _) => batch.insert(beginning)?,
+                Command::Settle(ending, _) => batch.settle(ending)?,
+                Command::Correct(correction, _) => batch.correct(correction)?,
+                Command::Name(named, _) => batch.name(&named.0, named.1, &named.2)?,
+                Command::Ask(job, anew, _) => Ok(lookup::ask(&transaction, job, *anew)?),
+                Command::AskAgain(job, _) => Ok(lookup::put_off(&transaction, job)?),
+                Command::End(end, _) => Ok(lookup::end(&transaction, end)?),
+                #[cfg(test)]
+                Command::Panic(_) => std::panic::panic_any("nobody foresaw this"),
+                Command::Check(_) | Command::Close(_) => Ok(false),
+            });
+        }
+        batch.finish()?;
+        transaction.commit()?;
+        let written = results.iter().filter(|result| matches!(result, Ok(true))).count();
+        self.counts.commands.fetch_add(written as u64, Ordering::Relaxed);
+        self.counts
+            .transactions
+            .fetch_add(u64::from(written > 0), Ordering::Relaxed);
+        Ok(results)
+    }
+
+    /// Tells whoever waits, if anybody does: the row is written all the same. What is told has been committed.
+    fn answer(&mut self, command: Command, result: Result<bool, LedgerError>) {
+        let written = matches!(result, Ok(true));
+        let mut spent = Spent::default();
+        let reply = match command {
+            Command::Intend(beginning, reply) => {
+                if written {
+                    self.begun.remember(beginning);
+                }
+                reply
+            }
+            Command::Settle(ending, reply) => {
+                if written {
+                    let (request, attempt) = ending.name();
+                    spent._beginning = self.begun.forget(request, attempt);
+                }
+                spent._ending = Some(ending);
+                reply
+            }
+            Command::Correct(_, reply) | Command::Name(_, reply) | Command::Ask(_, _, reply) => reply,
+            Command::AskAgain(_, reply) | Command::End(_, reply) => reply,
+            Command::Check(reply) | Command::Close(reply) => reply,
+            #[cfg(test)]
+            Command::Panic(reply) => reply,
+        };
+        let _ = reply.send((result, spent));
     }
 }
 
@@ -116,63 +208,4 @@ fn is_of_one_command(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error_code()
         .is_none_or(|code| matches!(code, ConstraintViolation | TooBig | TypeMismatch | Unknown))
-}
-
-fn write_one_by_one(connection: &mut Connection, batch: Vec<Command>, counts: &Counts) {
-    for command in batch {
-        let result = transact(connection, std::slice::from_ref(&command), counts);
-        let result = result
-            .map_err(|error| ledger_error(&error))
-            .and_then(|mut results| results.pop().unwrap_or(Ok(false)));
-        answer(command, result);
-    }
-}
-
-/// One result per command, once they are on the disk. On an error nothing was written.
-fn transact(
-    connection: &mut Connection,
-    batch: &[Command],
-    counts: &Counts,
-) -> rusqlite::Result<Vec<Result<bool, LedgerError>>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // The sums of an hour are written once per transaction, whatever the number of attempts in it.
-    let mut changes = RollupChanges::new();
-    let results: Vec<_> = batch
-        .iter()
-        .map(|command| match command {
-            // Whoever asked has given up before the write began, and will not make the attempt.
-            Command::Intend(_, reply) if reply.is_closed() => Ok(Ok(false)),
-            Command::Intend(intent, _) => row::insert(&transaction, intent, &mut changes),
-            Command::Settle(settlement, _) => row::settle(&transaction, settlement, &mut changes),
-            Command::Correct(correction, _) => row::correct(&transaction, correction, &mut changes),
-            Command::Name(named, _) => row::name(&transaction, &named.0, named.1, &named.2),
-            Command::Ask(job, anew, _) => lookup::ask(&transaction, job, *anew).map(Ok),
-            Command::AskAgain(job, _) => lookup::put_off(&transaction, job).map(Ok),
-            Command::End(end, _) => lookup::end(&transaction, end).map(Ok),
-            #[cfg(test)]
-            Command::Panic(_) => std::panic::panic_any("nobody foresaw this"),
-            Command::Check(_) | Command::Close(_) => Ok(Ok(false)),
-        })
-        .collect::<rusqlite::Result<_>>()?;
-    rollup::apply(&transaction, &changes)?;
-    transaction.commit()?;
-    let written = results.iter().filter(|result| matches!(result, Ok(true))).count();
-    counts.commands.fetch_add(written as u64, Ordering::Relaxed);
-    counts
-        .transactions
-        .fetch_add(u64::from(written > 0), Ordering::Relaxed);
-    Ok(results)
-}
-
-fn answer(command: Command, result: Result<bool, LedgerError>) {
-    let reply = match command {
-        Command::Intend(_, reply) | Command::Settle(_, reply) | Command::Correct(_, reply) => reply,
-        Command::Name(_, reply) | Command::Ask(_, _, reply) => reply,
-        Command::AskAgain(_, reply) | Command::End(_, reply) => reply,
-        Command::Check(reply) | Command::Close(reply) => reply,
-        #[cfg(test)]
-        Command::Panic(reply) => reply,
-    };
-    // Nobody listens where the caller has gone; the row is written all the same.
-    let _ = reply.send(result);
 }
