@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 /// Rounds of each that are compared.
-const ROUNDS: usize = 61;
+const ROUNDS: usize = 31;
 
 /// Rounds before that, which bring the file to some size and tell how many writes share a transaction.
 const WARM_UP: usize = 5;

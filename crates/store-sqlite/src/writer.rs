@@ -29,12 +29,8 @@ pub(crate) type Answer = (Result<bool, LedgerError>, Spent);
 
 pub(crate) type Reply = oneshot::Sender<Answer>;
 
-/// What was brought, and is only to be dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Spent {
-    _ending: Option<Box<Ending>>,
-    _beginning: Option<Box<Beginning>>,
-}
+/// What was brought, and is only to be dropped: a settlement, and the intent it ended.
+pub(crate) type Spent = (Option<Box<Ending>>, Option<Box<Beginning>>);
 
 /// What has been written since the start.
 #[derive(Debug, Default)]
@@ -186,9 +182,9 @@ impl Writer<'_> {
             Command::Settle(ending, reply) => {
                 if written {
                     let (request, attempt) = ending.name();
-                    spent._beginning = self.begun.forget(request, attempt);
+                    spent.1 = self.begun.forget(request, attempt);
                 }
-                spent._ending = Some(ending);
+                spent.0 = Some(ending);
                 reply
             }
             Command::Correct(_, reply) | Command::Name(_, reply) | Command::Ask(_, _, reply) => reply,
