@@ -133,6 +133,8 @@ pub struct AttemptSettlement {
     pub generation: Option<GenerationId>,
     /// Why the answer ended, in the provider's word.
     pub finish_reason: Option<String>,
+    /// The class of service it is priced in, in the provider's word; `None` for the usual one.
+    pub service_tier: Option<String>,
     /// What it used; `None` if that was not reported.
     pub usage: Option<Usage>,
     /// What it costs.

@@ -64,6 +64,7 @@ pub fn recovered(row: &AttemptRow, fate: Fate, now: SystemTime) -> AttemptSettle
         upstream: None,
         generation: row.named.clone(),
         finish_reason: None,
+        service_tier: None,
         usage: None,
         charge,
         fee: Pico::ZERO,

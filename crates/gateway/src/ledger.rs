@@ -565,6 +565,10 @@ impl Admission for LedgerAdmission {
                 .finish_reason
                 .as_ref()
                 .map(|reason| reason.as_str().to_owned()),
+            service_tier: outcome
+                .service_tier
+                .clone()
+                .or_else(|| record.requested_tier.clone()),
             usage: outcome.usage.clone(),
             charge,
             fee: priced.fee,

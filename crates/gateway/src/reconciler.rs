@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use costing::budget::{ReservationId, Seen, Subject};
 use costing::reconcile::{Answer, Attempt, GaveUpReason, Job, JobEnd, SampleRate, Schedule, Verdict, wanted};
 use costing::{
-    AttemptCorrection, AttemptRow, CallToPrice, Charge, LedgerError, Pico, PriceBook, PriceSheet, UtcTime,
+    AttemptCorrection, AttemptRow, CallToPrice, Charge, LedgerError, Pico, PriceBook, PriceSheet,
+    ServiceTier, UtcTime,
 };
 use futures_util::{StreamExt, stream};
 use integration_core::{BillingClient, Clock, Error, ErrorKind, ProviderId, ReportedCost};
@@ -146,7 +147,12 @@ impl Reconciler {
             Some(name) => self.catalogue.resolve_served([asked], name)?,
             None => self.catalogue.resolve(asked)?,
         };
-        self.prices.sheet(&model.id)
+        let tier = row
+            .settlement
+            .as_ref()
+            .and_then(|settlement| settlement.service_tier.as_deref());
+        self.prices
+            .tier_sheet(&model.id, &ServiceTier::billed(None, tier))
     }
 
     /// Asks, until told to stop. What is being asked for at that moment is asked for again after the next start.

@@ -26,7 +26,7 @@ UPDATE attempts SET finished_us = ?3, outcome = ?4, error_kind = ?5, served_mode
     prompt_tokens = ?20, completion_tokens = ?21, cached_tokens = ?22, cache_write_tokens = ?23,
     cache_write_1h_tokens = ?24, reasoning_tokens = ?25, prompt_audio_tokens = ?26, prompt_image_tokens = ?27,
     prompt_video_tokens = ?28, completion_audio_tokens = ?29, completion_image_tokens = ?30, web_search_requests = ?31,
-    fee_pico = ?32, bill = ?33, uncached_pico = ?34
+    fee_pico = ?32, bill = ?33, uncached_pico = ?34, service_tier = ?35
 WHERE request_id = ?1 AND attempt = ?2 AND outcome IS NULL";
 
 const NAME: &str = "
@@ -313,6 +313,7 @@ impl<'c> Batch<'c> {
             s.fee.get(),
             ending.bill,
             s.uncached_cost.map(Pico::get),
+            s.service_tier,
         ])
     }
 }

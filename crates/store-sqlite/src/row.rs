@@ -21,7 +21,7 @@ SELECT request_id, attempt, started_us, task, requested_model, provider, model, 
     cost_pico, markup_pico, charge_pico, markup_bps, cost_status, reported_cost_usd, computed_cost_usd,
     first_content_us, duration_us,
     purpose, caller_key, caller_project, caller_team, reserved_pico, fee_pico, markup_source, bill, uncached_pico,
-    arm, rule_bps, rule_fee_pico, rule_fee_on_free
+    arm, rule_bps, rule_fee_pico, rule_fee_on_free, service_tier
 FROM attempts";
 
 const CORRECTIONS: &str = "
@@ -250,6 +250,7 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
         upstream: optional(row, 16, |text: String| text.parse().ok())?,
         generation,
         finish_reason: column(row, 18, Some)?,
+        service_tier: column(row, 42, Some)?,
         usage: optional(row, 19, |text: String| Usage::from_json(&text).ok())?,
         charge: Charge {
             cost: optional(row, 20, |pico| Some(Pico::new(pico)))?,
@@ -274,15 +275,21 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
     })
 }
 
-/// The rule an attempt was admitted under. Of an older release only the share is known, and of one that is open not even that.
+/// The rule an attempt was admitted under. An older release has kept its share and its fee at the attempt's end, and of one that is
+/// open not even that.
 fn markup_rule(row: &Row<'_>) -> Result<MarkupRule, LedgerError> {
     let at_admission: Option<u32> = column(row, 39, Some)?;
     let at_end: Option<u32> = column(row, 23, Some)?;
     let share = at_admission.or(at_end).map_or(Markup::DEFAULT, Markup::from_bps);
     let source = optional(row, 35, |text: String| text.parse().ok())?.unwrap_or(MarkupSource::Default);
     let on_free: bool = column(row, 41, Some)?;
-    let rule = column(row, 40, |pico| {
-        let (rule, fee) = (MarkupRule::new(share), Pico::new(pico));
+    let fee_at_end: Option<i64> = column(row, 34, Some)?;
+    let rule = column(row, 40, |at_admission_fee| {
+        let fee = match at_admission {
+            Some(_) => at_admission_fee,
+            None => fee_at_end.unwrap_or(0),
+        };
+        let (rule, fee) = (MarkupRule::new(share), Pico::new(fee));
         if on_free {
             rule.with_fee_on_free_too(fee).ok()
         } else {

@@ -196,6 +196,7 @@ CREATE INDEX rollups_key ON rollups (hour, tag, caller_key, model, provider, out
 /// sums are made anew from the attempts.
 const V3: &str = "
 ALTER TABLE attempts ADD COLUMN arm TEXT;
+ALTER TABLE attempts ADD COLUMN service_tier TEXT;
 ALTER TABLE attempts ADD COLUMN rule_bps INTEGER;
 ALTER TABLE attempts ADD COLUMN rule_fee_pico INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN rule_fee_on_free INTEGER NOT NULL DEFAULT 0 CHECK (rule_fee_on_free IN (0, 1));

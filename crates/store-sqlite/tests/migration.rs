@@ -96,9 +96,14 @@ async fn f40_a_ledger_of_the_second_version_is_brought_forward() {
         old.execute_batch(sql).unwrap();
     }
     old.execute_batch(
-        "INSERT INTO entries VALUES
+        "DROP TRIGGER attempts_settle_once;
+         UPDATE attempts SET fee_pico = 2 WHERE request_id = 'r' AND attempt = 1;
+         CREATE TRIGGER attempts_settle_once BEFORE UPDATE ON attempts WHEN OLD.outcome IS NOT NULL
+         BEGIN SELECT RAISE(ABORT, 'a settled attempt is never changed'); END;
+         INSERT INTO entries VALUES
             ('r', 1, 'settle', 0, 'customer:local', 'provider:openrouter', 123, 1765998000),
-            ('r', 1, 'markup', 0, 'customer:local', 'markup', 12, 1765998000),
+            ('r', 1, 'fee', 0, 'customer:local', 'fees', 2, 1765998000),
+            ('r', 1, 'markup', 0, 'customer:local', 'markup', 10, 1765998000),
             ('r', 2, 'correct', 0, 'customer:local', 'provider:openrouter', 70, 1765998000),
             ('r', 2, 'correct', 1, 'customer:local', 'markup', 7, 1765998000);
          INSERT INTO corrections VALUES ('r', 2, 0, 1766000002000001, 'generation', 70, 7, 77, 0, 1000, 'exact', NULL, NULL);
@@ -110,6 +115,11 @@ async fn f40_a_ledger_of_the_second_version_is_brought_forward() {
     let store = open(&path);
     let rows = store.attempts(&id("r")).await.unwrap();
     assert_eq!(rows[0].intent.markup.share(), Markup::from_bps(1_000));
+    assert_eq!(
+        rows[0].intent.markup.fee(),
+        Pico::new(2),
+        "a fee of then is not lost when the cost is corrected"
+    );
     assert_eq!(rows[1].charge().unwrap().charge, Some(Pico::new(77)));
     let rows = all_rollups(&store, &RollupFilter::default()).await;
     assert_eq!(

@@ -108,6 +108,7 @@ pub fn settlement(request: &str, attempt: u16) -> AttemptSettlement {
         upstream: Some(UpstreamName::new("Some Cloud").unwrap()),
         generation: Some(GenerationId::new("gen-1").unwrap()),
         finish_reason: Some("stop".to_owned()),
+        service_tier: Some("default".to_owned()),
         usage: Some(usage),
         charge: priced.charge,
         fee: rule().fee(),

@@ -19,7 +19,8 @@ const SETTLEMENT: &str = "
 UPDATE attempts SET finished_us = ?3, outcome = ?4, served_model = ?5, upstream = ?6, generation_id = ?7, finish_reason = ?8,
     usage = ?9, cost_pico = ?10, markup_pico = ?11, charge_pico = ?12, markup_bps = ?13, cost_status = ?14,
     reported_cost_usd = ?15, computed_cost_usd = ?16, first_content_us = ?17, duration_us = ?18, prompt_tokens = ?19,
-    completion_tokens = ?20, cached_tokens = ?21, fee_pico = ?22, bill = ?23, uncached_pico = ?24
+    completion_tokens = ?20, cached_tokens = ?21, fee_pico = ?22, bill = ?23, uncached_pico = ?24,
+    service_tier = ?25
 WHERE request_id = ?1 AND attempt = ?2 AND outcome IS NULL";
 
 const ENTRY: &str = "
@@ -141,6 +142,7 @@ fn row(intent: &AttemptIntent, ended: &AttemptSettlement) -> Row {
             ended.fee.get().into(),
             text(serde_json::to_string(&ended.bill).unwrap()),
             pico(ended.uncached_cost).into(),
+            ended.service_tier.clone().into(),
         ],
         entries: vec![
             entry("settle", &format!("provider:{}", intent.provider), cost),
