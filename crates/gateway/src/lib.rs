@@ -13,6 +13,7 @@ pub mod environment;
 pub mod http;
 pub mod ledger;
 pub mod out_file;
+mod pricing;
 pub mod reconciler;
 pub mod recovery;
 pub mod report;
