@@ -116,7 +116,8 @@ fn is_cut_off(outcome: &AttemptOutcome) -> bool {
 /// it with an error: what it bills then nobody knows.
 fn seen(outcome: &AttemptOutcome, prompt_tokens: u64) -> Option<Usage> {
     let is_whole = matches!(outcome.result, AttemptResult::Complete);
-    if !is_whole && !(is_cut_off(outcome) && outcome.text_bytes > 0) {
+    let came = is_whole || (is_cut_off(outcome) && outcome.text_bytes > 0);
+    if !came {
         return None;
     }
     let mut usage = Usage::default();

@@ -50,9 +50,16 @@ fn f34_a_gateway_that_is_killed_leaves_nothing_unclear() {
     assert_eq!(code, 0, "{out}{err}");
 
     let living = serve(dir.path(), &[]);
-    assert_eq!(number(dir.path(), "SELECT count(*) FROM attempts WHERE outcome IS NULL"), 0);
+    assert_eq!(
+        number(dir.path(), "SELECT count(*) FROM attempts WHERE outcome IS NULL"),
+        0
+    );
     let abandoned = "SELECT count(*) FROM attempts WHERE error_kind = 'abandoned' AND cost_pico = 0 AND cost_status = 'exact'";
-    assert_eq!(number(dir.path(), abandoned), open, "a simulation dies with its process");
+    assert_eq!(
+        number(dir.path(), abandoned),
+        open,
+        "a simulation dies with its process"
+    );
     let (code, out, err) = run(dir.path(), &["verify", "--json"]);
     assert_eq!(code, 0, "{out}{err}");
     drop(living);
@@ -107,19 +114,39 @@ async fn reconcile_asks_corrects_and_compares() {
     assert!(code == 0 && out.contains("there is no provider to ask"), "{out}");
     let (code, _, err) = live(&["chat", "Hello", "--model", "openai/gpt-4o-mini"], false);
     assert_eq!(code, 0, "{err}");
-    assert_eq!(number(dir.path(), "SELECT count(*) FROM attempts WHERE cost_status = 'computed'"), 1);
+    assert_eq!(
+        number(
+            dir.path(),
+            "SELECT count(*) FROM attempts WHERE cost_status = 'computed'"
+        ),
+        1
+    );
 
     let (code, out, err) = live(&["reconcile"], false);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("asked for 1 attempts: 1 found"), "{out}");
-    assert!(out.contains("OPENROUTER_MANAGEMENT_KEY"), "an ordinary key may not see the days: {out}");
-    assert_eq!(number(dir.path(), "SELECT charge_pico FROM corrections"), 275_000_000_000);
+    assert!(
+        out.contains("OPENROUTER_MANAGEMENT_KEY"),
+        "an ordinary key may not see the days: {out}"
+    );
+    assert_eq!(
+        number(dir.path(), "SELECT charge_pico FROM corrections"),
+        275_000_000_000
+    );
     let (_, out, _) = live(&["reconcile", "--json"], true);
     let json: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((&json["asked"], &json["found"]), (&0.into(), &0.into()), "it is certain now: {json}");
+    assert_eq!(
+        (&json["asked"], &json["found"]),
+        (&0.into(), &0.into()),
+        "it is certain now: {json}"
+    );
     // Yesterday is in their books and not in ours: somebody else has called.
     let cell = &json["days"][0]["cells"][0];
-    assert_eq!((&cell["ours_usd"], &cell["theirs_usd"]), (&"0".into(), &"0.5".into()), "{json}");
+    assert_eq!(
+        (&cell["ours_usd"], &cell["theirs_usd"]),
+        (&"0".into(), &"0.5".into()),
+        "{json}"
+    );
     assert_eq!(cell["findings"][0]["class"], "missing");
 
     for (args, says) in [
