@@ -214,8 +214,10 @@ mod tests {
         }
     }
 
+    type Waiting = (Vec<Reply<usize>>, Vec<Answer<usize>>, Vec<Arc<Count>>);
+
     /// So many callers that wait, each with a count of how often it was woken.
-    fn waiting(count: usize) -> (Vec<Reply<usize>>, Vec<Answer<usize>>, Vec<Arc<Count>>) {
+    fn waiting(count: usize) -> Waiting {
         let (mut replies, mut answers, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..count {
             let (reply, mut answer) = reply();
