@@ -8,6 +8,7 @@ mod error;
 mod lookup;
 mod open;
 mod reader;
+mod reply;
 mod rollup;
 mod row;
 mod schema;

@@ -21,6 +21,7 @@ use crate::batch::{Beginning, Ending};
 use crate::error::{OpenError, closed, ledger_error};
 use crate::open::{self, Opened, StoreOptions};
 use crate::reader::{self, Read};
+use crate::reply;
 use crate::row;
 use crate::writer::{self, Command, Counts, Reply};
 use crate::{check, entry, lookup, rollup};
@@ -194,7 +195,7 @@ impl SqliteStore {
 
     async fn write(&self, command: impl FnOnce(Reply) -> Command) -> Result<bool, LedgerError> {
         let writes = self.writes.as_ref().ok_or(LedgerError::ReadOnly)?;
-        let (reply, result) = oneshot::channel();
+        let (reply, result) = reply::reply();
         writes.send(command(reply)).await.map_err(|_| closed())?;
         let (result, _spent) = result.await.map_err(|_| closed())?;
         result

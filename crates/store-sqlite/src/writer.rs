@@ -10,12 +10,13 @@ use costing::reconcile::{Job, JobEnd};
 use costing::{AttemptCorrection, LedgerError};
 use integration_core::{GenerationId, RequestId};
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::batch::{Batch, Beginning, Ending};
 use crate::begun::Begun;
 use crate::error::ledger_error;
 use crate::lookup;
+use crate::reply::{self, Sleepers, Wakes};
 
 /// How many commands may wait. Beyond it callers wait to be let in, and may give up without a trace.
 pub(crate) const QUEUE: usize = 1_024;
@@ -27,7 +28,7 @@ const BATCH: usize = 64;
 /// the one thread that writes has better to do.
 pub(crate) type Answer = (Result<bool, LedgerError>, Spent);
 
-pub(crate) type Reply = oneshot::Sender<Answer>;
+pub(crate) type Reply = reply::Reply<Answer>;
 
 /// What was brought, and is only to be dropped: a settlement, and the intent it ended.
 pub(crate) type Spent = (Option<Box<Ending>>, Option<Box<Beginning>>);
@@ -68,9 +69,10 @@ pub(crate) fn run(
     let mut writer = Writer {
         connection,
         begun: Begun::default(),
+        sleepers: None,
         counts,
     };
-    while let Some(first) = commands.blocking_recv() {
+    while let Some(first) = writer.next(&mut commands) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut next = Some(first);
         while let Some(command) = next {
@@ -92,7 +94,7 @@ pub(crate) fn run(
     drop(writer);
     drop(lock);
     for reply in closing {
-        let _ = reply.send((Ok(true), Spent::default()));
+        reply.send((Ok(true), Spent::default()));
     }
 }
 
@@ -100,10 +102,37 @@ pub(crate) fn run(
 struct Writer<'c> {
     connection: Connection,
     begun: Begun,
+    /// Callers of the batch before, which another one of them is to wake.
+    sleepers: Option<Arc<Sleepers>>,
     counts: &'c Counts,
 }
 
 impl Writer<'_> {
+    /// The next command. Before it waits for one, everybody who has an answer is awake.
+    fn next(&mut self, commands: &mut mpsc::Receiver<Command>) -> Option<Command> {
+        if let Ok(command) = commands.try_recv() {
+            return Some(command);
+        }
+        if let Some(sleepers) = self.sleepers.take() {
+            // Whoever is to wake them may be waiting for this very core.
+            std::thread::yield_now();
+            sleepers.wake();
+        }
+        commands.blocking_recv()
+    }
+
+    /// Answers so many commands.
+    fn answer_all(&mut self, answers: impl Iterator<Item = (Command, Result<bool, LedgerError>)>) {
+        if let Some(sleepers) = self.sleepers.take() {
+            sleepers.wake();
+        }
+        let mut wakes = Wakes::new();
+        for (command, result) in answers {
+            self.answer(command, result, &mut wakes);
+        }
+        self.sleepers = wakes.go();
+    }
+
     /// Writes a batch in one transaction. If SQLite refuses one of its commands, each gets a transaction of its own, so that a
     /// single bad one harms no other; if it is the file that cannot be written, none is tried again.
     fn write(&mut self, batch: Vec<Command>) {
@@ -111,15 +140,10 @@ impl Writer<'_> {
             return;
         }
         match self.transact(&batch) {
-            Ok(results) => batch
-                .into_iter()
-                .zip(results)
-                .for_each(|(command, result)| self.answer(command, result)),
+            Ok(results) => self.answer_all(batch.into_iter().zip(results)),
             Err(error) if batch.len() == 1 || !is_of_one_command(&error) => {
                 let error = ledger_error(&error);
-                batch
-                    .into_iter()
-                    .for_each(|command| self.answer(command, Err(error.clone())));
+                self.answer_all(batch.into_iter().map(|command| (command, Err(error.clone()))));
             }
             Err(_) => self.write_one_by_one(batch),
         }
@@ -131,7 +155,7 @@ impl Writer<'_> {
             let result = result
                 .map_err(|error| ledger_error(&error))
                 .and_then(|mut results| results.pop().unwrap_or(Ok(false)));
-            self.answer(command, result);
+            self.answer_all(std::iter::once((command, result)));
         }
     }
 
@@ -169,7 +193,7 @@ impl Writer<'_> {
     }
 
     /// Tells whoever waits, if anybody does: the row is written all the same. What is told has been committed.
-    fn answer(&mut self, command: Command, result: Result<bool, LedgerError>) {
+    fn answer(&mut self, command: Command, result: Result<bool, LedgerError>, wakes: &mut Wakes<Answer>) {
         let written = matches!(result, Ok(true));
         let mut spent = Spent::default();
         let reply = match command {
@@ -193,7 +217,7 @@ impl Writer<'_> {
             #[cfg(test)]
             Command::Panic(reply) => reply,
         };
-        let _ = reply.send((result, spent));
+        reply.send_with((result, spent), wakes);
     }
 }
 
