@@ -267,6 +267,28 @@ async fn c17_a_hard_budget_refuses_before_anything_is_sent() {
         (&budget["scope"], &budget["name"]),
         (&"key".into(), &"web".into())
     );
+    // What was held is in the ledger before the call and let go of after it; what counts is what it was charged.
+    assert_eq!(
+        gateway.number("SELECT count(*) FROM entries WHERE kind IN ('reserve', 'release')"),
+        2
+    );
+    let charge = pico(&answer["waypost"]["charge_usd"]);
+    let held = gateway.number("SELECT reserved_pico FROM attempts");
+    assert!(held > charge, "{held} {charge}");
+    let url = format!("{}/v1/budgets", gateway.base);
+    let response = gateway
+        .http
+        .get(url)
+        .bearer_auth("token-of-web")
+        .send()
+        .await
+        .unwrap();
+    let stands = json(&response.text().await.unwrap())["budgets"][0].take();
+    assert_eq!(
+        (pico(&stands["spent_usd"]), pico(&stands["reserved_usd"])),
+        (charge, 0),
+        "{stands}"
+    );
     // A call that may take more than there is: its own limit of tokens is large.
     let large = MINI.replace("\"messages\"", "\"max_tokens\":16000,\"messages\"");
     let config_rows = gateway.ledger().len();

@@ -8,19 +8,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_transport::SystemClock;
-use provider_testkit::upstream::{Script, ScriptedUpstream};
+use provider_testkit::upstream::{Gate, Script, ScriptedUpstream};
 use store_sqlite::StoreOptions;
-use support::{Gateway, json};
+use support::{Gateway, json, within_20_s};
 
 const MINI: &str = r#"{"model":"openai/gpt-4o-mini","messages":[{"role":"user","content":"Hello"}],
     "waypost":{"fallbacks":["openai/gpt-4o"]}}"#;
 
 async fn upstream() -> ScriptedUpstream {
+    let gate = Gate::new();
+    gate.open();
+    waiting_for(&gate).await
+}
+
+/// An upstream that answers once the gate is open.
+async fn waiting_for(gate: &Gate) -> ScriptedUpstream {
+    let gate = gate.clone();
     let answer = r#"{"id":"gen-1","model":"openai/gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant",
         "content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":1,"cost":0.000002}}"#;
     ScriptedUpstream::start(
         move |received| match received.path.ends_with("/chat/completions") {
-            true => Script::json(200, answer),
+            true => Script::new().wait(&gate).then(Script::json(200, answer)),
             false => Script::json(200, r#"{"data":{"label":"test","simulated":false}}"#),
         },
     )
@@ -107,6 +115,29 @@ async fn f37_a_locked_ledger_keeps_calls_waiting_no_longer_than_it_may() {
     assert!(is_answered(&gateway).await);
     assert_eq!(chats(&upstream), 2);
     assert_eq!(gateway.get("/health/ready").await.0, 200);
+    gateway.holds().await;
+    gateway.stop().await;
+}
+
+/// The ledger is away when an answer ends: the caller has it, and its line is written as soon as the ledger is back.
+#[tokio::test]
+async fn f37_a_settlement_outlives_a_ledger_that_is_away() {
+    let gate = Gate::new();
+    let upstream = waiting_for(&gate).await;
+    let options = StoreOptions::default().with_busy_timeout(Duration::from_millis(5));
+    let gateway = over(options, &upstream).await;
+    let call = tokio::spawn(gateway.post(MINI).send());
+    within_20_s(async || chats(&upstream) == 1).await;
+    let tool = rusqlite::Connection::open(gateway.dir.path().join("data/waypost.db")).unwrap();
+    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+    gate.open();
+    let response = call.await.unwrap().unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-waypost-cost-usd"], "0.000002");
+    assert_eq!(gateway.ledger()[0].outcome, None);
+    tool.execute_batch("COMMIT").unwrap();
+    within_20_s(async || gateway.ledger()[0].outcome.is_some()).await;
+    assert_eq!(gateway.ledger()[0].cost, Some(2_000_000));
     gateway.holds().await;
     gateway.stop().await;
 }

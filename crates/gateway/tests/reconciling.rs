@@ -324,7 +324,8 @@ async fn f19_an_answer_that_our_deadline_cut_off_is_estimated_and_asked_for() {
     );
     let upstream = upstream(Script::sse([event]).stall(), record("0.002")).await;
     let clock = clock();
-    let config = "[[budget]]\nscope = \"global\"\nwindow = \"day\"\nlimit_usd = \"1\"\n";
+    let config = "[[budget]]\nscope = \"global\"\nwindow = \"day\"\nlimit_usd = \"1\"\n\
+                  [[markup]]\nmodel = \"openai/gpt-4o-mini\"\nbps = 1000\nfee_usd = \"0.5\"\n";
     let gateway = behind(&upstream, &clock, config).await;
     let body = MINI.replace(
         "\"messages\"",
@@ -346,7 +347,16 @@ async fn f19_an_answer_that_our_deadline_cut_off_is_estimated_and_asked_for() {
         row.cost > Some(600_000_000) && row.cost < Some(601_000_000),
         "{row:?}"
     );
+    // The fixed fee is for an answer, and this was none: neither now nor when its cost is corrected.
+    assert!(row.charge < Some(662_000_000), "{row:?}");
     within_20_s(async || gateway.number("SELECT count(*) FROM lookups") == 1).await;
+    within_20_s(async || clock.due_in().contains(&Duration::from_millis(250))).await;
+    clock.advance(Duration::from_millis(250));
+    within_20_s(async || reconciled(&gateway).await.found == 1).await;
+    assert_eq!(
+        gateway.number("SELECT charge_pico FROM corrections"),
+        2_200_000_000
+    );
     drop(response);
     gateway.holds().await;
     gateway.stop().await;
@@ -368,8 +378,7 @@ async fn f27_a_caller_who_goes_while_a_whole_answer_is_made_is_billed() {
     };
     let call = tokio::spawn(gateway.post(MINI).send());
     within_20_s(async || chats() == 1).await;
-    call.abort();
-    let _ = call.await;
+    gone(call).await;
     gate.open();
     within_20_s(async || gateway.ledger().first().is_some_and(|row| row.outcome.is_some())).await;
     let row = gateway.ledger().remove(0);
@@ -378,6 +387,81 @@ async fn f27_a_caller_who_goes_while_a_whole_answer_is_made_is_billed() {
         (Some("succeeded"), Some(1_000_000_000))
     );
     assert_eq!(chats(), 1);
+    gateway.holds().await;
+    gateway.stop().await;
+}
+
+/// The connection of a call is closed, and the gateway has seen it.
+async fn gone<T>(call: tokio::task::JoinHandle<T>) {
+    call.abort();
+    let _ = call.await;
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What fails for somebody who has gone is not tried elsewhere.
+#[tokio::test]
+async fn f26_for_a_caller_who_has_gone_no_other_model_is_asked() {
+    let gate = provider_testkit::upstream::Gate::new();
+    let failing = Script::new().wait(&gate).then(Script::json(
+        503,
+        r#"{"error":{"code":503,"message":"No provider available"}}"#,
+    ));
+    let upstream = upstream(failing, record("0")).await;
+    let gateway = behind(&upstream, &clock(), "").await;
+    let chats = || {
+        let requests = upstream.requests();
+        let chats = requests
+            .iter()
+            .filter(|received| received.path.ends_with("/chat/completions"));
+        chats.count()
+    };
+    let body = MINI.replace(
+        "\"messages\"",
+        "\"waypost\":{\"fallbacks\":[\"openai/gpt-4o\"]},\"messages\"",
+    );
+    let call = tokio::spawn(gateway.post(body).send());
+    within_20_s(async || chats() == 1).await;
+    gone(call).await;
+    gate.open();
+    within_20_s(async || gateway.ledger().first().is_some_and(|row| row.outcome.is_some())).await;
+    let dir = gateway.stop().await;
+    assert_eq!(chats(), 1, "the fallback is not asked");
+    assert_eq!(support::unsettled(&dir), 0);
+}
+
+/// A start with simulated answers leaves the questions to the provider as they are.
+#[tokio::test]
+async fn a_simulation_ends_no_question_to_the_provider() {
+    let upstream = upstream(
+        answer(r#","usage":{"prompt_tokens":8,"completion_tokens":6}"#),
+        record("0.002"),
+    )
+    .await;
+    let clock = clock();
+    let gateway = behind(&upstream, &clock, "").await;
+    gateway.post(MINI).send().await.unwrap().text().await.unwrap();
+    within_20_s(async || gateway.number("SELECT count(*) FROM lookups") == 1).await;
+    let dir = gateway.stop().await;
+
+    let open = "SELECT count(*) FROM lookups WHERE outcome IS NULL";
+    let gateway = Gateway::in_folder(dir, Arc::new(clock.clone()), INSTANT, []).await;
+    within_20_s(async || !clock.due_in().is_empty()).await;
+    clock.advance(Duration::from_secs(5));
+    within_20_s(async || gateway.number("SELECT tries FROM lookups") > 0).await;
+    assert_eq!(gateway.number(open), 1);
+    let dir = gateway.stop().await;
+
+    let base = format!("{}/api/v1", upstream.url());
+    let env = [
+        ("OPENROUTER_API_KEY", "sk-or-v1-test"),
+        ("OPENROUTER_BASE_URL", &*base),
+    ];
+    let gateway = Gateway::in_folder(dir, Arc::new(clock.clone()), "", env).await;
+    within_20_s(async || !clock.due_in().is_empty()).await;
+    clock.advance(Duration::from_secs(3_600));
+    within_20_s(async || reconciled(&gateway).await.found == 1).await;
     gateway.holds().await;
     gateway.stop().await;
 }
