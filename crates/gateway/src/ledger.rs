@@ -346,12 +346,7 @@ impl AttemptGate for LedgerGate {
             caller: record.caller.clone(),
             markup,
             purpose: AttemptIntent::CALL.to_owned(),
-            reserved: claim
-                .lines
-                .iter()
-                .map(|line| line.held)
-                .max()
-                .filter(|held| *held > Pico::ZERO),
+            reserved,
         };
         let store = Arc::clone(&record.store);
         let write = record.tasks.spawn(async move { store.intend(intent).await });
