@@ -4,8 +4,10 @@ mod decision;
 #[cfg(feature = "executor")]
 mod executor;
 mod plan;
+mod quality;
 mod request;
 mod rules;
+mod signals;
 mod snapshot;
 mod target;
 mod task;
@@ -17,8 +19,10 @@ pub use executor::{
     Call, Executor, ExecutorConfig, Exhausted, LimitGate, OpenGate, PassedOver, Streamed,
 };
 pub use plan::{Assumed, Candidate, Plan};
+pub use quality::{Belief, QualityBook};
 pub use request::{RouteRequest, Strategy, UnknownStrategy};
 pub use rules::{Refusal, RefusalReason};
+pub use signals::{NoSignals, Reading, Signals};
 pub use snapshot::{Deployment, Snapshot};
 pub use target::Target;
 pub use task::{Task, UnknownTask};

@@ -346,7 +346,8 @@ impl<'r> Rules<'r> {
     }
 
     fn needs<'a>(&self, model: &'a Deployment) -> Result<(), Failed<'a>> {
-        let missing = self.request.needs.missing_from(model.capabilities);
+        let needs = self.request.needs.union(self.request.task.needs());
+        let missing = needs.missing_from(model.capabilities);
         if missing.is_empty() {
             Ok(())
         } else {

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use integration_core::{Capability, CapabilitySet};
 use model_catalogue::Benchmarks;
 
-/// A task with a source of quality. Each is measured by one index of the catalogue's benchmarks, on a scale where higher is
-/// better. Not exhaustive.
+/// A task with a source of quality: an index of the catalogue's benchmarks, on a scale from 0 to 100 where higher is better. Not
+/// exhaustive.
+///
+/// The first three are measured by an index of their own. The others borrow the nearest one, [`is_proxy`](Self::is_proxy), and
+/// what is believed of a model is less certain by it, until evaluations or feedback of one's own say more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Task {
@@ -16,11 +20,35 @@ pub enum Task {
     Coding,
     /// Reaching a goal with tools, in many steps: `agentic_index`.
     Agentic,
+    /// Conversation, advice, writing: borrows `intelligence_index`.
+    Chat,
+    /// Making a long text short: borrows `intelligence_index`.
+    Summarise,
+    /// Taking facts out of a text into a form: borrows `intelligence_index`.
+    Extract,
+    /// From one language into another: borrows `intelligence_index`.
+    Translate,
+    /// Questions about pictures: borrows `intelligence_index`, and needs sight.
+    Vision,
 }
 
 impl Task {
-    /// Every task.
-    pub const ALL: [Self; 3] = [Self::Reasoning, Self::Coding, Self::Agentic];
+    /// Every task, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 8] = [
+        Self::Reasoning,
+        Self::Coding,
+        Self::Agentic,
+        Self::Chat,
+        Self::Summarise,
+        Self::Extract,
+        Self::Translate,
+        Self::Vision,
+    ];
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub const fn index(self) -> usize {
+        self as usize
+    }
 
     /// The word for it on command lines and in requests.
     pub const fn as_str(self) -> &'static str {
@@ -28,15 +56,38 @@ impl Task {
             Self::Reasoning => "reasoning",
             Self::Coding => "coding",
             Self::Agentic => "agentic",
+            Self::Chat => "chat",
+            Self::Summarise => "summarise",
+            Self::Extract => "extract",
+            Self::Translate => "translate",
+            Self::Vision => "vision",
+        }
+    }
+
+    /// Whether its index was made for another task.
+    pub const fn is_proxy(self) -> bool {
+        !matches!(self, Self::Reasoning | Self::Coding | Self::Agentic)
+    }
+
+    /// What a model must be able to do for it, whatever the request says.
+    pub const fn needs(self) -> CapabilitySet {
+        match self {
+            Self::Vision => CapabilitySet::of(Capability::Vision),
+            _ => CapabilitySet::EMPTY,
         }
     }
 
     /// The index that counts for it; `None` where the model was not measured.
     pub const fn quality(self, benchmarks: &Benchmarks) -> Option<f64> {
         match self {
-            Self::Reasoning => benchmarks.intelligence_index,
             Self::Coding => benchmarks.coding_index,
             Self::Agentic => benchmarks.agentic_index,
+            Self::Reasoning
+            | Self::Chat
+            | Self::Summarise
+            | Self::Extract
+            | Self::Translate
+            | Self::Vision => benchmarks.intelligence_index,
         }
     }
 }
