@@ -70,7 +70,7 @@ pub use remark::{Remark, Remarks};
 pub use rollup::{PicoSum, RollupFilter, RollupKey, RollupRow, RollupSums};
 pub use rollup_change::{RollupChange, RollupChanges};
 pub use rounding::{Rounded, Rounding};
-pub use sheet::{PriceError, PriceSheet, SheetProblem, expected_cost};
+pub use sheet::{LinearPrice, PriceError, PriceSheet, SheetProblem, expected_cost};
 pub use tier::ServiceTier;
 pub use time::{UnknownWeekday, UtcTime, Weekday};
 pub use verify::{Place, Rule, Verification, Verifier, Violation};

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use crate::cost::{Cost, Unpriced, cost};
 use crate::discount::Discount;
 use crate::key::{PriceKey, Rate, Rates};
+use crate::money::Pico;
 use crate::number::{self, NumberError};
 use crate::quantity::Quantities;
 use crate::time::{UtcTime, Weekday};
@@ -115,6 +116,31 @@ pub(crate) struct Override {
     /// A bit for each day; `None` for every day.
     pub(crate) days: Option<u8>,
     pub(crate) rates: Rates,
+}
+
+/// Prices of plain text in pico-dollars, see [`PriceSheet::linear`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinearPrice {
+    /// For a token of the prompt.
+    pub prompt: u64,
+    /// For a token of the completion.
+    pub completion: u64,
+    /// For the request itself.
+    pub request: u64,
+}
+
+impl LinearPrice {
+    /// What a call of plain text costs; `None` if that is more than can be held.
+    pub fn cost(&self, prompt_tokens: u64, completion_tokens: u64) -> Option<Pico> {
+        // Two products of 64 bits each and a third number: below 2^130 only in theory, so each step is checked.
+        let prompt = u128::from(self.prompt) * u128::from(prompt_tokens);
+        let completion = u128::from(self.completion) * u128::from(completion_tokens);
+        let total = prompt
+            .checked_add(completion)?
+            .checked_add(u128::from(self.request))?;
+        i64::try_from(total).ok().map(Pico::new)
+    }
 }
 
 impl Override {
@@ -308,6 +334,28 @@ impl PriceSheet {
         self.overrides
             .iter()
             .any(|entry| entry.applies(prompt_tokens, at))
+    }
+
+    /// The prices of a call of plain text in whole pico-dollars, if they are that simple: no price under a condition, none
+    /// decided per request, and each a whole number of pico-dollars. `tokens x price + request` is then exactly what
+    /// [`cost`](Self::cost) makes of [`Quantities::of_tokens`].
+    pub fn linear(&self) -> Option<LinearPrice> {
+        if !self.overrides.is_empty() {
+            return None;
+        }
+        let whole = |key: PriceKey| match self.base.get(key)? {
+            Rate::Fixed(price) => u64::try_from(Pico::from_decimal_exact(price).ok()?.get()).ok(),
+            Rate::Dynamic | Rate::PerImage(_) => None,
+        };
+        let request = match self.base.get(PriceKey::Request) {
+            None => 0,
+            Some(_) => whole(PriceKey::Request)?,
+        };
+        Some(LinearPrice {
+            prompt: whole(PriceKey::Prompt)?,
+            completion: whole(PriceKey::Completion)?,
+            request,
+        })
     }
 
     /// The cost of a call. Allocates nothing.

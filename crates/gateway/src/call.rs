@@ -1,10 +1,12 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
+use std::time::Duration;
+
 use costing::{Caller, MarkupSubject, expected_cost};
 use integration_core::{Capability, CapabilitySet, ChatRequest, ModelId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
-use routing::{Plan, RouteRequest, Strategy, Target, Task};
+use routing::{Plan, RouteRequest, Scratch, Target, Task, UnknownStrategy, strategy};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
@@ -67,7 +69,7 @@ impl std::error::Error for Refused {}
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RouteOptions {
-    /// `reasoning`, `coding` or `agentic`: which quality index counts.
+    /// `reasoning`, `coding`, `agentic` and so on: which quality index counts.
     pub task: Option<String>,
     /// The least quality on that index.
     pub min_quality: Option<f64>,
@@ -80,6 +82,14 @@ pub struct RouteOptions {
     pub strategy: Option<String>,
     /// Models to try after the first, in order.
     pub fallbacks: Vec<String>,
+    /// The only models that may be chosen: ids, `author/*`, `*:variant`.
+    pub only: Vec<String>,
+    /// Models that must not be chosen, written the same way.
+    pub never: Vec<String>,
+    /// What must be promised of the caller's data: `no-training` or `no-retention`.
+    pub data_policy: Option<String>,
+    /// Where the call must be served, in the words of the configuration.
+    pub region: Option<String>,
     /// Abilities the model must have beside those the request shows.
     pub needs: Vec<String>,
     /// Labels for reports.
@@ -277,7 +287,7 @@ pub struct Prepared {
     pub targets: Vec<Target>,
     /// The task, where the gateway chose by one.
     pub task: Option<Task>,
-    /// How the model was chosen, where the gateway chose.
+    /// How the model was chosen, where the gateway chose and the caller wants to know.
     pub plan: Option<Plan>,
     /// How many tokens the call is taken to need, by the request itself: limits and budgets go by it, and not by what the caller says
     /// of its size.
@@ -299,9 +309,8 @@ impl Prepared {
     }
 
     /// How the model was chosen, if the caller wants to know.
-    pub fn explanation(&self, body: &Body) -> Option<Value> {
-        let plan = self.plan.as_ref().filter(|_| body.options.explain)?;
-        serde_json::to_value(plan).ok()
+    pub fn explanation(&self) -> Option<Value> {
+        serde_json::to_value(self.plan.as_ref()?).ok()
     }
 }
 
@@ -331,11 +340,20 @@ pub fn route_request(
         ));
     }
     route.needs = needs(&options.needs)?;
-    if let Some(strategy) = &options.strategy {
-        route.strategy = strategy
-            .parse::<Strategy>()
-            .map_err(|e| Refused::invalid("waypost.strategy", e.to_string()))?;
+    if let Some(word) = &options.strategy {
+        route.strategy = strategy(word)
+            .map_err(|e: UnknownStrategy| Refused::invalid("waypost.strategy", e.to_string()))?;
     }
+    route.data_policy = options
+        .data_policy
+        .as_ref()
+        .map(|word| word.parse())
+        .transpose()
+        .map_err(|e: routing::UnknownDataPolicy| Refused::invalid("waypost.data_policy", e.to_string()))?;
+    route.region.clone_from(&options.region);
+    route.only.clone_from(&options.only);
+    route.never.clone_from(&options.never);
+    route.max_latency = options.max_latency_ms.map(Duration::from_millis);
     route.max_cost = options.max_cost_usd;
     route.allow_free = options.allow_free;
     if let Some(chat) = chat {
@@ -405,9 +423,10 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
     let mut targets = Vec::new();
     let mut plan = None;
     if automatic {
-        let made = app.snapshot.plan(&route);
-        if made.candidates.is_empty() {
-            return Err(no_model_qualifies(&made, &route));
+        let mut scratch = Scratch::new();
+        let decision = app.snapshot.decide(&route, &mut scratch);
+        if decision.chosen().is_none() {
+            return Err(no_model_qualifies(&app.snapshot.plan(&route), &route));
         }
         // Fallbacks that the caller names take the place of the next best ones.
         let most = if options.fallbacks.is_empty() {
@@ -415,13 +434,9 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
         } else {
             1
         };
-        targets.extend(
-            made.candidates
-                .iter()
-                .take(most)
-                .map(|candidate| candidate.target.clone()),
-        );
-        plan = Some(made);
+        targets.extend(decision.targets().take(most).cloned());
+        // Reasons are worked out for those who ask for them.
+        plan = options.explain.then(|| app.snapshot.plan(&route));
     } else {
         targets.push(fit(app, &route, named)?);
     }

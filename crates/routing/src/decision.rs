@@ -1,89 +1,187 @@
 //! The choice alone, without reasons and without allocation.
 
-use costing::Pico;
+use crate::index::{Ask, Least, Row, Visitor};
+use crate::rules::Rules;
+use crate::strategy::{Contender, Dice, by_cost};
+use crate::{NoSignals, RouteRequest, Signals, Snapshot, Target};
 
-use crate::rules::{Rules, Verdict};
-use crate::{RouteRequest, Snapshot, Strategy, Target};
-
-/// A model that qualifies.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Survivor {
-    pub(crate) cost: Pico,
-    pub(crate) quality: f64,
-    /// Its place in the snapshot, which is its place by id.
-    pub(crate) at: usize,
-}
-
-/// Sorts what qualifies. Total, so that the same survivors are always in the same order.
-pub(crate) fn order(survivors: &mut [Survivor], strategy: Strategy) {
-    match strategy {
-        Strategy::Cheapest => survivors.sort_unstable_by(|a, b| {
-            let by_quality = || b.quality.total_cmp(&a.quality);
-            a.cost.cmp(&b.cost).then_with(by_quality).then(a.at.cmp(&b.at))
-        }),
-    }
-}
-
-/// Room for decisions. Keep it and use it again: once it has grown to the number of models, deciding allocates nothing.
+/// Room for decisions. Keep it and use it again: once it has grown to the number of deployments that qualify, deciding allocates
+/// nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    survivors: Vec<Survivor>,
+    contenders: Vec<Contender>,
 }
 
 impl Scratch {
     /// Room that has not grown yet.
     pub const fn new() -> Self {
         Self {
-            survivors: Vec::new(),
+            contenders: Vec::new(),
         }
     }
 }
 
-/// The models that qualify, best first.
+/// The deployments to ask, best first.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'a> {
     snapshot: &'a Snapshot,
-    survivors: &'a [Survivor],
+    contenders: &'a [Contender],
+    probability: f64,
 }
 
 impl<'a> Decision<'a> {
-    /// The model to ask first; `None` if no model qualifies.
+    /// The deployment to ask first; `None` if none qualifies.
     pub fn chosen(&self) -> Option<&'a Target> {
         self.targets().next()
     }
 
-    /// The model to ask first and those to fall back to, in order.
+    /// The deployment to ask first and those to fall back to, in order: [`RouteRequest::max_targets`] at the most.
     pub fn targets(&self) -> impl ExactSizeIterator<Item = &'a Target> + use<'a> {
         let deployments = self.snapshot.deployments();
-        self.survivors
+        self.contenders
             .iter()
-            .map(|survivor| &deployments[survivor.at].target)
+            .map(|contender| &deployments[contender.at].target)
+    }
+
+    /// The same with what the strategy looked at.
+    pub const fn contenders(&self) -> &'a [Contender] {
+        self.contenders
+    }
+
+    /// With which probability the first one was chosen: 1 where nothing was left to chance.
+    pub const fn probability(&self) -> f64 {
+        self.probability
+    }
+}
+
+/// Gathers what qualifies.
+struct Gatherer<'a, S: ?Sized> {
+    rules: Rules<'a>,
+    snapshot: &'a Snapshot,
+    signals: &'a S,
+    contenders: &'a mut Vec<Contender>,
+    /// Where only the cheapest are wanted: how many.
+    most: Option<usize>,
+}
+
+impl<S: Signals + ?Sized> Gatherer<'_, S> {
+    /// The dearest of the cheapest so far, once there are enough of them.
+    fn bar(&self) -> Option<&Contender> {
+        self.most
+            .filter(|most| self.contenders.len() >= *most)
+            .and_then(|_| self.contenders.last())
+    }
+}
+
+impl<S: Signals + ?Sized> Visitor for Gatherer<'_, S> {
+    fn wants(&self, least: Least) -> bool {
+        let Some(bar) = self.bar() else { return true };
+        let request = self.rules.request;
+        // A warm deployment costs less than its prices say.
+        if request.warm.is_some() {
+            return true;
+        }
+        let tokens = u128::from(request.prompt_tokens) * u128::from(least.prompt);
+        let least = u128::from(request.completion_tokens)
+            .checked_mul(u128::from(least.completion))
+            .and_then(|cost| cost.checked_add(tokens));
+        // Of equal cost the better one wins, so equal is not enough to be left out.
+        least.is_some_and(|least| least <= u128::try_from(bar.cost.get()).unwrap_or_default())
+    }
+
+    fn look(&mut self, row: &Row) {
+        let at = row.at as usize;
+        let request = self.rules.request;
+        // Cheap to see, and the price of most rows is already too much.
+        if let (Some(bar), Some(price), None) = (self.bar(), row.price, &request.warm)
+            && price
+                .cost(request.prompt_tokens, request.completion_tokens)
+                .is_none_or(|cost| cost > bar.cost)
+        {
+            return;
+        }
+        if row.context < request.prompt_tokens {
+            return;
+        }
+        let Some(deployment) = self.snapshot.deployments().get(at) else {
+            return;
+        };
+        let Some(belief) = deployment.belief(request.task) else {
+            return;
+        };
+        let reading = self.signals.reading(at);
+        let Some(fit) = self.rules.judge_rest(deployment, row.price, belief, &reading) else {
+            return;
+        };
+        let mut contender = Contender::new(at, fit.cost, fit.quality, reading);
+        contender.is_warm = fit.is_warm;
+        contender.weight = deployment.facts.weight;
+        let Some(most) = self.most else {
+            self.contenders.push(contender);
+            return;
+        };
+        let place = self
+            .contenders
+            .partition_point(|other| by_cost(other, &contender).is_lt());
+        if place < most {
+            if self.contenders.len() >= most {
+                self.contenders.pop();
+            }
+            self.contenders.insert(place, contender);
+        }
     }
 }
 
 impl Snapshot {
-    /// Which models qualify, in the order of [`Snapshot::plan`], without the reasons for the others: the way for every
-    /// request.
+    /// Which deployments to ask, in the order of [`Snapshot::plan`], without the reasons for the others: the way for every
+    /// request. Nothing is known of how they are doing.
     pub fn decide<'a>(&'a self, request: &RouteRequest, scratch: &'a mut Scratch) -> Decision<'a> {
-        let rules = Rules::new(request);
-        scratch.survivors.clear();
-        for (at, deployment) in self.deployments().iter().enumerate() {
-            // Most models fail here, and pricing is what takes time.
-            if rules.is_too_weak(deployment) {
-                continue;
-            }
-            if let Verdict::Fits(fit) = rules.judge(deployment) {
-                scratch.survivors.push(Survivor {
-                    cost: fit.cost,
-                    quality: fit.quality,
-                    at,
-                });
-            }
-        }
-        order(&mut scratch.survivors, request.strategy);
+        self.decide_with(request, &NoSignals, scratch)
+    }
+
+    /// Like [`decide`](Self::decide), knowing how the deployments are doing.
+    pub fn decide_with<'a, S: Signals + ?Sized>(
+        &'a self,
+        request: &RouteRequest,
+        signals: &S,
+        scratch: &'a mut Scratch,
+    ) -> Decision<'a> {
+        let most = request.max_targets.max(1);
+        let by_cost_alone = request.strategy.is_by_cost_alone();
+        scratch.contenders.clear();
+        let mut gatherer = Gatherer {
+            rules: Rules::new(request),
+            snapshot: self,
+            signals,
+            contenders: &mut scratch.contenders,
+            most: by_cost_alone.then_some(most),
+        };
+        let ask = Ask {
+            task: request.task,
+            needs: request.needs.union(request.task.needs()),
+            allow_free: request.allow_free,
+            min_quality: request.min_quality.unwrap_or(f64::NEG_INFINITY),
+        };
+        self.index.visit(ask, &mut gatherer);
+        let probability = arrange(request, &mut scratch.contenders);
+        scratch.contenders.truncate(most);
         Decision {
             snapshot: self,
-            survivors: &scratch.survivors,
+            contenders: &scratch.contenders,
+            probability,
         }
     }
+}
+
+/// Puts what qualifies in order.
+pub(crate) fn arrange(request: &RouteRequest, contenders: &mut [Contender]) -> f64 {
+    if contenders.is_empty() {
+        return 1.0;
+    }
+    // The index hands them over by price; chance and ties must not depend on that.
+    if !request.strategy.is_by_cost_alone() {
+        contenders.sort_unstable_by_key(|contender| contender.at);
+    }
+    let mut dice = Dice::new(request.seed);
+    request.strategy.arrange(request, contenders, &mut dice)
 }

@@ -3,12 +3,16 @@
 mod decision;
 #[cfg(feature = "executor")]
 mod executor;
+mod facts;
+mod index;
 mod plan;
 mod quality;
+mod record;
 mod request;
 mod rules;
 mod signals;
 mod snapshot;
+mod strategy;
 mod target;
 mod task;
 
@@ -18,11 +22,18 @@ pub use executor::{
     Admission, Answer, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptReport, AttemptResult,
     Call, Executor, ExecutorConfig, Exhausted, LimitGate, OpenGate, PassedOver, Streamed,
 };
+pub use facts::{DataPolicy, FactBook, Facts, UnknownDataPolicy};
 pub use plan::{Assumed, Candidate, Plan};
 pub use quality::{Belief, QualityBook};
-pub use request::{RouteRequest, Strategy, UnknownStrategy};
+pub use record::{PlanRecord, ReplayError};
+pub use request::{RouteRequest, Warm, matches_model};
 pub use rules::{Refusal, RefusalReason};
 pub use signals::{NoSignals, Reading, Signals};
 pub use snapshot::{Deployment, Snapshot};
+pub use strategy::{
+    BestQuality, Cascade, Cheapest, Contender, Dice, Headroom, LeastBusy, LowestLatency, RoundRobin,
+    STRATEGIES, Sticky, Strategy, Term, Thompson, Throughput, UnknownStrategy, Weighted, WeightedUtility,
+    pareto_front, strategy,
+};
 pub use target::Target;
 pub use task::{Task, UnknownTask};

@@ -6,9 +6,12 @@ use rust_decimal::Decimal;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::decision::{Survivor, order};
+use crate::decision::arrange;
 use crate::rules::{Rules, Verdict};
-use crate::{Refusal, RouteRequest, Snapshot, Target, Task};
+use crate::strategy::{Contender, Term, pareto_front};
+use crate::{
+    NoSignals, PlanRecord, Reading, Refusal, ReplayError, RouteRequest, Signals, Snapshot, Target, Task,
+};
 
 /// A model that qualifies.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +25,16 @@ pub struct Candidate {
     pub expected_cost: Decimal,
     /// The same with the markup.
     pub expected_charge: Decimal,
+    /// The expected cost in US dollars by what is paid for, unrounded: prompt, cache reads, completion, request.
+    pub cost_parts: Vec<(&'static str, Decimal)>,
+    /// How far off the quality may be, as a standard deviation.
+    pub quality_sd: f64,
+    /// What the strategy made of it, part by part; empty where the cost says everything.
+    pub terms: Vec<Term>,
+    /// How it was doing.
+    pub reading: Reading,
+    /// Whether no other candidate is at least as cheap, as good and as fast, and one of it more so.
+    pub on_pareto_front: bool,
 }
 
 /// The size of the call that the expected cost is for.
@@ -37,8 +50,8 @@ pub struct Assumed {
 /// Which models qualify, in which order, and why the others do not.
 ///
 /// Serialised, it is the object of `best-model --json`: `task`, `model`, `quality`, `expected_cost_usd`,
-/// `expected_charge_usd` (all of the first candidate, `null` if there is none), `candidates`, `refused`, `snapshot`, `assumed`
-/// and `best_quality`. Amounts are decimal strings.
+/// `expected_charge_usd` (all of the first candidate, `null` if there is none), `candidates`, `refused`, `snapshot`, `assumed`,
+/// `best_quality`, `strategy`, `probability` and `replay`. Amounts are decimal strings.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
@@ -52,6 +65,12 @@ pub struct Plan {
     pub snapshot: String,
     /// The size of the call that the expected costs are for.
     pub assumed: Assumed,
+    /// The strategy that put the candidates in order, with its parameters.
+    pub strategy: String,
+    /// With which probability the first candidate was chosen: 1 where nothing was left to chance.
+    pub probability: f64,
+    /// What the plan was made of.
+    pub record: PlanRecord,
     /// The model of the highest quality that fulfils everything but, perhaps, the threshold, and its quality: how far up the
     /// threshold can go. Of equal ones the lower id; `None` if no model fulfils the rest.
     pub best_quality: Option<(ModelId, f64)>,
@@ -62,25 +81,42 @@ impl Plan {
     pub fn chosen(&self) -> Option<&Candidate> {
         self.candidates.first()
     }
+
+    /// Makes the plan again from what it was made of.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if the snapshot is another one, or the strategy is none of this crate's.
+    pub fn replay(&self, snapshot: &Snapshot) -> Result<Self, ReplayError> {
+        self.record.replay(snapshot)
+    }
 }
 
 impl Snapshot {
     /// Decides with reasons: what qualifies, in order, and for every other model the first rule it fails, in the order of
-    /// [`crate::RefusalReason`]. Pure: the same snapshot and request give the same plan.
+    /// [`crate::RefusalReason`]. Pure: the same snapshot and request give the same plan. Nothing is known of how the deployments
+    /// are doing.
     pub fn plan(&self, request: &RouteRequest) -> Plan {
+        self.plan_with(request, &NoSignals)
+    }
+
+    /// Like [`plan`](Self::plan), knowing how the deployments are doing.
+    pub fn plan_with<S: Signals + ?Sized>(&self, request: &RouteRequest, signals: &S) -> Plan {
+        // Written down first, and read from there: what moves while the plan is made would make another plan of the record.
+        let record = PlanRecord::new(self, request, signals);
+        let signals = record.signals();
         let rules = Rules::new(request);
-        let mut survivors = Vec::new();
+        let mut contenders = Vec::new();
         let mut refused = Vec::new();
         let mut best: Option<(usize, f64)> = None;
         for (at, deployment) in self.deployments().iter().enumerate() {
-            let (quality, failed) = match rules.judge(deployment) {
+            let reading = signals.reading(at);
+            let (quality, failed) = match rules.judge(deployment, &reading) {
                 Verdict::Fits(fit) => {
-                    survivors.push(Survivor {
-                        cost: fit.cost,
-                        quality: fit.quality,
-                        at,
-                    });
-                    (Some(fit.quality), None)
+                    let mut contender = Contender::new(at, fit.cost, fit.quality, reading);
+                    contender.is_warm = fit.is_warm;
+                    contender.weight = deployment.facts.weight;
+                    contenders.push(contender);
+                    (Some(fit.quality.mean), None)
                 }
                 Verdict::OnlyTooWeak { failed, quality } => (Some(quality), Some(failed)),
                 Verdict::Refused(failed) => (None, Some(failed)),
@@ -92,27 +128,40 @@ impl Snapshot {
             }
             refused.extend(failed.map(|failed| failed.refusal(&deployment.target.model, request)));
         }
-        order(&mut survivors, request.strategy);
-        let candidate = |survivor: &Survivor| {
-            let deployment = self.deployments().get(survivor.at)?;
+        let probability = arrange(request, &mut contenders);
+        let front = pareto_front(request, &contenders);
+        let candidate = |(place, one): (usize, &Contender)| {
+            let deployment = self.deployments().get(one.at)?;
+            let cost = rules.parts(deployment, deployment.prices()?).ok()?;
             Some(Candidate {
                 target: deployment.target.clone(),
-                quality: survivor.quality,
-                expected_cost: survivor.cost.to_decimal(),
-                expected_charge: rules.charge(survivor.cost).map(Pico::to_decimal)?,
+                quality: one.quality.mean,
+                quality_sd: one.quality.sd,
+                expected_cost: one.cost.to_decimal(),
+                expected_charge: rules.charge(one.cost).map(Pico::to_decimal)?,
+                cost_parts: cost
+                    .lines()
+                    .map(|line| (line.bucket.as_str(), line.amount))
+                    .collect(),
+                terms: request.strategy.terms(request, &contenders, one),
+                reading: one.reading,
+                on_pareto_front: front.contains(&place),
             })
         };
         let best_quality =
             best.and_then(|(at, quality)| Some((self.deployments().get(at)?.target.model.clone(), quality)));
         Plan {
             task: request.task,
-            candidates: survivors.iter().filter_map(candidate).collect(),
+            candidates: contenders.iter().enumerate().filter_map(candidate).collect(),
             refused,
             snapshot: self.id().to_owned(),
             assumed: Assumed {
                 prompt_tokens: request.prompt_tokens,
                 completion_tokens: request.completion_tokens,
             },
+            strategy: request.strategy.word(),
+            probability,
+            record,
             best_quality,
         }
     }
@@ -129,11 +178,28 @@ impl Serialize for Amount {
 
 impl Serialize for Candidate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Candidate", 4)?;
+        struct Named<I>(I);
+        impl<V: Serialize, I: Iterator<Item = (&'static str, V)> + Clone> Serialize for Named<I> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.clone())
+            }
+        }
+        let mut object = serializer.serialize_struct("Candidate", 10)?;
+        object.serialize_field("provider", &self.target.provider)?;
         object.serialize_field("model", &self.target.model)?;
         object.serialize_field("quality", &self.quality)?;
+        object.serialize_field("quality_sd", &self.quality_sd)?;
         object.serialize_field("expected_cost_usd", &Amount(self.expected_cost))?;
         object.serialize_field("expected_charge_usd", &Amount(self.expected_charge))?;
+        let parts = self
+            .cost_parts
+            .iter()
+            .map(|(name, amount)| (*name, Amount(*amount)));
+        object.serialize_field("cost_parts_usd", &Named(parts))?;
+        let terms = self.terms.iter().map(|term| (term.name, term.value));
+        object.serialize_field("terms", &Named(terms))?;
+        object.serialize_field("reading", &self.reading)?;
+        object.serialize_field("on_pareto_front", &self.on_pareto_front)?;
         object.end()
     }
 }
@@ -160,7 +226,7 @@ impl Serialize for Plan {
             model,
             quality: *quality,
         });
-        let mut object = serializer.serialize_struct("Plan", 10)?;
+        let mut object = serializer.serialize_struct("Plan", 13)?;
         object.serialize_field("task", self.task.as_str())?;
         object.serialize_field("model", &chosen.map(|candidate| &candidate.target.model))?;
         object.serialize_field("quality", &chosen.map(|candidate| candidate.quality))?;
@@ -177,6 +243,9 @@ impl Serialize for Plan {
         object.serialize_field("snapshot", &self.snapshot)?;
         object.serialize_field("assumed", &self.assumed)?;
         object.serialize_field("best_quality", &best)?;
+        object.serialize_field("strategy", &self.strategy)?;
+        object.serialize_field("probability", &self.probability)?;
+        object.serialize_field("replay", &self.record)?;
         object.end()
     }
 }

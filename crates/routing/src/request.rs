@@ -1,16 +1,17 @@
 //! What a caller wants of a model.
 
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use costing::{Markup, UtcTime};
-use integration_core::CapabilitySet;
+use integration_core::{CapabilitySet, ModelId};
 use rust_decimal::Decimal;
 
-use crate::Task;
+use crate::strategy::{Cheapest, Strategy};
+use crate::{DataPolicy, Target, Task};
 
 /// What is asked of the choice: the task, what the model must be able to do, what it may cost.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouteRequest {
     /// Which quality counts.
@@ -31,8 +32,28 @@ pub struct RouteRequest {
     pub max_price: Option<Decimal>,
     /// Whether `:free` variants may be chosen. They are strongly limited, and some train on what they are sent.
     pub allow_free: bool,
+    /// What must be promised of the caller's data. A deployment of which nothing is known promises nothing.
+    pub data_policy: Option<DataPolicy>,
+    /// Where the call must be served, such as `eu`. A deployment whose regions are not known is nowhere.
+    pub region: Option<String>,
+    /// The most a call may be expected to take. It refuses deployments known to be slower; one that nobody has timed yet passes, and
+    /// the call's deadline holds it to the limit.
+    pub max_latency: Option<Duration>,
+    /// The only models that may be chosen, see [`matches_model`]; empty: all.
+    pub only: Vec<String>,
+    /// The models that must not be chosen, see [`matches_model`].
+    pub never: Vec<String>,
+    /// The deployment that has a part of the prompt in its cache, and how much. The expected cost there counts the cached part at
+    /// the price of a cache read, so that whatever is saved by going elsewhere is more than what going there costs.
+    pub warm: Option<Warm>,
     /// How what qualifies is ordered.
-    pub strategy: Strategy,
+    pub strategy: Arc<dyn Strategy>,
+    /// The seed of random choices: the same seed makes the same choice.
+    pub seed: u64,
+    /// The turn of strategies that take turns: one more with each call.
+    pub turn: u64,
+    /// The most deployments a decision lists: the choice and those to fall back to. 0 counts as 1.
+    pub max_targets: usize,
     /// When the call is made: prices can depend on the time, and models expire.
     pub at: UtcTime,
     /// What is added to the cost in the expected charge.
@@ -45,8 +66,11 @@ impl RouteRequest {
     /// The answer's assumed size where nothing is known of it, in tokens.
     pub const DEFAULT_COMPLETION_TOKENS: u64 = 500;
 
+    /// How many deployments a decision lists where nobody says.
+    pub const DEFAULT_MAX_TARGETS: usize = 16;
+
     /// The cheapest model with a known quality for the task, for a prompt of 1,000 tokens and an answer of 500.
-    pub const fn new(task: Task, at: UtcTime) -> Self {
+    pub fn new(task: Task, at: UtcTime) -> Self {
         Self {
             task,
             min_quality: None,
@@ -57,52 +81,49 @@ impl RouteRequest {
             max_cost: None,
             max_price: None,
             allow_free: false,
-            strategy: Strategy::Cheapest,
+            data_policy: None,
+            region: None,
+            max_latency: None,
+            only: Vec::new(),
+            never: Vec::new(),
+            warm: None,
+            strategy: Arc::new(Cheapest),
+            seed: 0,
+            turn: 0,
+            max_targets: Self::DEFAULT_MAX_TARGETS,
             at,
             markup: Markup::DEFAULT,
         }
     }
 }
 
-/// How what qualifies is ordered. Not exhaustive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// A deployment whose cache holds the beginning of the prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Strategy {
-    /// The lowest expected cost first; of equal ones the higher quality, then the lower id.
-    #[default]
-    Cheapest,
+pub struct Warm {
+    /// Which one.
+    pub target: Target,
+    /// How many tokens of the prompt it is believed to hold.
+    pub cached_tokens: u64,
 }
 
-impl Strategy {
-    /// Every strategy.
-    pub const ALL: [Self; 1] = [Self::Cheapest];
-
-    /// The word for it on command lines and in requests.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cheapest => "cheapest",
+impl Warm {
+    /// So many tokens of the prompt are in the cache of this deployment.
+    pub const fn new(target: Target, cached_tokens: u64) -> Self {
+        Self {
+            target,
+            cached_tokens,
         }
     }
 }
 
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// A word that names no strategy. The message lists those there are.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a strategy; there is {names}", names = Strategy::ALL.map(Strategy::as_str).join(", "))]
-pub struct UnknownStrategy(String);
-
-impl FromStr for Strategy {
-    type Err = UnknownStrategy;
-
-    fn from_str(word: &str) -> Result<Self, UnknownStrategy> {
-        Self::ALL
-            .into_iter()
-            .find(|strategy| strategy.as_str() == word)
-            .ok_or_else(|| UnknownStrategy(word.to_owned()))
+/// Whether a model is meant by a pattern: its id, `author/*` for all of an author, `*:variant` for all of a variant, or `*`.
+pub fn matches_model(pattern: &str, model: &ModelId) -> bool {
+    let id = model.as_str();
+    match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(""), _) => true,
+        (Some(author), _) if author.ends_with('/') => id.starts_with(author),
+        (_, Some(variant)) if variant.starts_with(':') => id.ends_with(variant),
+        _ => id == pattern,
     }
 }

@@ -2,13 +2,15 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::time::Duration;
 
-use costing::{Charge, CostStatus, Pico, PriceKey, Quantities};
-use integration_core::{Capability, CapabilitySet, ModelId};
+use costing::{Charge, Cost, CostStatus, LinearPrice, Pico, PriceKey, Quantities};
+use integration_core::{Capability, CapabilitySet, ModelId, Usage};
 use model_catalogue::Day;
 use rust_decimal::Decimal;
 
-use crate::{Deployment, RouteRequest, Snapshot};
+use crate::strategy::expected_ms;
+use crate::{Belief, DataPolicy, Deployment, Reading, RouteRequest, Snapshot, matches_model};
 
 /// Why a model is refused. Not exhaustive.
 ///
@@ -40,6 +42,16 @@ pub enum RefusalReason {
     QualityUnknown,
     /// It is not good enough.
     QualityBelowThreshold,
+    /// The caller forbids it, or does not name it among those allowed.
+    Forbidden,
+    /// It does not promise enough of the caller's data, or nothing is known of it.
+    DataPolicy,
+    /// It is not known to serve in the region.
+    Region,
+    /// It is left alone for now: in cooldown, or its circuit breaker is open.
+    Cooling,
+    /// It is known to be too slow.
+    TooSlow,
     /// The call is expected to cost too much.
     OverMaxCost,
     /// A million of its tokens cost too much.
@@ -62,6 +74,11 @@ impl RefusalReason {
             Self::ContextTooSmall => "context_too_small",
             Self::QualityUnknown => "quality_unknown",
             Self::QualityBelowThreshold => "quality_below_threshold",
+            Self::Forbidden => "forbidden",
+            Self::DataPolicy => "data_policy",
+            Self::Region => "region",
+            Self::Cooling => "cooling",
+            Self::TooSlow => "too_slow",
             Self::OverMaxCost => "over_max_cost",
             Self::OverMaxPrice => "over_max_price",
         }
@@ -115,6 +132,15 @@ pub(crate) enum Failed<'a> {
         has: f64,
         needs: f64,
     },
+    Forbidden,
+    NotAllowed,
+    DataPolicy(Option<DataPolicy>),
+    Region,
+    Cooling,
+    TooSlow {
+        has: f64,
+        max: Duration,
+    },
     OverMaxCost {
         cost: Pico,
         max: Decimal,
@@ -142,6 +168,11 @@ impl Failed<'_> {
             }
             Self::QualityUnknown => RefusalReason::QualityUnknown,
             Self::QualityBelow { .. } => RefusalReason::QualityBelowThreshold,
+            Self::Forbidden | Self::NotAllowed => RefusalReason::Forbidden,
+            Self::DataPolicy(_) => RefusalReason::DataPolicy,
+            Self::Region => RefusalReason::Region,
+            Self::Cooling => RefusalReason::Cooling,
+            Self::TooSlow { .. } => RefusalReason::TooSlow,
             Self::OverMaxCost { .. } => RefusalReason::OverMaxCost,
             Self::OverMaxPrice { .. } => RefusalReason::OverMaxPrice,
         }
@@ -169,6 +200,18 @@ impl Failed<'_> {
             Self::Answer { has, needs } => format!("answers with at most {has} tokens, {needs} are needed"),
             Self::QualityUnknown => format!("has no measured quality for {}", request.task),
             Self::QualityBelow { has, needs } => format!("scores {has}, below {needs}"),
+            Self::Forbidden => "is forbidden by the caller".to_owned(),
+            Self::NotAllowed => "is not among those that the caller allows".to_owned(),
+            Self::DataPolicy(None) => "promises nothing of the data it is sent".to_owned(),
+            Self::DataPolicy(Some(has)) => format!("promises {has} only"),
+            Self::Region => format!(
+                "is not known to serve in {}",
+                request.region.as_deref().unwrap_or_default()
+            ),
+            Self::Cooling => "is left alone for now after failures".to_owned(),
+            Self::TooSlow { has, max } => {
+                format!("takes about {has:.0} ms, over {} ms", max.as_millis())
+            }
             Self::OverMaxCost { cost, max } => {
                 format!("is expected to cost {cost} USD, over {}", max.normalize())
             }
@@ -204,13 +247,16 @@ pub(crate) struct Rules<'r> {
     today: Day,
     /// What the call is assumed to use, priced by the function that prices answers.
     assumed: Quantities,
+    /// The same where a part of the prompt is in a cache.
+    warm: Option<Quantities>,
 }
 
 /// What a model that fulfils the rules costs and scores.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fit {
     pub(crate) cost: Pico,
-    pub(crate) quality: f64,
+    pub(crate) quality: Belief,
+    pub(crate) is_warm: bool,
 }
 
 /// The outcome of all rules for one model.
@@ -227,63 +273,136 @@ pub(crate) enum Verdict<'a> {
 impl<'r> Rules<'r> {
     pub(crate) fn new(request: &'r RouteRequest) -> Self {
         let assumed = Quantities::of_tokens(request.prompt_tokens, request.completion_tokens);
+        let warm = request.warm.as_ref().and_then(|warm| {
+            let mut usage = Usage::of_tokens(request.prompt_tokens, request.completion_tokens);
+            usage.cached_tokens = Some(warm.cached_tokens.min(request.prompt_tokens));
+            Quantities::from_usage(&usage).ok()
+        });
         Self {
             request,
             today: Day::from_unix(request.at.unix()),
             assumed,
+            warm,
         }
     }
 
-    pub(crate) fn judge<'a>(&self, model: &'a Deployment) -> Verdict<'a> {
-        match self.try_judge(model) {
+    pub(crate) fn judge<'a>(&self, model: &'a Deployment, reading: &Reading) -> Verdict<'a> {
+        match self.try_judge(model, reading) {
             Ok(verdict) => verdict,
             Err(failed) => Verdict::Refused(failed),
         }
     }
 
     /// The rules in the order of [`RefusalReason`].
-    fn try_judge<'a>(&self, model: &'a Deployment) -> Result<Verdict<'a>, Failed<'a>> {
+    fn try_judge<'a>(&self, model: &'a Deployment, reading: &Reading) -> Result<Verdict<'a>, Failed<'a>> {
         self.synchronous(model)?;
-        let cost = self.cost(model)?;
+        let (cost, is_warm) = (self.cost(model)?, self.is_warm(model));
         self.able(model)?;
         if model.is_free_variant && !self.request.allow_free {
             return Err(Failed::FreeTier);
         }
         self.needs(model)?;
         self.room(model)?;
-        let quality = self.quality(model)?;
+        let belief = self.quality(model)?;
+        let quality = belief.mean;
         match self.request.min_quality {
             Some(needs) if is_below(quality, needs) => {
                 let failed = Failed::QualityBelow { has: quality, needs };
-                let affordable = self.limits(model, cost).is_ok();
-                Ok(if affordable {
+                let allowed = self.conditions(model, reading).is_ok() && self.limits(model, cost).is_ok();
+                Ok(if allowed {
                     Verdict::OnlyTooWeak { failed, quality }
                 } else {
                     Verdict::Refused(failed)
                 })
             }
             _ => {
+                self.conditions(model, reading)?;
                 self.limits(model, cost)?;
-                Ok(Verdict::Fits(Fit { cost, quality }))
+                Ok(Verdict::Fits(Fit {
+                    cost,
+                    quality: belief,
+                    is_warm,
+                }))
             }
         }
     }
 
-    /// Whether the rules of quality refuse a model. The others may refuse it as well.
-    pub(crate) fn is_too_weak(&self, model: &Deployment) -> bool {
-        let quality = self.request.task.quality(&model.benchmarks);
-        quality.is_none_or(|quality| {
-            self.request
-                .min_quality
-                .is_some_and(|needs| is_below(quality, needs))
+    /// The same as [`judge`](Self::judge) for a deployment of which the index has told that it can be chosen, has the abilities, is
+    /// no unwanted free variant and is good enough.
+    pub(crate) fn judge_rest(
+        &self,
+        model: &Deployment,
+        price: Option<LinearPrice>,
+        quality: Belief,
+        reading: &Reading,
+    ) -> Option<Fit> {
+        self.able(model).and_then(|()| self.room(model)).ok()?;
+        let is_warm = self.is_warm(model);
+        let cost = match price.filter(|_| !is_warm) {
+            Some(price) => {
+                let cost = price.cost(self.request.prompt_tokens, self.request.completion_tokens)?;
+                // Far from the end of what can be held, the charge is not worked out to see whether it can be.
+                let small = cost.get() < i64::MAX >> 16 && self.request.markup.bps() < 1 << 16;
+                if !small {
+                    self.charge(cost)?;
+                }
+                cost
+            }
+            None => self.cost(model).ok()?,
+        };
+        self.conditions(model, reading).ok()?;
+        self.limits(model, cost).ok()?;
+        Some(Fit {
+            cost,
+            quality,
+            is_warm,
         })
     }
 
-    fn quality<'a>(&self, model: &'a Deployment) -> Result<f64, Failed<'a>> {
+    fn is_warm(&self, model: &Deployment) -> bool {
         self.request
-            .task
-            .quality(&model.benchmarks)
-            .ok_or(Failed::QualityUnknown)
+            .warm
+            .as_ref()
+            .is_some_and(|warm| warm.target == model.target)
+    }
+
+    fn quality<'a>(&self, model: &'a Deployment) -> Result<Belief, Failed<'a>> {
+        model.belief(self.request.task).ok_or(Failed::QualityUnknown)
+    }
+
+    /// What the caller forbids, demands of data and place, and how the deployment is doing.
+    fn conditions<'a>(&self, model: &'a Deployment, reading: &Reading) -> Result<(), Failed<'a>> {
+        let request = self.request;
+        self.permitted(model)?;
+        if reading.cooling {
+            return Err(Failed::Cooling);
+        }
+        match (request.max_latency, expected_ms(request, reading)) {
+            (Some(max), Some(has)) if has > max.as_secs_f64() * 1_000.0 => Err(Failed::TooSlow { has, max }),
+            _ => Ok(()),
+        }
+    }
+
+    fn permitted<'a>(&self, model: &'a Deployment) -> Result<(), Failed<'a>> {
+        let request = self.request;
+        let means = |patterns: &[String]| {
+            patterns
+                .iter()
+                .any(|pattern| matches_model(pattern, &model.target.model))
+        };
+        if means(&request.never) {
+            return Err(Failed::Forbidden);
+        }
+        if !request.only.is_empty() && !means(&request.only) {
+            return Err(Failed::NotAllowed);
+        }
+        if request.data_policy.is_some() && model.facts.data_policy < request.data_policy {
+            return Err(Failed::DataPolicy(model.facts.data_policy));
+        }
+        match &request.region {
+            Some(region) if !model.facts.regions.contains(region) => Err(Failed::Region),
+            _ => Ok(()),
+        }
     }
 
     /// What also holds for a model that the caller names: everything but the free tier (naming it is allowing it), and
@@ -293,8 +412,9 @@ impl<'r> Rules<'r> {
         self.able(model)?;
         self.needs(model)?;
         self.room(model)?;
+        self.permitted(model)?;
         if let Some(needs) = self.request.min_quality {
-            let has = self.quality(model)?;
+            let has = self.quality(model)?.mean;
             if is_below(has, needs) {
                 return Err(Failed::QualityBelow { has, needs });
             }
@@ -320,12 +440,24 @@ impl<'r> Rules<'r> {
         if sheet.is_dynamic() {
             return Err(Failed::DynamicPrice);
         }
-        let cost = sheet
-            .cost(&self.assumed, self.request.at)
-            .map_err(Failed::Unpriced)?;
+        let cost = self.parts(model, sheet).map_err(Failed::Unpriced)?;
         let cost = Pico::from_decimal(cost.total()).map_err(|_| Failed::BeyondMoney)?;
         // The charge must be one that can be held too, or the model could not be offered.
         self.charge(cost).map(|_| cost).ok_or(Failed::BeyondMoney)
+    }
+
+    /// The expected cost, part by part.
+    pub(crate) fn parts(
+        &self,
+        model: &Deployment,
+        sheet: &costing::PriceSheet,
+    ) -> Result<Cost, costing::Unpriced> {
+        let used = self
+            .warm
+            .as_ref()
+            .filter(|_| self.is_warm(model))
+            .unwrap_or(&self.assumed);
+        sheet.cost(used, self.request.at)
     }
 
     /// The expected charge for an expected cost.

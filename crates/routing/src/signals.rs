@@ -2,8 +2,11 @@
 
 use std::fmt::Debug;
 
+use serde::{Deserialize, Serialize};
+
 /// What has been seen of a deployment lately. What was never seen is `None`, which is not a zero.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Reading {
     /// Time to the first token in milliseconds: a moving average that rises at once and falls slowly, failures counted as slow.

@@ -4,14 +4,17 @@ use costing::{PriceBook, PriceSheet};
 use integration_core::{CapabilitySet, ModelId};
 use model_catalogue::{Benchmarks, Catalogue, Day, ModelRecord};
 
-use crate::Target;
+use crate::index::Index;
+use crate::{Belief, FactBook, Facts, QualityBook, Target, Task};
 
 /// The models of a catalogue with their prices. It never changes: the same snapshot and the same request give the same plan.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     id: String,
-    /// Sorted by model id, each id once.
+    quality: String,
+    /// Sorted by model id, then by provider; each pair once.
     deployments: Vec<Deployment>,
+    pub(crate) index: Index,
 }
 
 /// One model at one provider, with what decisions look at.
@@ -22,6 +25,8 @@ pub struct Deployment {
     pub(crate) context_length: Option<u64>,
     pub(crate) max_completion_tokens: Option<u64>,
     pub(crate) benchmarks: Benchmarks,
+    beliefs: [Option<Belief>; Task::ALL.len()],
+    pub(crate) facts: Facts,
     pub(crate) is_batch: bool,
     pub(crate) is_free_variant: bool,
     pub(crate) is_alias: bool,
@@ -39,7 +44,13 @@ pub(crate) struct LastDay {
 }
 
 impl Deployment {
-    fn new(record: ModelRecord, target: Target, prices: Option<PriceSheet>) -> Self {
+    fn new(
+        record: ModelRecord,
+        target: Target,
+        prices: Option<PriceSheet>,
+        quality: &QualityBook,
+        facts: &FactBook,
+    ) -> Self {
         // A date that no day lies behind is the provider's way of writing "never".
         let ends = record.is_expired(Day::from_unix(i64::MAX));
         let last_day = record
@@ -60,6 +71,8 @@ impl Deployment {
             context_length: record.context_length,
             max_completion_tokens: record.max_completion_tokens,
             benchmarks: record.benchmarks,
+            beliefs: Task::ALL.map(|task| quality.belief(&record.id, task)),
+            facts: facts.facts(&record.id),
             alias_target: record.alias_target,
             target,
             last_day,
@@ -87,6 +100,16 @@ impl Deployment {
         &self.benchmarks
     }
 
+    /// What is believed of its quality for a task; `None` where nobody knows.
+    pub const fn belief(&self, task: Task) -> Option<Belief> {
+        self.beliefs[task.index()]
+    }
+
+    /// What the operator says of it.
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// Its prices; `None` where they are missing or not understood.
     pub fn prices(&self) -> Option<&PriceSheet> {
         self.prices.as_ref()
@@ -95,17 +118,38 @@ impl Deployment {
 
 impl Snapshot {
     /// The models of a catalogue with the prices of a book, which is usually made from the same catalogue
-    /// ([`PriceBook::from_catalogue`]). A model the book has no prices for is refused in every plan.
+    /// ([`PriceBook::from_catalogue`]), and the quality that the catalogue's benchmarks tell. A model the book has no prices for
+    /// is refused in every plan.
     pub fn new(catalogue: &Catalogue, prices: &PriceBook) -> Self {
-        let deployment = |record: &ModelRecord| {
-            let target = Target::new(catalogue.provider().clone(), record.id.clone());
-            Deployment::new(record.clone(), target, prices.sheet(&record.id).cloned())
-        };
-        let mut deployments: Vec<_> = catalogue.records().iter().map(deployment).collect();
+        let quality = QualityBook::from_catalogue(catalogue);
+        Self::with_parts(&[(catalogue, prices)], &quality, &FactBook::new())
+    }
+
+    /// The models of several providers, each with its own prices. A provider is a service under one account: two accounts at one
+    /// service are two providers. Of a pair of provider and model that comes twice the first counts.
+    pub fn with_parts(
+        providers: &[(&Catalogue, &PriceBook)],
+        quality: &QualityBook,
+        facts: &FactBook,
+    ) -> Self {
+        let deployments = providers.iter().flat_map(|(catalogue, prices)| {
+            catalogue.records().iter().map(|record| {
+                let target = Target::new(catalogue.provider().clone(), record.id.clone());
+                let sheet = prices.sheet(&record.id).cloned();
+                Deployment::new(record.clone(), target, sheet, quality, facts)
+            })
+        });
+        let mut deployments: Vec<_> = deployments.collect();
         // The order decides ties, so it is made sure of here.
-        deployments.sort_by(|a, b| a.target.model.cmp(&b.target.model));
+        deployments.sort_by(|a, b| {
+            (&a.target.model, &a.target.provider).cmp(&(&b.target.model, &b.target.provider))
+        });
+        deployments.dedup_by(|a, b| a.target == b.target);
+        let ids: Vec<_> = providers.iter().map(|(_, prices)| prices.id()).collect();
         Self {
-            id: prices.id().to_owned(),
+            id: ids.join("+"),
+            quality: quality.id().to_owned(),
+            index: Index::new(&deployments),
             deployments,
         }
     }
@@ -115,17 +159,31 @@ impl Snapshot {
         &self.id
     }
 
-    /// Every model, sorted by id.
+    /// The name of what is believed of quality, [`QualityBook::id`].
+    pub fn quality_id(&self) -> &str {
+        &self.quality
+    }
+
+    /// Every model at every provider, sorted by id.
     pub fn deployments(&self) -> &[Deployment] {
         &self.deployments
     }
 
-    /// The model with this id.
+    /// The model with this id, at the first of its providers.
     pub fn get(&self, model: &ModelId) -> Option<&Deployment> {
         let at = self
             .deployments
-            .binary_search_by(|deployment| deployment.target.model.cmp(model))
-            .ok()?;
-        self.deployments.get(at)
+            .partition_point(|deployment| deployment.target.model < *model);
+        self.deployments
+            .get(at)
+            .filter(|deployment| deployment.target.model == *model)
+    }
+
+    /// The place of a deployment.
+    pub fn place(&self, target: &Target) -> Option<usize> {
+        let by_name = |deployment: &Deployment| {
+            (&deployment.target.model, &deployment.target.provider).cmp(&(&target.model, &target.provider))
+        };
+        self.deployments.binary_search_by(by_name).ok()
     }
 }

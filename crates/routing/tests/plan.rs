@@ -4,7 +4,7 @@
 use costing::{Markup, PriceBook, PriceSheet, UtcTime};
 use integration_core::{Capability, CapabilitySet, ModelId, ProviderId};
 use model_catalogue::{Benchmarks, Catalogue, ModelRecord, PriceOverride, PriceStrings};
-use routing::{Plan, RefusalReason, RouteRequest, Scratch, Snapshot, Strategy, Task};
+use routing::{Plan, RefusalReason, RouteRequest, STRATEGIES, Scratch, Snapshot, Task, strategy};
 use rust_decimal::Decimal;
 use serde_json::json;
 
@@ -607,6 +607,26 @@ fn the_plan_as_json() {
         ),
         "{text}"
     );
+    let reading = json!({
+        "ttft_ms": null, "tokens_per_second": null, "error_rate": null, "in_flight": 0, "headroom": null, "cooling": false,
+    });
+    let candidate = |model: &str, quality: f64, amounts: [&str; 4]| {
+        let [cost, charge, prompt, completion] = amounts;
+        json!({
+            "provider": "p", "model": model, "quality": quality, "quality_sd": 3.0, "expected_cost_usd": cost,
+            "expected_charge_usd": charge, "cost_parts_usd": {"uncached_prompt": prompt, "completion": completion},
+            "terms": {}, "reading": reading, "on_pareto_front": model == "a/good",
+        })
+    };
+    let replay = json!({
+        "snapshot": snapshot.id(), "quality": snapshot.quality_id(), "readings": [],
+        "request": {
+            "task": "reasoning", "min_quality": 50.0, "needs": [], "prompt_tokens": 1000, "completion_tokens": 500,
+            "context": null, "max_cost_usd": null, "max_price_usd": null, "max_latency_ns": null, "data_policy": null,
+            "region": null, "only": [], "never": [], "warm": null, "allow_free": false, "strategy": "cheapest", "seed": 0,
+            "turn": 0, "max_targets": 16, "at": NOW.unix(), "markup_bps": 1000,
+        },
+    });
     let expected = json!({
         "task": "reasoning",
         "model": "a/good",
@@ -614,13 +634,16 @@ fn the_plan_as_json() {
         "expected_cost_usd": "0.002",
         "expected_charge_usd": "0.0022",
         "candidates": [
-            {"model": "a/good", "quality": 57.25, "expected_cost_usd": "0.002", "expected_charge_usd": "0.0022"},
-            {"model": "b/fair", "quality": 50.0, "expected_cost_usd": "0.00505", "expected_charge_usd": "0.005555"},
+            candidate("a/good", 57.25, ["0.002", "0.0022", "0.001", "0.001"]),
+            candidate("b/fair", 50.0, ["0.00505", "0.005555", "0.003", "0.00205"]),
         ],
         "refused": [{"model": "c/weak", "reason": "quality_below_threshold", "detail": "scores 41.2, below 50"}],
         "snapshot": snapshot.id(),
         "assumed": {"prompt_tokens": 1000, "completion_tokens": 500},
         "best_quality": {"model": "a/good", "quality": 57.25},
+        "strategy": "cheapest",
+        "probability": 1.0,
+        "replay": replay,
     });
     assert_eq!(serde_json::to_value(&plan).unwrap(), expected);
     let nothing = snapshot.plan(&with(|r| r.min_quality = Some(101.0)));
@@ -641,16 +664,36 @@ fn words_are_read_as_they_are_written() {
         assert_eq!(task.as_str().parse(), Ok(task));
         assert_eq!(task.to_string(), task.as_str());
     }
-    for strategy in Strategy::ALL {
-        assert_eq!(strategy.to_string().parse(), Ok(strategy));
+    for name in STRATEGIES {
+        let made = strategy(name).unwrap();
+        assert!(made.word().starts_with(name));
+        assert_eq!(
+            strategy(&made.word()).unwrap().word(),
+            made.word(),
+            "parameters included"
+        );
     }
     let task = "poetry".parse::<Task>().unwrap_err().to_string();
     assert_eq!(
         task,
         "'poetry' is not a task with a known quality; the tasks are reasoning, coding, agentic, chat, summarise, extract, translate, vision"
     );
-    let strategy = "best".parse::<Strategy>().unwrap_err().to_string();
-    assert_eq!(strategy, "'best' is not a strategy; there is cheapest");
+    let refused = |word: &str| strategy(word).unwrap_err().to_string();
+    assert!(refused("best").starts_with("'best' is not a strategy; there are cheapest, best-quality, "));
+    for word in [
+        "weighted-utility:price=1",
+        "weighted-utility:cost=-1",
+        "weighted-utility:cost=0,quality=0,latency=0",
+        "weighted-utility:cost=NaN",
+        "sticky:tolerance=inf",
+        "thompson:points-per-usd",
+    ] {
+        assert!(
+            refused(word).contains("is not a parameter of the strategy"),
+            "{word}"
+        );
+    }
+    assert!(refused("cheapest:fast=1").contains("is not a strategy"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use costing::{Markup, MarkupSubject, UtcTime};
-use routing::{Plan, RouteRequest, Snapshot, Strategy, Task};
+use routing::{Plan, RouteRequest, Snapshot, Task, strategy};
 
 use super::{Outcome, print_json, say, table};
 use crate::app::bundled;
@@ -50,8 +50,8 @@ fn route(args: &BestModelArgs, markup: Markup) -> anyhow::Result<RouteRequest> {
     route.context = args.context;
     route.max_price = args.max_price;
     route.allow_free = args.allow_free;
-    if let Some(strategy) = &args.strategy {
-        route.strategy = strategy.parse::<Strategy>().map_err(|e| usage(e.to_string()))?;
+    if let Some(word) = &args.strategy {
+        route.strategy = strategy(word).map_err(|e| usage(e.to_string()))?;
     }
     if let Some(tokens) = args.prompt_tokens {
         route.prompt_tokens = tokens;

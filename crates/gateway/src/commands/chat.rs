@@ -68,7 +68,7 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
     if !args.json {
         say("")?;
     }
-    let plan = prepared.explanation(&body);
+    let plan = prepared.explanation();
     let waypost = report::waypost(&record, app.mode(), app.prices.id(), plan.as_ref());
     let outcome = if failure.is_some() {
         Outcome::Failed

@@ -65,7 +65,7 @@ async fn respond(
     }
     let asked = Asked {
         record,
-        plan: prepared.explanation(&body),
+        plan: prepared.explanation(),
         app: Arc::clone(app),
     };
     // Dropped with this future when the caller goes. The call itself is a task of its own: what is under way at the provider is
