@@ -12,6 +12,8 @@ use integration_core::Usage;
 use routing::{Plan, RouteRequest, Scratch, Snapshot};
 
 mod fixture;
+#[path = "../../crates/routing/benches/support/mod.rs"]
+mod synthetic;
 
 fn cost_inputs() -> (PriceSheet, Quantities) {
     (
@@ -60,6 +62,27 @@ fn router() -> (Snapshot, RouteRequest, Scratch) {
 #[library_benchmark(setup = router)]
 #[bench::shipped_catalogue()]
 fn decide(mut inputs: (Snapshot, RouteRequest, Scratch)) -> (bool, (Snapshot, RouteRequest, Scratch)) {
+    let chosen = black_box(&inputs.0)
+        .decide(black_box(&inputs.1), &mut inputs.2)
+        .chosen()
+        .is_some();
+    (black_box(chosen), inputs)
+}
+
+fn synthetic(models: usize) -> (Snapshot, RouteRequest, Scratch) {
+    let snapshot = synthetic::snapshot(models, 20);
+    let request = synthetic::request();
+    let mut scratch = Scratch::new();
+    assert_eq!(snapshot.decide(&request, &mut scratch).targets().len(), 16);
+    (snapshot, request, scratch)
+}
+
+// 20 deployments qualify whatever the size of the catalogue.
+#[library_benchmark(setup = synthetic)]
+#[bench::of_1_000(1_000)]
+#[bench::of_10_000(10_000)]
+#[bench::of_100_000(100_000)]
+fn decide_20(mut inputs: (Snapshot, RouteRequest, Scratch)) -> (bool, (Snapshot, RouteRequest, Scratch)) {
     let chosen = black_box(&inputs.0)
         .decide(black_box(&inputs.1), &mut inputs.2)
         .chosen()
@@ -116,6 +139,9 @@ fn sse(pieces: Vec<Bytes>) -> (usize, SseDecoder, Vec<Bytes>) {
     (events, decoder, pieces)
 }
 
-library_benchmark_group!(name = request, benchmarks = [assign, decide, plan, cost, price]);
+library_benchmark_group!(
+    name = request,
+    benchmarks = [assign, decide, decide_20, plan, cost, price]
+);
 library_benchmark_group!(name = answer, benchmarks = [sse]);
 main!(library_benchmark_groups = request, answer);

@@ -4,11 +4,15 @@
 
 use std::hint::black_box;
 
+mod support;
+
 use costing::{PriceBook, UtcTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use integration_core::{Capability, CapabilitySet};
 use model_catalogue::Catalogue;
-use routing::{RouteRequest, Scratch, Snapshot, Task};
+use model_catalogue::ModelRecord;
+use routing::{RouteRequest, STRATEGIES, Scratch, Snapshot, Task, strategy};
+use rust_decimal::Decimal;
 
 fn snapshot() -> Snapshot {
     let catalogue = Catalogue::bundled().unwrap();
@@ -56,6 +60,124 @@ fn decide(c: &mut Criterion) {
     c.bench_function("snapshot of the shipped catalogue", |b| {
         b.iter(|| Snapshot::new(black_box(&catalogue), black_box(&prices)));
     });
+}
+
+/// Every strategy on the shipped catalogue, about a hundred deployments that qualify.
+fn strategies(c: &mut Criterion) {
+    let snapshot = snapshot();
+    let mut group = c.benchmark_group("strategies");
+    for name in STRATEGIES {
+        let mut request = RouteRequest::new(Task::Reasoning, support::AT);
+        request.strategy = strategy(name).unwrap();
+        let mut scratch = Scratch::new();
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                black_box(&snapshot)
+                    .decide(black_box(&request), &mut scratch)
+                    .chosen()
+                    .is_some()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What decisions cost as catalogues grow: 20 deployments qualify whatever the size.
+fn sizes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("20 qualify");
+    for models in [10, 100, 1_000, 10_000, 100_000] {
+        let qualify = models.min(20);
+        let snapshot = support::snapshot(models, qualify);
+        let request = support::request();
+        let mut scratch = Scratch::new();
+        assert_eq!(snapshot.plan(&request).candidates.len(), qualify);
+        group.bench_function(format!("of {models}"), |b| {
+            b.iter(|| {
+                black_box(&snapshot)
+                    .decide(black_box(&request), &mut scratch)
+                    .chosen()
+                    .is_some()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The plain way beside ours: the records that pass are cloned and sorted by expected cost.
+fn plain_way(c: &mut Criterion) {
+    let (catalogue, prices) = support::catalogue(10_000, 3_000);
+    let snapshot = Snapshot::new(&catalogue, &prices);
+    let request = support::request();
+    let plain = || {
+        let passes = |record: &&ModelRecord| {
+            record
+                .benchmarks
+                .intelligence_index
+                .is_some_and(|has| has >= 50.0)
+        };
+        let mut passing: Vec<ModelRecord> = catalogue.records().iter().filter(passes).cloned().collect();
+        let cost = |record: &ModelRecord| -> Option<Decimal> {
+            costing::expected_cost(
+                prices.sheet(&record.id)?,
+                request.prompt_tokens,
+                request.completion_tokens,
+                request.at,
+            )
+        };
+        passing.sort_by_cached_key(|record| (cost(record), record.id.clone()));
+        passing
+    };
+    let mut scratch = Scratch::new();
+    let (ours, theirs) = (snapshot.decide(&request, &mut scratch), plain());
+    assert_eq!(theirs.len(), 3_000);
+    assert_eq!(ours.chosen().unwrap().model, theirs[0].id);
+    let mut group = c.benchmark_group("3,000 of 10,000 qualify");
+    group.bench_function("clone those that pass and sort by expected cost", |b| {
+        b.iter(plain)
+    });
+    group.bench_function("decide", |b| {
+        b.iter(|| {
+            black_box(&snapshot)
+                .decide(black_box(&request), &mut scratch)
+                .chosen()
+                .is_some()
+        });
+    });
+    group.finish();
+}
+
+/// Many threads on one snapshot: the time of a decision in each of them.
+fn threads(c: &mut Criterion) {
+    let snapshot = support::snapshot(1_000, 20);
+    let request = support::request();
+    let mut group = c.benchmark_group("threads");
+    for threads in [1_usize, 2, 8] {
+        group.bench_function(format!("{threads}"), |b| {
+            b.iter_custom(|iterations| {
+                let start = std::sync::Barrier::new(threads);
+                let times: Vec<_> = std::thread::scope(|scope| {
+                    let run = || {
+                        let mut scratch = Scratch::new();
+                        start.wait();
+                        #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+                        let begin = std::time::Instant::now();
+                        for _ in 0..iterations {
+                            black_box(
+                                black_box(&snapshot)
+                                    .decide(black_box(&request), &mut scratch)
+                                    .chosen(),
+                            );
+                        }
+                        begin.elapsed()
+                    };
+                    let runs: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+                    runs.into_iter().map(|run| run.join().unwrap()).collect()
+                });
+                times.into_iter().max().unwrap_or_default()
+            });
+        });
+    }
+    group.finish();
 }
 
 #[cfg(not(feature = "executor"))]
@@ -154,5 +276,5 @@ fn attempt(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, attempt);
+criterion_group!(benches, decide, strategies, sizes, plain_way, threads, attempt);
 criterion_main!(benches);

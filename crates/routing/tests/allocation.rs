@@ -21,7 +21,12 @@ fn no_strategy_allocates() {
         let info = allocation_counter::measure(|| {
             for seed in 0..10 {
                 request.seed = seed;
-                assert!(black_box(&snapshot).decide(&request, &mut scratch).chosen().is_some());
+                assert!(
+                    black_box(&snapshot)
+                        .decide(&request, &mut scratch)
+                        .chosen()
+                        .is_some()
+                );
             }
         });
         assert_eq!(info.count_total, 0, "{name}");
