@@ -19,7 +19,10 @@ pub use executor::{
     Call, Executor, ExecutorConfig, Exhausted, LimitGate, OpenGate, PassedOver, Streamed,
 };
 pub use plan::{Assumed, Candidate, Plan};
-pub use quality::{Belief, QualityBook};
+pub use quality::{
+    Belief, Evaluation, EvaluationError, EvaluationProblem, Feedback, FeedbackError, FeedbackRow,
+    FeedbackStore, FeedbackSums, QualityBook, read_evaluations,
+};
 pub use request::{RouteRequest, Strategy, UnknownStrategy};
 pub use rules::{Refusal, RefusalReason};
 pub use signals::{NoSignals, Reading, Signals};
