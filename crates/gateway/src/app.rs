@@ -13,12 +13,13 @@ use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
 use rate_limits::RateLimiter;
-use routing::{Executor, ExecutorConfig, Snapshot};
+use routing::{Executor, ExecutorConfig, FeedbackStore, QualityBook, Snapshot};
 use store_sqlite::{OpenError, SqliteStore, StoreOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::quality::LearnedQuality;
 use crate::reconciler::Reconciler;
 use crate::recovery;
 use crate::spending::Spending;
@@ -28,10 +29,10 @@ use crate::upstream::{Mode, Upstreams};
 /// How much memory request bodies may take together: half a gibibyte.
 pub(crate) const BODY_KILOBYTES: u32 = 512 * 1024;
 
-/// What keeps the ledger and what is asked of providers about it: one file, or one database.
-pub trait Store: LedgerStore + ReconcileStore {}
+/// What keeps the ledger, what is asked of providers about it, and feedback on it: one file, or one database.
+pub trait Store: LedgerStore + ReconcileStore + FeedbackStore {}
 
-impl<T: LedgerStore + ReconcileStore> Store for T {}
+impl<T: LedgerStore + ReconcileStore + FeedbackStore> Store for T {}
 
 /// Every part of a running gateway.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct App {
     pub spending: Arc<Spending>,
     /// Asks providers again what attempts cost.
     pub reconciler: Arc<Reconciler>,
+    /// What is believed of the models, and what callers say of them.
+    pub learned: Arc<LearnedQuality>,
     /// The rate limits of each provider's models.
     pub limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     /// The time.
@@ -147,7 +150,19 @@ impl App {
         for attempt in &left.unknown {
             reconciler.enlist(attempt, false).await?;
         }
+        let tasks = Tasks::here();
+        let learned = LearnedQuality::read(
+            QualityBook::from_catalogue(&catalogue),
+            Arc::clone(&catalogue),
+            Arc::clone(&store),
+            simulated,
+            Arc::clone(&clock),
+            tasks.clone(),
+        )
+        .await
+        .context("the feedback of callers cannot be read from the ledger")?;
         Ok(Self {
+            learned: Arc::new(learned),
             spending,
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
@@ -158,7 +173,7 @@ impl App {
             store,
             clock,
             upstreams,
-            tasks: Tasks::here(),
+            tasks,
             bodies: Semaphore::new(BODY_KILOBYTES as usize),
             draining: AtomicBool::new(false),
             kill: CancellationToken::new(),
@@ -169,6 +184,11 @@ impl App {
     /// Where answers come from.
     pub fn mode(&self) -> Mode {
         self.upstreams.mode()
+    }
+
+    /// What is believed of the models' quality now, by benchmarks and feedback.
+    pub fn quality(&self) -> Arc<QualityBook> {
+        self.learned.now()
     }
 
     /// The instant by which prices are read.

@@ -24,7 +24,10 @@ pub use executor::{
 };
 pub use facts::{DataPolicy, FactBook, Facts, UnknownDataPolicy};
 pub use plan::{Assumed, Candidate, Plan};
-pub use quality::{Belief, QualityBook};
+pub use quality::{
+    Belief, Evaluation, EvaluationError, EvaluationProblem, Feedback, FeedbackError, FeedbackRow,
+    FeedbackStore, FeedbackSums, QualityBook, read_evaluations,
+};
 pub use record::{PlanRecord, ReplayError};
 pub use request::{RouteRequest, Warm, matches_model};
 pub use rules::{Refusal, RefusalReason};

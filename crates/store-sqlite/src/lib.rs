@@ -5,6 +5,7 @@ mod begun;
 mod check;
 mod entry;
 mod error;
+mod feedback;
 mod lookup;
 mod open;
 mod reader;

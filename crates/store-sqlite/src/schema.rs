@@ -16,7 +16,11 @@ const APPLICATION_ID: i64 = 0x5750_5354;
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// The steps from each schema version to the next. A step is never changed once released; a new one is added.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
+
+/// The first version whose books and sums are those of this release. A step to a later one leaves them as they are: were they made
+/// anew, everything would be in them twice.
+const BOOKED: i64 = 3;
 
 /// The version this release writes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -264,6 +268,36 @@ CREATE INDEX lookups_next ON lookups (next_us) WHERE next_us IS NOT NULL;
 CREATE INDEX lookups_began ON lookups (began_us);
 ";
 
+/// What callers think of answers, and the sums of it by model and task. A score is in hundred-thousandths, so that the sums of scores
+/// and of their squares are whole numbers: what is taken off when a source changes its mind is what was added, to the last digit.
+const V4: &str = "
+CREATE TABLE feedback (
+    request_id          TEXT NOT NULL,
+    source              TEXT NOT NULL,
+    attempt             INTEGER NOT NULL,
+    score_e5            INTEGER NOT NULL CHECK (score_e5 BETWEEN 0 AND 100000),
+    at_us               INTEGER NOT NULL,
+    PRIMARY KEY (request_id, source)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER feedback_keep BEFORE UPDATE OF request_id, source, attempt ON feedback
+BEGIN SELECT RAISE(ABORT, 'feedback stays with its attempt and source'); END;
+CREATE TRIGGER feedback_stay BEFORE DELETE ON feedback
+BEGIN SELECT RAISE(ABORT, 'feedback is never deleted'); END;
+
+CREATE TABLE feedback_sums (
+    simulated           INTEGER NOT NULL CHECK (simulated IN (0, 1)),
+    model               TEXT NOT NULL,
+    served_model        TEXT,
+    task                TEXT,
+    count               INTEGER NOT NULL,
+    score_e5            INTEGER NOT NULL,
+    square_e10          INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX feedback_sums_key ON feedback_sums (model, task, served_model, simulated);
+";
+
 /// Refuses a linked SQLite that is too old.
 pub(crate) fn check_library(found: i32) -> Result<(), OpenError> {
     let version = |number: i32| {
@@ -371,7 +405,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         all.execute_batch(step)?;
     }
     // What the statements cannot say, once the tables are those that this release knows.
-    if version > 0 {
+    if (1..BOOKED).contains(&version) {
         row::book_all(&all)?;
     }
     all.pragma_update(None, "application_id", APPLICATION_ID)?;

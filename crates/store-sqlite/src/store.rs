@@ -14,6 +14,7 @@ use costing::{
     LedgerError, LedgerStore, RollupFilter, RollupRow, Verification,
 };
 use integration_core::{GenerationId, RequestId};
+use routing::{Feedback, FeedbackError, FeedbackRow, FeedbackStore};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,7 +25,7 @@ use crate::reader::{self, Read};
 use crate::reply;
 use crate::row;
 use crate::writer::{self, Command, Counts, Reply};
-use crate::{check, entry, lookup, rollup};
+use crate::{check, entry, feedback, lookup, rollup};
 
 /// The ledger in one SQLite file.
 ///
@@ -49,7 +50,7 @@ pub struct SqliteStore {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
-    /// Intents, settlements and corrections.
+    /// Intents, settlements, corrections and feedback.
     pub writes: u64,
     /// The transactions they shared.
     pub transactions: u64,
@@ -328,6 +329,25 @@ impl ReconcileStore for SqliteStore {
         simulated: bool,
     ) -> Result<Reconciled, LedgerError> {
         self.read(move |c| lookup::sums(c, from, to, simulated)).await
+    }
+}
+
+#[async_trait]
+impl FeedbackStore for SqliteStore {
+    async fn give(&self, feedback: Feedback) -> Result<(), FeedbackError> {
+        let request = feedback.request.clone();
+        let feedback = Box::new(feedback);
+        match self.write(|reply| Command::Feedback(feedback, reply)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(FeedbackError::TooManySources(request)),
+            Err(LedgerError::UnknownAttempt { request, .. }) => Err(FeedbackError::UnknownRequest(request)),
+            Err(LedgerError::NotSettled { request, .. }) => Err(FeedbackError::NotAnswered(request)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn feedback_sums(&self, simulated: bool) -> Result<Vec<FeedbackRow>, LedgerError> {
+        self.read(move |c| feedback::sums(c, simulated)).await
     }
 }
 

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use costing::reconcile::{Job, JobEnd};
 use costing::{AttemptCorrection, LedgerError};
 use integration_core::{GenerationId, RequestId};
+use routing::Feedback;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::mpsc;
 
 use crate::batch::{Batch, Beginning, Ending};
 use crate::begun::Begun;
 use crate::error::ledger_error;
-use crate::lookup;
 use crate::reply::{self, Sleepers, Wakes};
+use crate::{feedback, lookup};
 
 /// How many commands may wait. Beyond it callers wait to be let in, and may give up without a trace.
 pub(crate) const QUEUE: usize = 1_024;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Ask(Box<Job>, bool, Reply),
     AskAgain(Box<Job>, Reply),
     End(Box<JobEnd>, Reply),
+    Feedback(Box<Feedback>, Reply),
     /// Fails in a way that nobody foresaw.
     #[cfg(test)]
     Panic(Reply),
@@ -177,6 +179,7 @@ impl Writer<'_> {
                 Command::Ask(job, anew, _) => Ok(lookup::ask(&transaction, job, *anew)?),
                 Command::AskAgain(job, _) => Ok(lookup::put_off(&transaction, job)?),
                 Command::End(end, _) => Ok(lookup::end(&transaction, end)?),
+                Command::Feedback(given, _) => feedback::give(&transaction, given)?,
                 #[cfg(test)]
                 Command::Panic(_) => std::panic::panic_any("nobody foresaw this"),
                 Command::Check(_) | Command::Close(_) => Ok(false),
@@ -212,7 +215,7 @@ impl Writer<'_> {
                 reply
             }
             Command::Correct(_, reply) | Command::Name(_, reply) | Command::Ask(_, _, reply) => reply,
-            Command::AskAgain(_, reply) | Command::End(_, reply) => reply,
+            Command::AskAgain(_, reply) | Command::End(_, reply) | Command::Feedback(_, reply) => reply,
             Command::Check(reply) | Command::Close(reply) => reply,
             #[cfg(test)]
             Command::Panic(reply) => reply,

@@ -16,6 +16,8 @@ const V1: &str = include_str!("common/v1.sql");
 
 const V2: &str = include_str!("common/v2.sql");
 
+const V3: &str = include_str!("common/v3.sql");
+
 const ROWS: &str = "
 INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
     end_user, tags, finished_us, outcome, upstream, usage, prompt_tokens, cost_pico, markup_pico, charge_pico, markup_bps,
@@ -130,6 +132,44 @@ async fn f40_a_ledger_of_the_second_version_is_brought_forward() {
     assert!(rows.iter().all(|row| row.key.price_snapshot == "book"));
     let found = store.verify().await.unwrap();
     assert!(found.holds(), "{:#?}", found.violations);
+}
+
+/// The third version had the books and sums of now: they are not added to themselves.
+#[tokio::test]
+async fn f40_a_ledger_of_the_third_version_is_brought_forward() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("waypost.db");
+    let store = open(&path);
+    store.intend(intent("r", 1)).await.unwrap();
+    store.settle(settlement("r", 1)).await.unwrap();
+    store.intend(intent("s", 1)).await.unwrap();
+    let before = all_rollups(&store, &RollupFilter::default()).await;
+    drop(store);
+    let old = Connection::open(&path).unwrap();
+    // What the newest step has made is taken away again.
+    old.execute_batch("DROP TABLE feedback; DROP TABLE feedback_sums; PRAGMA user_version = 3;")
+        .unwrap();
+    let fresh = Connection::open_in_memory().unwrap();
+    for sql in [V1, V2, V3] {
+        fresh.execute_batch(sql).unwrap();
+    }
+    let tables = |file: &Connection| -> Vec<(String, Option<String>)> {
+        let mut query = file
+            .prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
+            .unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(tables(&old), tables(&fresh), "it is a file of that version");
+    drop(old);
+    for _ in 0..2 {
+        let store = open(&path);
+        assert_eq!(all_rollups(&store, &RollupFilter::default()).await, before);
+        let found = store.verify().await.unwrap();
+        assert!(found.holds(), "{:#?}", found.violations);
+        let said = routing::Feedback::new(id("r"), "user", 0.5, common::at(1)).unwrap();
+        routing::FeedbackStore::give(&store, said).await.unwrap();
+    }
 }
 
 /// An old row whose amounts contradict each other is kept as it is, and found by the check.

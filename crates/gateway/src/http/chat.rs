@@ -201,7 +201,7 @@ fn created(app: &App) -> i64 {
         .map_or(0, |since| since.as_secs() as i64)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
     let plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
         return Err(ApiError::new(

@@ -4,6 +4,7 @@ mod access;
 mod budgets;
 mod chat;
 mod error;
+mod feedback;
 mod health;
 mod lists;
 mod reports;
@@ -33,7 +34,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/budgets", get(budgets::budgets))
         .route("/v1/routing/best-model", get(routing::best_model))
         .route("/v1/embeddings", post(reserved))
-        .route("/v1/feedback", post(reserved))
+        .route("/v1/feedback", post(feedback::feedback))
         .route("/v1/reports/costs", get(reports::costs))
         .route("/", get(reports::page))
         .route("/v1/experiments", get(reserved))
