@@ -3,6 +3,7 @@
 mod decision;
 #[cfg(feature = "executor")]
 mod executor;
+mod live;
 mod plan;
 mod quality;
 mod request;
@@ -17,6 +18,10 @@ pub use decision::{Decision, Scratch};
 pub use executor::{
     Admission, Answer, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptReport, AttemptResult,
     Call, Executor, ExecutorConfig, Exhausted, LimitGate, OpenGate, PassedOver, Streamed,
+};
+pub use live::{
+    Breaker, BreakerConfig, Change, Ending, Live, LiveAt, LiveBook, LiveTable, RetryBudget,
+    RetryBudgetConfig, Standing, Ticket, is_own_failure,
 };
 pub use plan::{Assumed, Candidate, Plan};
 pub use quality::{Belief, QualityBook};
