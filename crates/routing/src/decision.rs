@@ -10,6 +10,7 @@ use crate::{NoSignals, RouteRequest, Signals, Snapshot, Target};
 #[derive(Debug, Default)]
 pub struct Scratch {
     contenders: Vec<Contender>,
+    probability: f64,
 }
 
 impl Scratch {
@@ -17,6 +18,7 @@ impl Scratch {
     pub const fn new() -> Self {
         Self {
             contenders: Vec::new(),
+            probability: 1.0,
         }
     }
 }
@@ -163,12 +165,17 @@ impl Snapshot {
             min_quality: request.min_quality.unwrap_or(f64::NEG_INFINITY),
         };
         self.index.visit(ask, &mut gatherer);
-        let probability = arrange(request, &mut scratch.contenders);
+        scratch.probability = arrange(request, &mut scratch.contenders);
         scratch.contenders.truncate(most);
+        self.decision(scratch)
+    }
+
+    /// The decision that was made last in this scratch.
+    pub(crate) fn decision<'a>(&'a self, scratch: &'a Scratch) -> Decision<'a> {
         Decision {
             snapshot: self,
             contenders: &scratch.contenders,
-            probability,
+            probability: scratch.probability,
         }
     }
 }

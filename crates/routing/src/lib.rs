@@ -5,10 +5,12 @@ mod decision;
 mod executor;
 mod facts;
 mod index;
+mod live;
 mod plan;
 mod quality;
 mod record;
 mod request;
+mod router;
 mod rules;
 mod signals;
 mod snapshot;
@@ -23,6 +25,10 @@ pub use executor::{
     Call, Executor, ExecutorConfig, Exhausted, LimitGate, OpenGate, PassedOver, Streamed,
 };
 pub use facts::{DataPolicy, FactBook, Facts, UnknownDataPolicy};
+pub use live::{
+    Breaker, BreakerConfig, Change, Ending, Live, LiveAt, LiveBook, LiveTable, RetryBudget,
+    RetryBudgetConfig, Standing, Ticket, is_own_failure,
+};
 pub use plan::{Assumed, Candidate, Plan};
 pub use quality::{
     Belief, Evaluation, EvaluationError, EvaluationProblem, Feedback, FeedbackError, FeedbackRow,
@@ -30,6 +36,7 @@ pub use quality::{
 };
 pub use record::{PlanRecord, ReplayError};
 pub use request::{RouteRequest, Warm, matches_model};
+pub use router::{Router, View};
 pub use rules::{Refusal, RefusalReason};
 pub use signals::{NoSignals, Reading, Signals};
 pub use snapshot::{Deployment, Snapshot};

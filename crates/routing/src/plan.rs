@@ -116,7 +116,7 @@ impl Snapshot {
                     contender.is_warm = fit.is_warm;
                     contender.weight = deployment.facts.weight;
                     contenders.push(contender);
-                    (Some(fit.quality.mean), None)
+                    (Some(rules.counts(fit.quality)), None)
                 }
                 Verdict::OnlyTooWeak { failed, quality } => (Some(quality), Some(failed)),
                 Verdict::Refused(failed) => (None, Some(failed)),

@@ -30,6 +30,7 @@ pub struct PlanRecord {
 struct Request {
     task: String,
     min_quality: Option<f64>,
+    confidence: Option<f64>,
     needs: Vec<String>,
     prompt_tokens: u64,
     completion_tokens: u64,
@@ -162,6 +163,7 @@ impl Request {
         Self {
             task: request.task.as_str().to_owned(),
             min_quality: request.min_quality,
+            confidence: request.confidence,
             needs: request
                 .needs
                 .iter()
@@ -205,6 +207,7 @@ impl Request {
                 .map_err(|_| ReplayError::Field(field)),
         };
         request.min_quality = self.min_quality;
+        request.confidence = self.confidence;
         request.needs = self
             .needs
             .iter()

@@ -18,6 +18,9 @@ pub struct RouteRequest {
     pub task: Task,
     /// The least quality, on the task's own index. `None`: any known quality will do; an unknown one never does.
     pub min_quality: Option<f64>,
+    /// How sure the least quality must be: 0.95 asks that it is reached with 95 % confidence by what is believed of the model; `None`
+    /// asks it of the expected quality, as 0.5 does. Below 0.5 it counts as 0.5.
+    pub confidence: Option<f64>,
     /// What the model must be able to do.
     pub needs: CapabilitySet,
     /// The prompt's size in tokens, for the expected cost and the context.
@@ -74,6 +77,7 @@ impl RouteRequest {
         Self {
             task,
             min_quality: None,
+            confidence: None,
             needs: CapabilitySet::EMPTY,
             prompt_tokens: Self::DEFAULT_PROMPT_TOKENS,
             completion_tokens: Self::DEFAULT_COMPLETION_TOKENS,

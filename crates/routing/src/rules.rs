@@ -132,6 +132,11 @@ pub(crate) enum Failed<'a> {
         has: f64,
         needs: f64,
     },
+    QualityUnsure {
+        low: f64,
+        has: f64,
+        needs: f64,
+    },
     Forbidden,
     NotAllowed,
     DataPolicy(Option<DataPolicy>),
@@ -167,7 +172,7 @@ impl Failed<'_> {
                 RefusalReason::ContextTooSmall
             }
             Self::QualityUnknown => RefusalReason::QualityUnknown,
-            Self::QualityBelow { .. } => RefusalReason::QualityBelowThreshold,
+            Self::QualityBelow { .. } | Self::QualityUnsure { .. } => RefusalReason::QualityBelowThreshold,
             Self::Forbidden | Self::NotAllowed => RefusalReason::Forbidden,
             Self::DataPolicy(_) => RefusalReason::DataPolicy,
             Self::Region => RefusalReason::Region,
@@ -199,6 +204,9 @@ impl Failed<'_> {
             }
             Self::Answer { has, needs } => format!("answers with at most {has} tokens, {needs} are needed"),
             Self::QualityUnknown => format!("has no measured quality for {}", request.task),
+            Self::QualityUnsure { low, has, needs } => {
+                format!("scores {has}, but no more than {low:.1} is sure enough, below {needs}")
+            }
             Self::QualityBelow { has, needs } => format!("scores {has}, below {needs}"),
             Self::Forbidden => "is forbidden by the caller".to_owned(),
             Self::NotAllowed => "is not among those that the caller allows".to_owned(),
@@ -241,12 +249,19 @@ fn is_below(quality: f64, needs: f64) -> bool {
     quality.partial_cmp(&needs).is_none_or(Ordering::is_lt)
 }
 
+/// How many standard deviations below the mean lies what is reached with a confidence, from 0 up.
+fn deviations_below(confidence: f64) -> f64 {
+    Belief::new(0.0, 1.0).map_or(0.0, |standard| (-standard.lower(confidence)).max(0.0))
+}
+
 /// A request with what is worked out once for all models.
 pub(crate) struct Rules<'r> {
     pub(crate) request: &'r RouteRequest,
     today: Day,
     /// What the call is assumed to use, priced by the function that prices answers.
     assumed: Quantities,
+    /// How many deviations below the mean the quality counts.
+    below: f64,
     /// The same where a part of the prompt is in a cache.
     warm: Option<Quantities>,
 }
@@ -282,6 +297,7 @@ impl<'r> Rules<'r> {
             request,
             today: Day::from_unix(request.at.unix()),
             assumed,
+            below: request.confidence.map_or(0.0, deviations_below),
             warm,
         }
     }
@@ -304,10 +320,11 @@ impl<'r> Rules<'r> {
         self.needs(model)?;
         self.room(model)?;
         let belief = self.quality(model)?;
-        let quality = belief.mean;
+        // What the threshold is held against, and could be raised to.
+        let quality = self.counts(belief);
         match self.request.min_quality {
             Some(needs) if is_below(quality, needs) => {
-                let failed = Failed::QualityBelow { has: quality, needs };
+                let failed = self.too_weak(belief, needs);
                 let allowed = self.conditions(model, reading).is_ok() && self.limits(model, cost).is_ok();
                 Ok(if allowed {
                     Verdict::OnlyTooWeak { failed, quality }
@@ -336,6 +353,14 @@ impl<'r> Rules<'r> {
         quality: Belief,
         reading: &Reading,
     ) -> Option<Fit> {
+        if self.below > 0.0
+            && self
+                .request
+                .min_quality
+                .is_some_and(|needs| is_below(self.counts(quality), needs))
+        {
+            return None;
+        }
         self.able(model).and_then(|()| self.room(model)).ok()?;
         let is_warm = self.is_warm(model);
         let cost = match price.filter(|_| !is_warm) {
@@ -357,6 +382,28 @@ impl<'r> Rules<'r> {
             quality,
             is_warm,
         })
+    }
+
+    /// The quality that is held against the threshold.
+    pub(crate) fn counts(&self, belief: Belief) -> f64 {
+        if self.below > 0.0 {
+            belief.mean - self.below * belief.sd
+        } else {
+            belief.mean
+        }
+    }
+
+    fn too_weak<'a>(&self, belief: Belief, needs: f64) -> Failed<'a> {
+        let has = belief.mean;
+        if self.below > 0.0 && !is_below(has, needs) {
+            Failed::QualityUnsure {
+                low: self.counts(belief),
+                has,
+                needs,
+            }
+        } else {
+            Failed::QualityBelow { has, needs }
+        }
     }
 
     fn is_warm(&self, model: &Deployment) -> bool {
@@ -414,9 +461,9 @@ impl<'r> Rules<'r> {
         self.room(model)?;
         self.permitted(model)?;
         if let Some(needs) = self.request.min_quality {
-            let has = self.quality(model)?.mean;
-            if is_below(has, needs) {
-                return Err(Failed::QualityBelow { has, needs });
+            let belief = self.quality(model)?;
+            if is_below(self.counts(belief), needs) {
+                return Err(self.too_weak(belief, needs));
             }
         }
         if self.request.max_cost.is_some() || self.request.max_price.is_some() {

@@ -621,7 +621,7 @@ fn the_plan_as_json() {
     let replay = json!({
         "snapshot": snapshot.id(), "quality": snapshot.quality_id(), "readings": [],
         "request": {
-            "task": "reasoning", "min_quality": 50.0, "needs": [], "prompt_tokens": 1000, "completion_tokens": 500,
+            "task": "reasoning", "min_quality": 50.0, "confidence": null, "needs": [], "prompt_tokens": 1000, "completion_tokens": 500,
             "context": null, "max_cost_usd": null, "max_price_usd": null, "max_latency_ns": null, "data_policy": null,
             "region": null, "only": [], "never": [], "warm": null, "allow_free": false, "strategy": "cheapest", "seed": 0,
             "turn": 0, "max_targets": 16, "at": NOW.unix(), "markup_bps": 1000,

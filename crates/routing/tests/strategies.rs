@@ -2,16 +2,17 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use costing::{Pico, PriceBook, UtcTime};
-use integration_core::{Capability, CapabilitySet, ModelId, ProviderId};
+use integration_core::{Capability, CapabilitySet, Clock, ErrorKind, ManualClock, ModelId, ProviderId};
 use model_catalogue::{Benchmarks, Catalogue, ModelRecord, PriceStrings};
 use proptest::prelude::*;
 use routing::{
-    Belief, Contender, DataPolicy, Dice, FactBook, Facts, Plan, PlanRecord, QualityBook, Reading,
-    ReplayError, RouteRequest, STRATEGIES, Scratch, Signals, Snapshot, Target, Task, Warm, pareto_front,
-    strategy,
+    Belief, BreakerConfig, Contender, DataPolicy, Dice, Ending, FactBook, Facts, LiveBook, Plan, PlanRecord,
+    QualityBook, Reading, ReplayError, RouteRequest, Router, STRATEGIES, Scratch, Signals, Snapshot, Target,
+    Task, Warm, pareto_front, strategy,
 };
 
 const NOW: UtcTime = UtcTime::from_unix(1_787_400_000);
@@ -349,6 +350,73 @@ fn what_is_cooling_or_too_slow_is_left_out() {
 }
 
 #[test]
+fn a_threshold_can_be_asked_for_with_confidence() {
+    let snapshot = three();
+    let mut request = request("cheapest", 0);
+    request.min_quality = Some(58.0);
+    assert_eq!(chosen(&snapshot.plan(&request)), "b/middle");
+    request.confidence = Some(0.95);
+    let plan = snapshot.plan(&request);
+    assert_eq!(chosen(&plan), "c/dear");
+    assert_eq!(
+        plan.refused[1].detail,
+        "scores 60, but no more than 55.1 is sure enough, below 58"
+    );
+    assert_eq!(
+        snapshot.decide(&request, &mut Scratch::new()).chosen(),
+        plan.chosen().map(|one| &one.target)
+    );
+}
+
+#[test]
+fn the_router_swaps_snapshots_and_tries_what_cools_where_nothing_else_is_left() {
+    let start = ManualClock::new();
+    let now = start.now();
+    let book = Arc::new(LiveBook::new(BreakerConfig::default(), now, 1));
+    let router = Router::new(three(), Arc::clone(&book));
+    assert_eq!(chosen(&router.best_model(Task::Reasoning, NOW, now)), "a/cheap");
+    let view = router.view();
+    // The provider asks to leave the first one alone.
+    let ticket = book.of(&target("p", "a/cheap")).begin(true, now);
+    let refusal = Ending::Failed {
+        kind: ErrorKind::RateLimited,
+        retry_after: Some(Duration::from_secs(30)),
+    };
+    book.of(&target("p", "a/cheap")).end(ticket, refusal, now);
+    let mut scratch = Scratch::new();
+    let request = request("cheapest", 0);
+    assert_eq!(
+        view.decide(&request, now, &mut scratch).chosen(),
+        Some(&target("p", "b/middle"))
+    );
+    assert_eq!(chosen(&view.plan(&request, now)), "b/middle");
+    let only = {
+        let mut only = request.clone();
+        only.only = vec!["a/cheap".to_owned()];
+        only
+    };
+    assert_eq!(
+        view.decide(&only, now, &mut scratch).chosen(),
+        Some(&target("p", "a/cheap"))
+    );
+    assert_eq!(chosen(&view.plan(&only, now)), "a/cheap");
+    let later = now + Duration::from_secs(100);
+    assert_eq!(
+        view.decide(&request, later, &mut scratch).chosen(),
+        Some(&target("p", "a/cheap"))
+    );
+    let (catalogue, prices) = catalogue("p", vec![record("z/new", "0.000001", 50.0)]);
+    router.replace(Snapshot::new(&catalogue, &prices));
+    assert_eq!(chosen(&router.best_model(Task::Reasoning, NOW, now)), "z/new");
+    assert_eq!(
+        chosen(&view.plan(&request, later)),
+        "a/cheap",
+        "a call keeps the one it began with"
+    );
+    assert_eq!((router.next_turn(), router.next_turn()), (0, 1));
+}
+
+#[test]
 fn one_model_at_two_providers_is_two_deployments() {
     let (first, first_prices) = catalogue("p", vec![record("a/x", "0.000003", 50.0)]);
     let (second, second_prices) = catalogue("q", vec![record("a/x", "0.000001", 50.0)]);
@@ -464,6 +532,7 @@ fn any_request() -> impl Strategy<Value = RouteRequest> {
             )| {
                 let mut request = request(word, seed);
                 (request.turn, request.max_targets, request.min_quality) = (turn, most, quality);
+                request.confidence = (seed % 3 == 0).then_some(0.9);
                 (request.prompt_tokens, request.completion_tokens) = (prompt, completion);
                 (request.allow_free, request.never) = (free, never);
                 request.max_latency = latency.map(Duration::from_millis);
