@@ -2,6 +2,12 @@
 //!
 //! `docs/task-classifier.md` and the weights are written anew by `cargo test -p routing --test classifier -- --ignored renew`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on must fail"
+)]
+
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read as _;
