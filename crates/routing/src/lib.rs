@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod classify;
 mod decision;
 #[cfg(feature = "executor")]
 mod executor;
@@ -18,6 +19,10 @@ mod strategy;
 mod target;
 mod task;
 
+pub use classify::{
+    CONFIDENCE_THRESHOLD, Classified, Classifier, Example, MOST_READ, PICTURES_CONFIDENCE, TaskHints,
+    classify,
+};
 pub use decision::{Decision, Scratch};
 #[cfg(feature = "executor")]
 pub use executor::{
