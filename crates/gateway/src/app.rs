@@ -13,13 +13,15 @@ use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
 use rate_limits::RateLimiter;
-use routing::{Executor, ExecutorConfig, FeedbackStore, QualityBook, Snapshot};
+use routing::{
+    BreakerConfig, Executor, ExecutorConfig, FeedbackStore, LiveBook, QualityBook, Router, Snapshot,
+};
 use store_sqlite::{OpenError, SqliteStore, StoreOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::quality::LearnedQuality;
+use crate::quality::{Beliefs, LearnedQuality};
 use crate::reconciler::Reconciler;
 use crate::recovery;
 use crate::spending::Spending;
@@ -43,8 +45,8 @@ pub struct App {
     pub catalogue: Arc<Catalogue>,
     /// Their prices.
     pub prices: Arc<PriceBook>,
-    /// Both, built for decisions.
-    pub snapshot: Snapshot,
+    /// Both, built for decisions, with what is believed of quality and how the models are doing.
+    pub router: Arc<Router>,
     /// Walks plans.
     pub executor: Executor,
     /// The ledger.
@@ -151,8 +153,18 @@ impl App {
             reconciler.enlist(attempt, false).await?;
         }
         let tasks = Tasks::here();
+        let quality =
+            QualityBook::from_catalogue(&catalogue).with_evaluations(settings.evaluations.iter().cloned());
+        let snapshot = Snapshot::with_parts(&[(&*catalogue, &*prices)], &quality, &settings.facts);
+        let live = LiveBook::new(BreakerConfig::default(), clock.now(), rand_seed(&clock));
+        let router = Arc::new(Router::new(snapshot, Arc::new(live)));
         let learned = LearnedQuality::read(
-            QualityBook::from_catalogue(&catalogue),
+            quality,
+            Beliefs {
+                router: Arc::clone(&router),
+                prices: Arc::clone(&prices),
+                facts: settings.facts.clone(),
+            },
             Arc::clone(&catalogue),
             Arc::clone(&store),
             simulated,
@@ -166,7 +178,7 @@ impl App {
             spending,
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
-            snapshot: Snapshot::new(&catalogue, &prices),
+            router,
             executor: Executor::new(upstreams.clients(), Arc::clone(&clock), config),
             catalogue,
             prices,
@@ -205,6 +217,14 @@ impl App {
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
+}
+
+/// Makes the lengths of pauses differ from those of other gateways that began at another time.
+fn rand_seed(clock: &Arc<dyn Clock>) -> u64 {
+    let since = clock.wall().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        since.as_secs() ^ (u64::from(since.subsec_nanos()) << 32)
+    })
 }
 
 fn open(settings: &Settings, path: &Path) -> Result<SqliteStore, OpenError> {

@@ -1,5 +1,6 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use costing::{Caller, MarkupSubject, expected_cost};
@@ -73,6 +74,8 @@ pub struct RouteOptions {
     pub task: Option<String>,
     /// The least quality on that index.
     pub min_quality: Option<f64>,
+    /// How sure that quality must be, from 0.5 to less than 1; absent: the expected quality counts.
+    pub confidence: Option<f64>,
     /// The most the call may be expected to cost, in US dollars.
     #[serde(deserialize_with = "decimal")]
     pub max_cost_usd: Option<Decimal>,
@@ -354,6 +357,18 @@ pub fn route_request(
     route.only.clone_from(&options.only);
     route.never.clone_from(&options.never);
     route.max_latency = options.max_latency_ms.map(Duration::from_millis);
+    if options.strategy.is_none() {
+        route.strategy = Arc::clone(&app.settings.strategy);
+    }
+    route.confidence = options.confidence.or(app.settings.confidence);
+    if route.confidence.is_some_and(|sure| !(0.5..1.0).contains(&sure)) {
+        return Err(Refused::invalid(
+            "waypost.confidence",
+            "`confidence` must be at least 0.5 and less than 1",
+        ));
+    }
+    route.turn = app.router.next_turn();
+    route.seed = seed(route.turn, app);
     route.max_cost = options.max_cost_usd;
     route.allow_free = options.allow_free;
     if let Some(chat) = chat {
@@ -375,6 +390,13 @@ pub fn route_request(
         route.completion_tokens = tokens;
     }
     Ok(route)
+}
+
+/// Another seed for every call, and for every start.
+fn seed(turn: u64, app: &App) -> u64 {
+    let started = app.clock.wall().duration_since(std::time::UNIX_EPOCH);
+    // An odd factor spreads turns that follow each other.
+    turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ started.map_or(0, |since| since.as_secs())
 }
 
 /// The set of capabilities with these names.
@@ -423,10 +445,11 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
     let mut targets = Vec::new();
     let mut plan = None;
     if automatic {
+        let (view, now) = (app.router.view(), app.clock.now());
         let mut scratch = Scratch::new();
-        let decision = app.snapshot.decide(&route, &mut scratch);
+        let decision = view.decide(&route, now, &mut scratch);
         if decision.chosen().is_none() {
-            return Err(no_model_qualifies(&app.snapshot.plan(&route), &route));
+            return Err(no_model_qualifies(&view.plan(&route, now), &route));
         }
         // Fallbacks that the caller names take the place of the next best ones.
         let most = if options.fallbacks.is_empty() {
@@ -436,7 +459,7 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
         };
         targets.extend(decision.targets().take(most).cloned());
         // Reasons are worked out for those who ask for them.
-        plan = options.explain.then(|| app.snapshot.plan(&route));
+        plan = options.explain.then(|| view.plan(&route, now));
     } else {
         targets.push(fit(app, &route, named)?);
     }
@@ -476,7 +499,7 @@ fn configured_chain<'a>(app: &'a App, named: &str) -> &'a [String] {
 /// A named model, held against the request.
 fn fit(app: &App, route: &RouteRequest, name: &str) -> Result<Target, Refused> {
     let (listed, target) = resolve(app, name)?;
-    match app.snapshot.check_explicit(&listed, route) {
+    match app.router.view().snapshot().check_explicit(&listed, route) {
         None => Ok(target),
         Some(refusal) => {
             let message = format!("'{name}' cannot serve this request: it {}", refusal.detail);

@@ -13,7 +13,7 @@ use costing::{Caller, Markup, MarkupConfig, MarkupRules, Pico};
 use integration_core::Secret;
 use model_catalogue::Catalogue;
 use rate_limits::{Account, LimitRules, Limits, Pattern, openrouter_free_tier};
-use routing::Task;
+use routing::{Evaluation, FactBook, Facts, Strategy, Task, read_evaluations, strategy};
 use serde::Deserialize;
 use store_sqlite::Durability;
 
@@ -43,6 +43,8 @@ pub struct ConfigFile {
     pub fallbacks: BTreeMap<String, Vec<String>>,
     /// How `waypost/auto` chooses where the request does not say.
     pub routing: RoutingConfig,
+    /// What the catalogue does not say of models, `[[deployment]]`. The first entry that means a model counts.
+    pub deployment: Vec<DeploymentConfig>,
     /// Bounds.
     pub limits: LimitsConfig,
     /// Rate limits of models, `[[rate_limit]]`. The first entry that matches a model counts, those for one model or one variant
@@ -69,6 +71,52 @@ pub struct RoutingConfig {
     pub task: String,
     /// The least quality, on the task's index.
     pub min_quality: f64,
+    /// How sure that quality must be, from 0.5 to less than 1; absent: the expected quality counts.
+    pub confidence: Option<f64>,
+    /// How what qualifies is ordered: `cheapest`, `lowest-latency`, `weighted-utility:cost=1,quality=1,latency=0.5` and so on.
+    pub strategy: String,
+    /// A file of evaluations of one's own, one JSON object a line: `{"model", "task", "score", "n", "sd"?}`.
+    pub evaluations: Option<PathBuf>,
+}
+
+/// What the operator says of the models that a pattern means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DeploymentConfig {
+    /// Which models: `author/model`, `author/*`, `*:variant` or `*`.
+    pub model: String,
+    /// What they promise of the data they are sent: `no-training` or `no-retention`.
+    pub data_policy: Option<String>,
+    /// Where they serve, in one's own words, such as `eu`.
+    #[serde(default)]
+    pub regions: Vec<String>,
+    /// Their share in random draws against those of the others, above 0; 1 if absent.
+    pub weight: Option<f64>,
+}
+
+impl DeploymentConfig {
+    fn book(entries: &[Self]) -> anyhow::Result<FactBook> {
+        let mut book = FactBook::new();
+        for entry in entries {
+            let mut facts = Facts::default();
+            let of = || format!("the [[deployment]] for '{}'", entry.model);
+            if let Some(word) = &entry.data_policy {
+                facts = facts.with_data_policy(word.parse().with_context(of)?);
+            }
+            for region in &entry.regions {
+                facts = facts.with_region(region);
+            }
+            if let Some(weight) = entry.weight {
+                if !(weight.is_finite() && weight > 0.0) {
+                    bail!("{} has a weight that is not above 0", of());
+                }
+                facts = facts.with_weight(weight);
+            }
+            book = book.with(&entry.model, facts);
+        }
+        Ok(book)
+    }
 }
 
 impl Default for RoutingConfig {
@@ -76,7 +124,21 @@ impl Default for RoutingConfig {
         Self {
             task: Task::Reasoning.as_str().to_owned(),
             min_quality: 40.0,
+            confidence: None,
+            strategy: "cheapest".to_owned(),
+            evaluations: None,
         }
+    }
+}
+
+impl RoutingConfig {
+    fn evaluations(&self) -> anyhow::Result<Vec<Evaluation>> {
+        let Some(path) = &self.evaluations else {
+            return Ok(Vec::new());
+        };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("routing.evaluations: {} cannot be read", path.display()))?;
+        read_evaluations(&text).with_context(|| format!("routing.evaluations: {}", path.display()))
     }
 }
 
@@ -257,6 +319,14 @@ pub struct Settings {
     pub task: Task,
     /// The least quality of `waypost/auto`.
     pub min_quality: f64,
+    /// How sure it must be.
+    pub confidence: Option<f64>,
+    /// How `waypost/auto` orders what qualifies.
+    pub strategy: Arc<dyn Strategy>,
+    /// Evaluations of one's own.
+    pub evaluations: Vec<Evaluation>,
+    /// What the operator says of models.
+    pub facts: FactBook,
     /// Bounds.
     pub limits: LimitsConfig,
     /// Rate limits of models.
@@ -326,6 +396,13 @@ impl Settings {
         if !min_quality.is_finite() {
             bail!("routing.min_quality must be a number");
         }
+        if file
+            .routing
+            .confidence
+            .is_some_and(|sure| !(0.5..1.0).contains(&sure))
+        {
+            bail!("routing.confidence must be at least 0.5 and less than 1");
+        }
         if file.limits.max_attempts == 0 || file.limits.call_seconds == 0 || file.limits.max_body_bytes == 0 {
             bail!("limits.max_attempts, limits.call_seconds and limits.max_body_bytes must be at least 1");
         }
@@ -360,6 +437,11 @@ impl Settings {
                 .parse()
                 .context("routing.task of the configuration is unknown")?,
             min_quality,
+            confidence: file.routing.confidence,
+            strategy: strategy(&file.routing.strategy)
+                .context("routing.strategy of the configuration is unknown")?,
+            evaluations: file.routing.evaluations()?,
+            facts: DeploymentConfig::book(&file.deployment)?,
             rate_limits: rate_limits(&file.rate_limit)?,
             limits: file.limits,
             simulator: file.simulator,

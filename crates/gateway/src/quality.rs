@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use costing::LedgerError;
+use costing::{LedgerError, PriceBook};
 use integration_core::{Clock, ModelId};
 use model_catalogue::Catalogue;
-use routing::{FeedbackRow, FeedbackSums, QualityBook, Task};
+use routing::{FactBook, FeedbackRow, FeedbackSums, QualityBook, Router, Snapshot, Task};
 use tokio::sync::Mutex;
 
 use crate::app::Store;
@@ -20,10 +20,23 @@ use crate::tasks::Tasks;
 /// thousand a second.
 pub const GATHER: Duration = Duration::from_secs(1);
 
+/// Who decides by what is believed, and what else a snapshot is made of.
+#[derive(Debug)]
+pub struct Beliefs {
+    /// Decides on the snapshot of the moment.
+    pub router: Arc<Router>,
+    /// The prices.
+    pub prices: Arc<PriceBook>,
+    /// What the operator says of models.
+    pub facts: FactBook,
+}
+
 /// A book of beliefs that is replaced by another one after feedback. Whoever reads it has a whole one, and waits for nobody.
 pub struct LearnedQuality {
     /// What is believed without feedback.
     base: QualityBook,
+    /// Who decides by it.
+    beliefs: Beliefs,
     catalogue: Arc<Catalogue>,
     store: Arc<dyn Store>,
     /// Whether the answers are simulated: what is thought of these says nothing of the models, nor the other way round.
@@ -44,6 +57,7 @@ impl LearnedQuality {
     /// The store's own trouble.
     pub async fn read(
         base: QualityBook,
+        beliefs: Beliefs,
         catalogue: Arc<Catalogue>,
         store: Arc<dyn Store>,
         simulated: bool,
@@ -53,6 +67,7 @@ impl LearnedQuality {
         let learned = Self {
             current: ArcSwap::from_pointee(base.clone()),
             base,
+            beliefs,
             catalogue,
             store,
             simulated,
@@ -84,6 +99,16 @@ impl LearnedQuality {
                 quality = book.id(),
                 "feedback has changed what is believed of models"
             );
+            let Beliefs {
+                router,
+                prices,
+                facts,
+            } = &self.beliefs;
+            router.replace(Snapshot::with_parts(
+                &[(&*self.catalogue, &**prices)],
+                &book,
+                facts,
+            ));
             self.current.store(Arc::new(book));
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! `waypost report`.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use costing::UtcTime;
@@ -29,8 +30,8 @@ pub(super) async fn run(args: &ReportArgs, env: &Environment) -> anyhow::Result<
     // What cannot be written is not worked out.
     let file = args.out.as_deref().map(OutFile::new).transpose()?;
     let store = read_ledger(&settings)?;
-    let snapshot = Snapshot::new(&catalogue, &prices);
-    let sources = CostSources::new(&prices, &snapshot, &settings, now);
+    let snapshot = Arc::new(Snapshot::new(&catalogue, &prices));
+    let sources = CostSources::new(&prices, snapshot, &settings, now);
     let bar = busy("adding up the ledger");
     let report = costs::report(&store, &query, sources).await;
     bar.finish_and_clear();

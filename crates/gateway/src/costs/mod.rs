@@ -4,6 +4,8 @@ mod query;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use std::sync::Arc;
+
 use costing::optimise::{Optimisation, OptimisationQuery, TaskNeed};
 use costing::reconcile::Reconciled;
 use costing::report::{
@@ -25,13 +27,13 @@ const PROGRAM: &str = concat!("waypost ", env!("CARGO_PKG_VERSION"));
 const PAGE_LINES: usize = 15;
 
 /// What reports are made with beside the ledger.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CostSources<'a> {
     /// The prices of what could have been asked instead.
     pub prices: &'a PriceBook,
     /// The models that could have been.
-    pub snapshot: &'a Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// The task by which the best model is the best.
     pub task: Task,
     /// The quality below which no model is good enough.
@@ -42,7 +44,7 @@ pub struct CostSources<'a> {
 
 impl<'a> CostSources<'a> {
     /// With the settings' task and threshold.
-    pub fn new(prices: &'a PriceBook, snapshot: &'a Snapshot, settings: &Settings, now: UtcTime) -> Self {
+    pub fn new(prices: &'a PriceBook, snapshot: Arc<Snapshot>, settings: &Settings, now: UtcTime) -> Self {
         Self {
             prices,
             snapshot,
@@ -54,7 +56,12 @@ impl<'a> CostSources<'a> {
 
     /// Those of a running gateway.
     pub fn of(app: &'a App, now: UtcTime) -> Self {
-        Self::new(&app.prices, &app.snapshot, &app.settings, now)
+        Self::new(
+            &app.prices,
+            Arc::clone(app.router.view().snapshot()),
+            &app.settings,
+            now,
+        )
     }
 
     /// Which models can be asked for a task at all, with their quality.
@@ -107,7 +114,7 @@ pub async fn report(
     query: &CostQuery,
     sources: CostSources<'_>,
 ) -> Result<CostText, LedgerError> {
-    Ok(gather(store, query, sources).await?.write(query, sources))
+    Ok(gather(store, query, sources.clone()).await?.write(query, sources))
 }
 
 /// What of the ledger a report is made from.

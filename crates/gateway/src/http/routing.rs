@@ -82,7 +82,7 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
     })?;
     route.context = context;
     route.max_price = max_price;
-    let plan = app.snapshot.plan(&route);
+    let plan = app.router.view().plan(&route, app.clock.now());
     if plan.candidates.is_empty() {
         return Err(no_model_qualifies(&plan, &route));
     }
