@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use costing::{Caller, MarkupSubject, expected_cost};
+use integration_core::chat::{Content, Role};
 use integration_core::{Capability, CapabilitySet, ChatRequest, ModelId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
-use routing::{Plan, RouteRequest, Scratch, Target, Task, UnknownStrategy, strategy};
+use routing::{Plan, RouteRequest, Scratch, Target, Task, TaskHints, UnknownStrategy, classify, strategy};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
@@ -331,7 +332,10 @@ pub fn route_request(
         Some(task) => task
             .parse()
             .map_err(|e: routing::UnknownTask| Refused::invalid("waypost.task", e.to_string()))?,
-        None => app.settings.task,
+        None => chat
+            .filter(|_| app.settings.guess_task)
+            .and_then(guess_task)
+            .unwrap_or(app.settings.task),
     };
     let mut route = RouteRequest::new(task, app.utc_now());
     route.markup = app.settings.markups.rule_for(MarkupSubject::default()).share();
@@ -390,6 +394,23 @@ pub fn route_request(
         route.completion_tokens = tokens;
     }
     Ok(route)
+}
+
+/// The task of a request that names none, where the classifier is sure enough.
+fn guess_task(chat: &ChatRequest) -> Option<Task> {
+    let text = |role: Role| {
+        let message = chat.messages.iter().rev().find(|message| message.role == role)?;
+        message.content.as_ref().map(Content::text)
+    };
+    let needs = chat.needs();
+    let (user, system) = (text(Role::User), text(Role::System));
+    let mut hints = TaskHints::default();
+    hints.text = user.as_deref().unwrap_or_default();
+    hints.system = system.as_deref().unwrap_or_default();
+    hints.has_tools = needs.contains(Capability::Tools);
+    hints.has_images = needs.contains(Capability::Vision);
+    hints.wants_json_schema = needs.contains(Capability::JsonSchema);
+    classify(&hints).task
 }
 
 /// Another seed for every call, and for every start.

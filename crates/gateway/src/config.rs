@@ -67,8 +67,9 @@ pub struct ConfigFile {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RoutingConfig {
-    /// The task, by which quality is measured.
-    pub task: String,
+    /// The task of every request that names none, by which quality is measured. If absent it is guessed from the request, and is
+    /// `reasoning` where the guess is not sure enough.
+    pub task: Option<String>,
     /// The least quality, on the task's index.
     pub min_quality: f64,
     /// How sure that quality must be, from 0.5 to less than 1; absent: the expected quality counts.
@@ -122,7 +123,7 @@ impl DeploymentConfig {
 impl Default for RoutingConfig {
     fn default() -> Self {
         Self {
-            task: Task::Reasoning.as_str().to_owned(),
+            task: None,
             min_quality: 40.0,
             confidence: None,
             strategy: "cheapest".to_owned(),
@@ -315,8 +316,10 @@ pub struct Settings {
     pub aliases: BTreeMap<String, String>,
     /// What to try after a named model.
     pub fallbacks: BTreeMap<String, Vec<String>>,
-    /// The task of `waypost/auto`.
+    /// The task of requests that name none, unless it is guessed.
     pub task: Task,
+    /// Whether a request that names no task has it guessed.
+    pub guess_task: bool,
     /// The least quality of `waypost/auto`.
     pub min_quality: f64,
     /// How sure it must be.
@@ -431,11 +434,13 @@ impl Settings {
             durability: file.costs.durability()?,
             aliases: file.aliases,
             fallbacks: file.fallbacks,
-            task: file
-                .routing
-                .task
-                .parse()
-                .context("routing.task of the configuration is unknown")?,
+            guess_task: file.routing.task.is_none(),
+            task: match &file.routing.task {
+                None => Task::Reasoning,
+                Some(task) => task
+                    .parse()
+                    .context("routing.task of the configuration is unknown")?,
+            },
             min_quality,
             confidence: file.routing.confidence,
             strategy: strategy(&file.routing.strategy)
