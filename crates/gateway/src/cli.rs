@@ -107,7 +107,7 @@ pub struct ServeArgs {
 pub struct ChatArgs {
     /// What to ask
     pub prompt: String,
-    /// The task: reasoning, coding or agentic
+    /// The task: reasoning, coding, agentic, chat, summarise, extract, translate or vision
     #[arg(long)]
     pub task: Option<String>,
     /// A model instead of the gateway's choice
@@ -142,7 +142,7 @@ pub struct ChatArgs {
 /// `best-model`.
 #[derive(Debug, Args)]
 pub struct BestModelArgs {
-    /// The task: reasoning, coding or agentic
+    /// The task: reasoning, coding, agentic, chat, summarise, extract, translate or vision
     pub task: String,
     /// The least quality on the task's index
     #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = quality)]

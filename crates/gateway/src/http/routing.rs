@@ -59,7 +59,7 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
     if options.task.is_none() {
         return Err(Refused::invalid(
             "task",
-            "`task` is missing; it is reasoning, coding or agentic",
+            "`task` is missing; it is reasoning, coding, agentic, chat, summarise, extract, translate or vision",
         ));
     }
     let amounts: [Option<Decimal>; 2] = [max_price, options.max_cost_usd];
