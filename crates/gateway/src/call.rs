@@ -404,12 +404,13 @@ fn guess_task(chat: &ChatRequest) -> Option<Task> {
     };
     let needs = chat.needs();
     let (user, system) = (text(Role::User), text(Role::System));
-    let mut hints = TaskHints::default();
-    hints.text = user.as_deref().unwrap_or_default();
-    hints.system = system.as_deref().unwrap_or_default();
-    hints.has_tools = needs.contains(Capability::Tools);
-    hints.has_images = needs.contains(Capability::Vision);
-    hints.wants_json_schema = needs.contains(Capability::JsonSchema);
+    let hints = TaskHints {
+        text: user.as_deref().unwrap_or_default(),
+        system: system.as_deref().unwrap_or_default(),
+        has_tools: needs.contains(Capability::Tools),
+        has_images: needs.contains(Capability::Vision),
+        wants_json_schema: needs.contains(Capability::JsonSchema),
+    };
     classify(&hints).task
 }
 

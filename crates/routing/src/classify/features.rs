@@ -216,7 +216,7 @@ fn mark_keywords(lower: &Lower, from: usize, facts: &mut [f32; DENSE]) {
         }
     }
     let language = |name: &&str| lower.bytes().starts_with(name.as_bytes());
-    if from == 16 && keywords::LANGUAGES.iter().any(|name| language(name)) {
+    if from == 16 && keywords::LANGUAGES.iter().any(language) {
         facts[15] = 1.0;
     }
 }
