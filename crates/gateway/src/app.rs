@@ -156,6 +156,7 @@ impl App {
         let quality =
             QualityBook::from_catalogue(&catalogue).with_evaluations(settings.evaluations.iter().cloned());
         let snapshot = Snapshot::with_parts(&[(&*catalogue, &*prices)], &quality, &settings.facts);
+        warn_of_chains(&settings, &catalogue, &snapshot);
         let live = LiveBook::new(BreakerConfig::default(), clock.now(), rand_seed(&clock));
         let router = Arc::new(Router::new(snapshot, Arc::new(live)));
         let learned = LearnedQuality::read(
@@ -216,6 +217,20 @@ impl App {
     /// Tells load balancers to look elsewhere.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says which configured fallbacks can never stand in for the model they are named for, or only for a part of its calls.
+fn warn_of_chains(settings: &Settings, catalogue: &Catalogue, snapshot: &Snapshot) {
+    let listed = |name: &String| {
+        let name = settings.aliases.get(name).unwrap_or(name);
+        Some(catalogue.resolve(name)?.id.clone())
+    };
+    for (named, chain) in &settings.fallbacks {
+        let members: Vec<_> = chain.iter().filter_map(listed).collect();
+        for gap in listed(named).map_or_else(Vec::new, |head| snapshot.chain_gaps(&head, &members)) {
+            tracing::warn!("a fallback of '{named}': {gap}; calls that need it pass it over");
+        }
     }
 }
 

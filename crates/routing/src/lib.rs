@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod chain;
 mod classify;
 mod decision;
 #[cfg(feature = "executor")]
@@ -19,6 +20,7 @@ mod strategy;
 mod target;
 mod task;
 
+pub use chain::ChainGap;
 pub use classify::{
     CONFIDENCE_THRESHOLD, Classified, Classifier, Example, MOST_READ, PICTURES_CONFIDENCE, TaskHints,
     classify,

@@ -437,6 +437,34 @@ fn one_model_at_two_providers_is_two_deployments() {
 }
 
 #[test]
+fn a_chain_is_held_against_the_catalogue() {
+    let mut head = record("a/head", "0.000001", 50.0);
+    head.input_modalities = vec!["image".to_owned()];
+    head.supported_parameters = vec!["tools".to_owned()];
+    let mut small = record("b/small", "0.000001", 50.0);
+    small.supported_parameters = vec!["tools".to_owned()];
+    small.context_length = Some(8_000);
+    let mut same = head.clone();
+    same.id = ModelId::new("c/same").unwrap();
+    let batch = record("d/x:batch", "0.000001", 50.0);
+    let (catalogue, prices) = catalogue("p", vec![head, small, same, batch]);
+    let snapshot = Snapshot::new(&catalogue, &prices);
+    let id = |id: &str| ModelId::new(id).unwrap();
+    let gaps = snapshot.chain_gaps(
+        &id("a/head"),
+        &[id("b/small"), id("c/same"), id("d/x:batch"), id("e/none")],
+    );
+    let told: Vec<_> = gaps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "b/small can never serve vision, and holds 8000 tokens of 1000000",
+            "d/x:batch can never stand in: it answers in batches only"
+        ]
+    );
+}
+
+#[test]
 fn a_plan_of_another_snapshot_is_not_made_again() {
     let plan = three().plan(&request("cheapest", 0));
     let (catalogue, prices) = catalogue("p", vec![record("a/x", "0.000003", 50.0)]);
