@@ -29,7 +29,8 @@ pub use decision::{Decision, Scratch};
 #[cfg(feature = "executor")]
 pub use executor::{
     Admission, Answer, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptReport, AttemptResult,
-    Call, Executor, ExecutorConfig, Exhausted, LimitGate, OpenGate, PassedOver, Streamed,
+    Call, EventQueue, Executor, ExecutorConfig, Exhausted, FallbackClass, HedgePolicy, LimitGate, Observer,
+    OpenGate, PassedOver, RouteEvent, Streamed, UnknownFallbackClass,
 };
 pub use facts::{DataPolicy, FactBook, Facts, UnknownDataPolicy};
 pub use live::{

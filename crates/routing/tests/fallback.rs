@@ -24,7 +24,7 @@ use support::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config() -> ExecutorConfig {
-    ExecutorConfig::new(4, 60 * SECOND)
+    ExecutorConfig::new(4, 60 * SECOND).with_retries(0)
 }
 
 #[tokio::test]
@@ -141,7 +141,11 @@ async fn a_target_at_its_limit_is_passed_over_and_costs_no_attempt() {
     let (targets, request) = (targets(&["a/1", "b/2", "a/1", "a/1"]), request());
     let call = || Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
     // One attempt is allowed, and it is the one that is made.
-    let executor = executor(&client, &clock, ExecutorConfig::new(1, Duration::from_secs(9)));
+    let executor = executor(
+        &client,
+        &clock,
+        ExecutorConfig::new(1, Duration::from_secs(9)).with_retries(0),
+    );
     let answer = executor.chat(call()).await.unwrap();
     assert_eq!(answer.response.text(), "from b");
     assert_eq!(answer.attempts.len(), 1);
@@ -323,7 +327,7 @@ async fn no_more_attempts_are_made_than_allowed() {
         let clock = ManualClock::new();
         let client = Player::new((0..9).map(|_| fails(ErrorKind::Upstream)));
         let (targets, request) = (targets(&["a/1", "b/2", "a/1"]), request());
-        let executor = executor(&client, &clock, ExecutorConfig::new(max, SECOND));
+        let executor = executor(&client, &clock, ExecutorConfig::new(max, SECOND).with_retries(0));
         let exhausted = executor
             .chat(Call::new(call_id(), &targets, &request))
             .await

@@ -35,7 +35,11 @@ impl Bench {
     }
 
     fn executor(&self) -> Executor {
-        executor(&self.client, &self.clock, ExecutorConfig::new(4, 60 * SECOND))
+        executor(
+            &self.client,
+            &self.clock,
+            ExecutorConfig::new(4, 60 * SECOND).with_retries(0),
+        )
     }
 
     fn gate(&self, tokens: u64) -> Arc<LimitGate> {

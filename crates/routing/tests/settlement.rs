@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use integration_core::{Error, ErrorKind, ManualClock, RetryClass, StreamEvent};
 use proptest::prelude::*;
-use routing::{Call, ExecutorConfig};
+use routing::{Call, ExecutorConfig, HedgePolicy};
 use support::*;
 
 fn event() -> impl Strategy<Value = StreamEvent> {
@@ -91,14 +91,19 @@ proptest! {
         max_attempts in 1u16..5,
         refuse_from in prop::option::of(1u16..5),
         attempt_timeout in any::<bool>(),
+        retries in 0u16..3,
+        hedge in any::<bool>(),
     ) {
         let clock = ManualClock::new();
-        let client = Player::with_pauses(plans.iter().map(play), pauses);
+        let client = Player::with_pauses(plans.iter().cycle().take(8).map(play), pauses);
         let gate = Recorder { refuse_from, pauses, ..Recorder::default() };
         let names: Vec<_> = (0..plans.len()).map(|i| format!("m/{i}")).collect();
         let targets = targets(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let request = request();
-        let mut config = ExecutorConfig::new(max_attempts, Duration::from_secs(10));
+        let mut config = ExecutorConfig::new(max_attempts, Duration::from_secs(10)).with_retries(retries);
+        if hedge {
+            config = config.with_hedge(HedgePolicy::new(Duration::from_millis(200)).with_share(1.0));
+        }
         if attempt_timeout {
             config = config.with_attempt_timeout(Duration::from_secs(4));
         }
@@ -138,6 +143,11 @@ proptest! {
                 Some(Err(exhausted)) => ended = Some(exhausted),
                 None => {}
             }
+        }
+        if hedge {
+            // Two under way at once end in any order.
+            let mut log = gate.log.lock().unwrap();
+            log.settled.sort_by_key(|(number, _)| *number);
         }
         gate.assert_settled();
         let asked = client.asked.lock().unwrap();

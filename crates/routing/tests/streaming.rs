@@ -16,7 +16,7 @@ use support::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config() -> ExecutorConfig {
-    ExecutorConfig::new(4, 60 * SECOND)
+    ExecutorConfig::new(4, 60 * SECOND).with_retries(0)
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use integration_core::{
 };
 
 use super::stream::shows;
+use super::watched::Watched;
 use crate::Target;
 
 /// An attempt about to be made.
@@ -250,6 +251,7 @@ const TIER: &str = "service_tier";
 pub(super) struct Settler {
     /// `None` once settled.
     admission: Option<Box<dyn Admission>>,
+    watched: Watched,
     clock: Arc<dyn Clock>,
     started: Instant,
     /// What is known so far. Its result is "cancelled" until something better is known.
@@ -259,9 +261,10 @@ pub(super) struct Settler {
 }
 
 impl Settler {
-    pub(super) fn new(admission: Box<dyn Admission>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(admission: Box<dyn Admission>, watched: Watched, clock: Arc<dyn Clock>) -> Self {
         Self {
             admission: Some(admission),
+            watched,
             started: clock.now(),
             clock,
             outcome: AttemptOutcome::new(AttemptResult::Cancelled, Duration::ZERO),
@@ -274,7 +277,10 @@ impl Settler {
         self.begun = true;
         let outcome = &mut self.outcome;
         if shows(event) && outcome.first_content.is_none() {
-            outcome.first_content = Some(self.clock.now().saturating_duration_since(self.started));
+            let now = self.clock.now();
+            let after = now.saturating_duration_since(self.started);
+            outcome.first_content = Some(after);
+            self.watched.first_content(after, now);
         }
         outcome.text_bytes = outcome.text_bytes.saturating_add(bytes(event.text_bytes()));
         match event {
@@ -319,6 +325,7 @@ impl Settler {
     fn told(&mut self, facts: Option<&RateLimitFacts>) {
         if let (Some(admission), Some(facts)) = (&mut self.admission, facts) {
             admission.told(facts);
+            self.watched.told(facts);
         }
     }
 
@@ -380,7 +387,9 @@ impl Settler {
     fn settle(&mut self, result: AttemptResult) {
         if let Some(admission) = self.admission.take() {
             self.outcome.result = result;
-            self.outcome.duration = self.clock.now().saturating_duration_since(self.started);
+            let now = self.clock.now();
+            self.outcome.duration = now.saturating_duration_since(self.started);
+            self.watched.end(&self.outcome, now);
             admission.settle(&self.outcome);
         }
     }

@@ -7,41 +7,59 @@ use std::time::{Duration, Instant};
 
 use integration_core::{BoxFuture, Clock, Delivery, Error, ErrorKind};
 
-/// A point in time and the sleep that ends there.
-pub(super) struct Deadline {
+/// A point in time by which something must have ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
     /// `None` if it lies beyond what the clock can tell.
     pub(super) at: Option<Instant>,
-    limit: Duration,
+    after: Duration,
+}
+
+impl Limit {
+    pub(super) fn after(after: Duration, clock: &dyn Clock) -> Self {
+        Self {
+            at: clock.now().checked_add(after),
+            after,
+        }
+    }
+
+    /// Whether it has passed, by the clock's own reading.
+    pub(super) fn has_passed(&self, clock: &dyn Clock) -> bool {
+        self.at.is_some_and(|at| clock.now() >= at)
+    }
+
+    /// A wait for it. Each attempt has its own, so that attempts under way at once need not share one.
+    pub(super) fn wait(self, clock: &dyn Clock) -> Deadline {
+        let left = self
+            .at
+            .map_or(self.after, |at| at.saturating_duration_since(clock.now()));
+        Deadline {
+            limit: self,
+            sleep: clock.sleep(left),
+            passed: false,
+        }
+    }
+
+    /// The error that says that it passed.
+    pub(super) fn error(&self, what: &str, delivery: Delivery) -> Error {
+        let message = format!("{what} did not end within {:?}", self.after);
+        Error::new(ErrorKind::Timeout, message).with_delivery(delivery)
+    }
+}
+
+/// A limit and the sleep that ends there.
+pub(super) struct Deadline {
+    pub(super) limit: Limit,
     sleep: BoxFuture<'static, ()>,
     passed: bool,
 }
 
 impl Deadline {
-    pub(super) fn after(limit: Duration, clock: &dyn Clock) -> Self {
-        Self {
-            at: clock.now().checked_add(limit),
-            limit,
-            sleep: clock.sleep(limit),
-            passed: false,
-        }
-    }
-
     /// Whether it has passed; if not, the task is woken when it does.
     pub(super) fn poll_passed(&mut self, cx: &mut Context<'_>) -> bool {
         // A future that was ready must not be asked again.
         self.passed = self.passed || self.sleep.as_mut().poll(cx).is_ready();
         self.passed
-    }
-
-    /// Whether it has passed, by the clock's own reading.
-    pub(super) fn has_passed(&self, clock: &dyn Clock) -> bool {
-        self.passed || self.at.is_some_and(|at| clock.now() >= at)
-    }
-
-    /// The error that says so.
-    pub(super) fn error(&self, what: &str, delivery: Delivery) -> Error {
-        let message = format!("{what} did not end within {:?}", self.limit);
-        Error::new(ErrorKind::Timeout, message).with_delivery(delivery)
     }
 }
 

@@ -1,32 +1,62 @@
 //! Walks a list of targets until one answers: fallback by error class, under one deadline and one count of attempts.
 
+mod ask;
 mod attempt;
 mod deadline;
+mod fallback;
 mod limits;
+mod observe;
 mod stream;
+mod walk;
+mod watched;
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use integration_core::{
-    CallContext, ChatClient, ChatRequest, ChatResponse, ChatStream, Clock, Delivery, Error, ErrorKind,
-    ProviderId, RequestId, RetryClass, StreamEvent,
+    ChatClient, ChatRequest, ChatResponse, ChatStream, Clock, Error, ProviderId, RequestId,
 };
 
 pub use attempt::{Admission, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptResult, OpenGate};
+pub use fallback::{FallbackClass, UnknownFallbackClass};
 pub use limits::LimitGate;
+pub use observe::{EventQueue, Observer, RouteEvent};
 
 use crate::Target;
-use attempt::Settler;
-use deadline::{Deadline, Expired, race};
-use stream::{Committed, commits, truncated};
+use crate::live::{BreakerConfig, LiveBook, RetryBudget, RetryBudgetConfig, unit};
+use ask::{Beginning, Pieces, Whole};
+use stream::Committed;
+use walk::{Success, walk};
+
+/// When a second target is asked beside the first, before the first has shown anything. The first answer wins; both may be
+/// billed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct HedgePolicy {
+    /// How long the first target may let wait.
+    pub after: Duration,
+    /// The most hedges per call begun, over all calls of ten seconds, 0 to 1. Each also costs the retry budget.
+    pub share: f64,
+}
+
+impl HedgePolicy {
+    /// A second target for at most one call in twenty.
+    pub const fn new(after: Duration) -> Self {
+        Self { after, share: 0.05 }
+    }
+
+    /// Sets the most hedges per call.
+    #[must_use]
+    pub const fn with_share(mut self, share: f64) -> Self {
+        self.share = share;
+        self
+    }
+}
 
 /// How far the executor goes for one call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ExecutorConfig {
     /// The most attempts a call may make, over all its targets. 0 counts as 1.
@@ -36,16 +66,66 @@ pub struct ExecutorConfig {
     /// How long one attempt may take until it is committed to: to the first content of a stream, to the whole of an answer in
     /// one piece. `None`: as long as the client's own deadlines and that of the call allow.
     pub attempt_timeout: Option<Duration>,
+    /// How often one call may ask a target again that failed and may answer later, after all others were asked.
+    pub retries: u16,
+    /// How many extra attempts all calls together may make for failures that may be a matter of load.
+    pub retry_budget: RetryBudgetConfig,
+    /// When a second target is asked beside the first; `None`: never.
+    pub hedge: Option<HedgePolicy>,
+    /// When deployments are left alone.
+    pub breaker: BreakerConfig,
+    /// Where the jitter of waits begins: different in each process, equal for equal runs of a test.
+    pub seed: u64,
 }
 
 impl ExecutorConfig {
-    /// Limits without one of a single attempt.
-    pub const fn new(max_attempts: u16, deadline: Duration) -> Self {
+    /// Limits without one of a single attempt, one retry for each target, the usual budget and breakers, and no hedging.
+    pub fn new(max_attempts: u16, deadline: Duration) -> Self {
         Self {
             max_attempts,
             deadline,
             attempt_timeout: None,
+            retries: 1,
+            retry_budget: RetryBudgetConfig::default(),
+            hedge: None,
+            breaker: BreakerConfig::default(),
+            seed: 0,
         }
+    }
+
+    /// Sets how often one call may ask a target again that failed.
+    #[must_use]
+    pub const fn with_retries(mut self, retries: u16) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets how many extra attempts all calls together may make.
+    #[must_use]
+    pub const fn with_retry_budget(mut self, budget: RetryBudgetConfig) -> Self {
+        self.retry_budget = budget;
+        self
+    }
+
+    /// Sets when a second target is asked beside the first.
+    #[must_use]
+    pub const fn with_hedge(mut self, hedge: HedgePolicy) -> Self {
+        self.hedge = Some(hedge);
+        self
+    }
+
+    /// Sets when deployments are left alone.
+    #[must_use]
+    pub const fn with_breaker(mut self, breaker: BreakerConfig) -> Self {
+        self.breaker = breaker;
+        self
+    }
+
+    /// Sets where the jitter of waits begins.
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
     }
 
     /// Sets how long one attempt may take until it is committed to.
@@ -78,6 +158,8 @@ pub struct Call<'a> {
     pub deadline: Option<Duration>,
     /// Who admits the attempts of this call.
     pub gate: Arc<dyn AttemptGate>,
+    /// Who to ask instead of the targets that are left, after a failure of a class; whoever was asked already is left out.
+    pub by_class: BTreeMap<FallbackClass, Vec<Target>>,
 }
 
 impl<'a> Call<'a> {
@@ -90,6 +172,7 @@ impl<'a> Call<'a> {
             headers: Vec::new(),
             deadline: None,
             gate: Arc::new(OpenGate),
+            by_class: BTreeMap::new(),
         }
     }
 
@@ -97,6 +180,13 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn with_gate(mut self, gate: Arc<dyn AttemptGate>) -> Self {
         self.gate = gate;
+        self
+    }
+
+    /// Sets who is asked after a failure of a class, in order, instead of the targets that are left.
+    #[must_use]
+    pub fn with_fallbacks(mut self, class: FallbackClass, targets: Vec<Target>) -> Self {
+        self.by_class.insert(class, targets);
         self
     }
 
@@ -138,7 +228,7 @@ pub struct AttemptReport {
     pub error: Option<Error>,
 }
 
-/// A target that was not asked, since the gate refused it.
+/// A target that was not asked, since the gate refused it or since it is left alone for now.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PassedOver {
@@ -199,12 +289,19 @@ pub struct Exhausted {
     pub attempts: Vec<AttemptReport>,
     /// Who was not asked, in order.
     pub passed_over: Vec<PassedOver>,
+    /// Whether more would have been tried, had the budget of extra attempts allowed it.
+    pub retry_budget_spent: bool,
 }
 
 /// Asks one target after the other until one answers.
 ///
-/// - An error of class [`RetryClass::Never`] ends the call: it would fail the same way everywhere. Every other error passes
-///   the call on to the next target. No target is asked twice unless it is listed twice.
+/// - An error of class [`RetryClass::Never`](integration_core::RetryClass::Never) ends the call: it would fail the same way
+///   everywhere. Every other error passes the call on to the next target; some classes of errors may have targets of their own.
+/// - When all were asked and attempts remain, those that may answer later are asked again after a wait, unless what they did
+///   may have been billed.
+/// - An attempt that adds load because of a failure must be within a budget that all calls share.
+/// - A target that failed too often, hangs, or asked for it is left alone for a while. If that is so of every target, the one
+///   that comes back first is asked all the same, but one that asked to be left alone is waited for, if the call lasts so long.
 /// - One deadline and one count of attempts hold for the whole call, streaming included.
 /// - Before an attempt is sent, the call's [`AttemptGate`] must admit it; one that is refused for its target's sake is passed
 ///   over. Each admission is settled exactly once, also when
@@ -217,28 +314,35 @@ pub struct Executor {
     clients: BTreeMap<ProviderId, Arc<dyn ChatClient>>,
     clock: Arc<dyn Clock>,
     config: ExecutorConfig,
+    live: Arc<LiveBook>,
+    shared: Arc<Mutex<Shared>>,
+    events: Option<Arc<EventQueue>>,
 }
 
-/// How an attempt ended that did not answer.
-enum Ended {
-    /// The attempt failed; whether the next target is tried depends on the error's class.
-    Attempt(Error),
-    /// The call is over, and the attempt with it.
-    CallAndAttempt(Error),
-    /// The call is over before the attempt was sent.
-    Call(Error),
-    /// The gate refused this target: the next one is tried, and the attempt does not count.
-    Refused(Error),
+/// What all calls share.
+#[derive(Debug)]
+struct Shared {
+    budget: RetryBudget,
+    hedges: RetryBudget,
+    random: u64,
 }
 
-/// A call that is answered.
-struct Success<T> {
-    answered: T,
-    settler: Settler,
-    target: Target,
-    attempts: Vec<AttemptReport>,
-    passed_over: Vec<PassedOver>,
-    deadline: Deadline,
+impl Shared {
+    fn begin(&mut self, now: Instant) {
+        self.budget.call(now);
+        self.hedges.call(now);
+    }
+
+    /// The next random number, from 0 to below 1.
+    fn random(&mut self) -> f64 {
+        unit(&mut self.random)
+    }
+
+    /// Takes one hedge out of both budgets, or out of none.
+    fn spend_hedge(&mut self, now: Instant) -> bool {
+        // The narrower one first: what it refuses costs the other nothing.
+        self.hedges.has_left(now) && self.budget.try_spend(now) && self.hedges.try_spend(now)
+    }
 }
 
 impl Executor {
@@ -253,11 +357,36 @@ impl Executor {
             .into_iter()
             .map(|client| (client.id().clone(), client))
             .collect();
+        let hedge_share = config.hedge.map_or(0.0, |hedge| hedge.share);
+        let shared = Shared {
+            budget: RetryBudget::new(config.retry_budget),
+            hedges: RetryBudget::new(RetryBudgetConfig::new(hedge_share, 0.0)),
+            random: config.seed,
+        };
         Self {
             clients,
+            live: Arc::new(LiveBook::new(config.breaker, clock.now(), config.seed)),
             clock,
             config,
+            shared: Arc::new(Mutex::new(shared)),
+            events: None,
         }
+    }
+
+    /// Sets where to put what happens. Fetch it with [`EventQueue::drain`] or [`EventQueue::deliver`].
+    #[must_use]
+    pub fn with_observer(mut self, events: Arc<EventQueue>) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    /// What is known of the deployments that were asked.
+    pub const fn live(&self) -> &Arc<LiveBook> {
+        &self.live
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for an answer in one piece, from the first target that gives one.
@@ -271,7 +400,7 @@ impl Executor {
             attempts,
             passed_over,
             ..
-        } = self.walk::<Whole>(call).await?;
+        } = walk::<Whole>(self, call).await?;
         Ok(Answer {
             response: answered,
             target,
@@ -293,7 +422,7 @@ impl Executor {
             attempts,
             passed_over,
             deadline,
-        } = self.walk::<Pieces>(call).await?;
+        } = walk::<Pieces>(self, call).await?;
         let Beginning { replay, source } = answered;
         let committed = Committed {
             replay,
@@ -309,278 +438,4 @@ impl Executor {
             passed_over,
         })
     }
-
-    async fn walk<A: Ask>(&self, call: Call<'_>) -> Result<Success<A::Answer>, Exhausted> {
-        let limit = call
-            .deadline
-            .unwrap_or(self.config.deadline)
-            .min(self.config.deadline);
-        let mut deadline = Deadline::after(limit, &*self.clock);
-        let mut attempts: Vec<AttemptReport> = Vec::new();
-        let mut passed_over: Vec<PassedOver> = Vec::new();
-        let mut request = Cow::Borrowed(call.request);
-        // What ended the last attempt. A refusal never hides it: only this one tells whether something may have been billed.
-        let mut ended: Option<Error> = None;
-        let mut targets = call.targets.iter();
-        let mut number = 1;
-        loop {
-            if number > self.config.max_attempts.max(1) {
-                break;
-            }
-            let (target, may_wait) = match targets.next() {
-                Some(target) => (target, false),
-                None if attempts.is_empty() => match soonest(&passed_over) {
-                    Some(at) => match call.targets.iter().find(|t| **t == passed_over[at].target) {
-                        Some(target) => (target, true),
-                        None => break,
-                    },
-                    None => break,
-                },
-                None => break,
-            };
-            if deadline.has_passed(&*self.clock) {
-                let delivery = ended.as_ref().map_or(Delivery::NotSent, Error::delivery);
-                ended = Some(deadline.error("the call", delivery));
-                break;
-            }
-            if request.model != target.model {
-                request.to_mut().model = target.model.clone();
-            }
-            let attempt = Attempt {
-                request: call.id.clone(),
-                number,
-                target: target.clone(),
-                stream: A::STREAM,
-                may_wait,
-                deadline: deadline.at,
-            };
-            let answered = self.attempt::<A>(&call, attempt, &request, &mut deadline).await;
-            let (error, stop) = match answered {
-                Ok((answered, settler)) => {
-                    attempts.push(AttemptReport {
-                        number,
-                        target: target.clone(),
-                        error: None,
-                    });
-                    return Ok(Success {
-                        answered,
-                        settler,
-                        target: target.clone(),
-                        attempts,
-                        passed_over,
-                        deadline,
-                    });
-                }
-                Err(Ended::Call(error)) => {
-                    return Err(Exhausted {
-                        error,
-                        attempts,
-                        passed_over,
-                    });
-                }
-                Err(Ended::Refused(error)) => {
-                    passed_over.push(PassedOver {
-                        target: target.clone(),
-                        error,
-                    });
-                    if may_wait {
-                        break;
-                    }
-                    continue;
-                }
-                Err(Ended::CallAndAttempt(error)) => (error, true),
-                Err(Ended::Attempt(error)) => {
-                    let stop = error.retry_class() == RetryClass::Never;
-                    (error, stop)
-                }
-            };
-            attempts.push(AttemptReport {
-                number,
-                target: target.clone(),
-                error: Some(duplicate(&error)),
-            });
-            number += 1;
-            ended = Some(error);
-            if stop {
-                break;
-            }
-        }
-        let refused = || {
-            // One that says when to come again says most; else the one that was waited for, which is the last.
-            let errors = || passed_over.iter().map(|passed| &passed.error);
-            let later = errors().rev().find(|error| error.retry_after().is_some());
-            later.or_else(|| errors().next_back()).map(duplicate)
-        };
-        let error = ended.or_else(refused).unwrap_or_else(|| {
-            Error::new(ErrorKind::NoRoute, "the call names no model to ask")
-                .with_retry_class(RetryClass::Never)
-        });
-        Err(Exhausted {
-            error,
-            attempts,
-            passed_over,
-        })
-    }
-
-    async fn attempt<A: Ask>(
-        &self,
-        call: &Call<'_>,
-        attempt: Attempt,
-        request: &ChatRequest,
-        deadline: &mut Deadline,
-    ) -> Result<(A::Answer, Settler), Ended> {
-        let target = &attempt.target;
-        let Some(client) = self.clients.get(&target.provider) else {
-            let message = format!("there is no client for the provider {}", target.provider);
-            let error = Error::new(ErrorKind::Unsupported, message);
-            return Err(Ended::Attempt(
-                error
-                    .with_provider(target.provider.clone())
-                    .with_model(target.model.clone()),
-            ));
-        };
-        let admission = match race(deadline, None, call.gate.admit(&attempt)).await {
-            Ok(Ok(admission)) => admission,
-            Ok(Err(refusal)) if refusal.retry_class() == RetryClass::Never => {
-                return Err(Ended::Call(refusal));
-            }
-            Ok(Err(refusal)) => return Err(Ended::Refused(refusal)),
-            Err(_) => return Err(Ended::Call(deadline.error("the call", Delivery::NotSent))),
-        };
-        let mut settler = Settler::new(admission, Arc::clone(&self.clock));
-        let mut own = self
-            .config
-            .attempt_timeout
-            .map(|limit| Deadline::after(limit, &*self.clock));
-        let mut cx = CallContext::new(call.id.clone())
-            .with_attempt(attempt.number)
-            .with_headers(call.headers.clone());
-        // A stream lives on after its attempt is committed to, so only the call's deadline is the client's business then.
-        let own_end = own.as_ref().filter(|_| !A::STREAM).and_then(|own| own.at);
-        if let Some(end) = [deadline.at, own_end].into_iter().flatten().min() {
-            cx = cx.with_deadline(end);
-        }
-        let asked = A::ask(&**client, &cx, request, &mut settler);
-        let (error, call_is_over) = match race(deadline, own.as_mut(), asked).await {
-            Ok(Ok(answered)) => return Ok((answered, settler)),
-            Ok(Err(error)) => (error, false),
-            Err(Expired::Call) => (deadline.error("the call", settler.delivery_in_flight()), true),
-            Err(Expired::Attempt) => {
-                let passed = own.as_ref().unwrap_or(deadline);
-                (passed.error("the attempt", settler.delivery_in_flight()), false)
-            }
-        };
-        let error = settler.enrich(error, target);
-        settler.failed(&error);
-        Err(if call_is_over {
-            Ended::CallAndAttempt(error)
-        } else {
-            Ended::Attempt(error)
-        })
-    }
-}
-
-/// A way to ask one client: in one piece, or piece by piece.
-trait Ask {
-    const STREAM: bool;
-    type Answer;
-
-    /// Sends, and waits until the answer may be committed to. What becomes known is told to the settler; an attempt that is over
-    /// with it is settled.
-    fn ask<'a>(
-        client: &'a dyn ChatClient,
-        cx: &'a CallContext,
-        request: &'a ChatRequest,
-        settler: &'a mut Settler,
-    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send + 'a;
-}
-
-enum Whole {}
-
-impl Ask for Whole {
-    const STREAM: bool = false;
-    type Answer = ChatResponse;
-
-    async fn ask<'a>(
-        client: &'a dyn ChatClient,
-        cx: &'a CallContext,
-        request: &'a ChatRequest,
-        settler: &'a mut Settler,
-    ) -> Result<ChatResponse, Error> {
-        let response = client.chat(cx, request).await?;
-        settler.see_response(&response);
-        settler.complete();
-        Ok(response)
-    }
-}
-
-enum Pieces {}
-
-/// A stream up to its commit point.
-struct Beginning {
-    replay: VecDeque<StreamEvent>,
-    /// What is still to come; `None` if the end has come already.
-    source: Option<ChatStream>,
-}
-
-impl Ask for Pieces {
-    const STREAM: bool = true;
-    type Answer = Beginning;
-
-    async fn ask<'a>(
-        client: &'a dyn ChatClient,
-        cx: &'a CallContext,
-        request: &'a ChatRequest,
-        settler: &'a mut Settler,
-    ) -> Result<Beginning, Error> {
-        let mut source = client.chat_stream(cx, request).await?;
-        let mut replay = VecDeque::new();
-        loop {
-            let event = poll_fn(|cx| source.as_mut().poll_next(cx))
-                .await
-                .ok_or_else(truncated)??;
-            settler.see(&event);
-            let (commit, end) = (commits(&event), matches!(event, StreamEvent::End));
-            replay.push_back(event);
-            if end {
-                settler.complete();
-                return Ok(Beginning { replay, source: None });
-            }
-            if commit {
-                return Ok(Beginning {
-                    replay,
-                    source: Some(source),
-                });
-            }
-        }
-    }
-}
-
-/// Which of the targets that were passed over will have room first: of those that will have it at all, the one with the
-/// shortest wait, where an unknown one counts as short.
-fn soonest(passed_over: &[PassedOver]) -> Option<usize> {
-    (0..passed_over.len())
-        .filter(|at| passed_over[*at].error.retry_class() == RetryClass::SameDeployment)
-        .min_by_key(|at| passed_over[*at].error.retry_after().unwrap_or_default())
-}
-
-/// The same error without its cause, which cannot be copied: one for the list of attempts, one for the caller.
-fn duplicate(error: &Error) -> Error {
-    let mut copy = AttemptFailure::from(error).to_error();
-    if let Some(provider) = error.provider() {
-        copy = copy.with_provider(provider.clone());
-    }
-    if let Some(model) = error.model() {
-        copy = copy.with_model(model.clone());
-    }
-    if let Some(upstream) = error.upstream() {
-        copy = copy.with_upstream(upstream.clone());
-    }
-    if let Some(generation) = error.generation() {
-        copy = copy.with_generation(generation.clone());
-    }
-    if let Some(usage) = error.usage() {
-        copy = copy.with_usage(usage.clone());
-    }
-    copy
 }

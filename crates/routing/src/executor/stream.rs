@@ -48,7 +48,7 @@ impl Stream for Committed {
         };
         // The deadline first: a source that is always ready must not outrun it.
         if this.deadline.poll_passed(cx) {
-            let error = this.deadline.error("the call", Delivery::Partial);
+            let error = this.deadline.limit.error("the call", Delivery::Partial);
             return this.fail(error);
         }
         match source.as_mut().poll_next(cx) {

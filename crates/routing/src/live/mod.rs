@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use integration_core::ErrorKind;
 
 pub use breaker::{Breaker, BreakerConfig, Standing, is_own_failure};
+#[cfg(feature = "executor")]
+pub(crate) use breaker::{clamped, scaled, unit};
 pub use retry_budget::{RetryBudget, RetryBudgetConfig};
 
 use crate::{Reading, Signals, Target};

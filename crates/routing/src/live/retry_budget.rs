@@ -80,6 +80,15 @@ impl RetryBudget {
 
     /// Takes one extra attempt out of the budget; `false`, and nothing taken, if there is none left.
     pub fn try_spend(&mut self, now: Instant) -> bool {
+        let granted = self.has_left(now);
+        if granted {
+            self.slot(now).spent += 1;
+        }
+        granted
+    }
+
+    /// Whether an extra attempt is left.
+    pub fn has_left(&mut self, now: Instant) -> bool {
         let current = self.slot(now).index;
         // Both errors of the slots are on the safe side: calls of the slot that the window's start cuts through do not count,
         // what was spent in it does.
@@ -98,11 +107,7 @@ impl RetryBudget {
         let allowed = calls * not_less_than_zero(self.config.share)
             + not_less_than_zero(self.config.floor_per_second) * WINDOW.as_secs_f64();
         // A share of a tenth is not exact in binary: the hundredth call must not miss its tenth attempt by a rounding.
-        let granted = wanted <= allowed + 1e-6;
-        if granted {
-            self.slot(now).spent += 1;
-        }
-        granted
+        wanted <= allowed + 1e-6
     }
 
     /// The slot of this moment; those that no window reaches any more are forgotten.
