@@ -13,9 +13,7 @@ use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
 use rate_limits::RateLimiter;
-use routing::{
-    BreakerConfig, Executor, ExecutorConfig, FeedbackStore, LiveBook, QualityBook, Router, Snapshot,
-};
+use routing::{Executor, ExecutorConfig, FeedbackStore, QualityBook, Router, Snapshot};
 use store_sqlite::{OpenError, SqliteStore, StoreOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -129,7 +127,9 @@ impl App {
         let (catalogue, prices) = bundled()?;
         settings.check_models(&catalogue)?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
-        let config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline());
+        let config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline())
+            .with_seed(rand_seed(&clock));
+        let executor = Executor::new(upstreams.clients(), Arc::clone(&clock), config);
         let simulated = upstreams.mode() == Mode::Simulated;
         let spending = Arc::new(Spending::new(
             &settings,
@@ -157,8 +157,7 @@ impl App {
             QualityBook::from_catalogue(&catalogue).with_evaluations(settings.evaluations.iter().cloned());
         let snapshot = Snapshot::with_parts(&[(&*catalogue, &*prices)], &quality, &settings.facts);
         warn_of_chains(&settings, &catalogue, &snapshot);
-        let live = LiveBook::new(BreakerConfig::default(), clock.now(), rand_seed(&clock));
-        let router = Arc::new(Router::new(snapshot, Arc::new(live)));
+        let router = Arc::new(Router::new(snapshot, Arc::clone(executor.live())));
         let learned = LearnedQuality::read(
             quality,
             Beliefs {
@@ -180,7 +179,7 @@ impl App {
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
             router,
-            executor: Executor::new(upstreams.clients(), Arc::clone(&clock), config),
+            executor,
             catalogue,
             prices,
             store,

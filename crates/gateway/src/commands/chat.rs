@@ -32,14 +32,7 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
         &prepared,
         Caller::local(),
     ));
-    let call = Call {
-        id,
-        targets: &prepared.targets,
-        request: &body.request,
-        headers: Vec::new(),
-        deadline: None,
-        gate: record.gate(),
-    };
+    let call = Call::new(id, &prepared.targets, &body.request).with_gate(record.gate());
     let mut failure = None;
     let mut shown = Ok(());
     let mut fold = ChatFold::new();
