@@ -255,8 +255,9 @@ pub struct Answer {
 /// An answer that has begun.
 #[non_exhaustive]
 pub struct Streamed {
-    /// The whole stream, from its start. Nothing more is tried: an error is its last item, with [`Delivery::Partial`](integration_core::Delivery::Partial) and what
-    /// was used as far as it is known. Dropping it ends the attempt.
+    /// The whole stream, from its start. Nothing more is tried: an error is its last item, with
+    /// [`Delivery::Partial`](integration_core::Delivery::Partial) and what was used as far as it is known. Dropping it ends the
+    /// attempt.
     pub stream: ChatStream,
     /// Who gives it.
     pub target: Target,
