@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::quality::{Beliefs, LearnedQuality};
+use crate::quality::{LearnedQuality, Sources};
 use crate::reconciler::Reconciler;
 use crate::recovery;
 use crate::spending::Spending;
@@ -53,7 +53,9 @@ pub struct App {
     pub spending: Arc<Spending>,
     /// Asks providers again what attempts cost.
     pub reconciler: Arc<Reconciler>,
-    /// What is believed of the models, and what callers say of them.
+    /// Where random choices begin.
+    pub(crate) seed: u64,
+    /// Puts what callers say of models into the router's decisions.
     pub learned: Arc<LearnedQuality>,
     /// The rate limits of each provider's models.
     pub limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
@@ -127,8 +129,9 @@ impl App {
         let (catalogue, prices) = bundled()?;
         settings.check_models(&catalogue)?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
-        let config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline())
-            .with_seed(rand_seed(&clock));
+        let seed = seed(&*clock);
+        let config =
+            ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline()).with_seed(seed);
         let executor = Executor::new(upstreams.clients(), Arc::clone(&clock), config);
         let simulated = upstreams.mode() == Mode::Simulated;
         let spending = Arc::new(Spending::new(
@@ -159,13 +162,13 @@ impl App {
         warn_of_chains(&settings, &catalogue, &snapshot);
         let router = Arc::new(Router::new(snapshot, Arc::clone(executor.live())));
         let learned = LearnedQuality::read(
-            quality,
-            Beliefs {
-                router: Arc::clone(&router),
+            Sources {
+                base: quality,
+                catalogue: Arc::clone(&catalogue),
                 prices: Arc::clone(&prices),
                 facts: settings.facts.clone(),
             },
-            Arc::clone(&catalogue),
+            Arc::clone(&router),
             Arc::clone(&store),
             simulated,
             Arc::clone(&clock),
@@ -175,6 +178,7 @@ impl App {
         .context("the feedback of callers cannot be read from the ledger")?;
         Ok(Self {
             learned: Arc::new(learned),
+            seed,
             spending,
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
@@ -196,11 +200,6 @@ impl App {
     /// Where answers come from.
     pub fn mode(&self) -> Mode {
         self.upstreams.mode()
-    }
-
-    /// What is believed of the models' quality now, by benchmarks and feedback.
-    pub fn quality(&self) -> Arc<QualityBook> {
-        self.learned.now()
     }
 
     /// The instant by which prices are read.
@@ -233,8 +232,8 @@ fn warn_of_chains(settings: &Settings, catalogue: &Catalogue, snapshot: &Snapsho
     }
 }
 
-/// Makes the lengths of pauses differ from those of other gateways that began at another time.
-fn rand_seed(clock: &Arc<dyn Clock>) -> u64 {
+/// Makes what is left to chance differ from other gateways and other starts.
+fn seed(clock: &dyn Clock) -> u64 {
     let since = clock.wall().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| {
         since.as_secs() ^ (u64::from(since.subsec_nanos()) << 32)

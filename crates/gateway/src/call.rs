@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use costing::{Caller, MarkupSubject, expected_cost};
 use integration_core::chat::{Content, Role};
-use integration_core::{Capability, CapabilitySet, ChatRequest, ModelId};
+use integration_core::{Capability, CapabilitySet, ChatRequest, InvalidModelPattern, ModelId, ModelPattern};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
 use routing::{Plan, RouteRequest, Scratch, Target, Task, TaskHints, UnknownStrategy, classify, strategy};
@@ -358,8 +358,8 @@ pub fn route_request(
         .transpose()
         .map_err(|e: routing::UnknownDataPolicy| Refused::invalid("waypost.data_policy", e.to_string()))?;
     route.region.clone_from(&options.region);
-    route.only.clone_from(&options.only);
-    route.never.clone_from(&options.never);
+    route.only = patterns("waypost.only", &options.only)?;
+    route.never = patterns("waypost.never", &options.never)?;
     route.max_latency = options.max_latency_ms.map(Duration::from_millis);
     if options.strategy.is_none() {
         route.strategy = Arc::clone(&app.settings.strategy);
@@ -372,7 +372,7 @@ pub fn route_request(
         ));
     }
     route.turn = app.router.next_turn();
-    route.seed = seed(route.turn, app);
+    route.seed = app.seed.wrapping_add(route.turn);
     route.max_cost = options.max_cost_usd;
     route.allow_free = options.allow_free;
     if let Some(chat) = chat {
@@ -396,6 +396,15 @@ pub fn route_request(
     Ok(route)
 }
 
+/// Patterns for models; one that means nothing is a mistake, and not a prohibition of nothing.
+fn patterns(field: &str, words: &[String]) -> Result<Vec<ModelPattern>, Refused> {
+    let read = |word: &String| {
+        word.parse()
+            .map_err(|e: InvalidModelPattern| Refused::invalid(field, e.to_string()))
+    };
+    words.iter().map(read).collect()
+}
+
 /// The task of a request that names none, where the classifier is sure enough.
 fn guess_task(chat: &ChatRequest) -> Option<Task> {
     let text = |role: Role| {
@@ -412,13 +421,6 @@ fn guess_task(chat: &ChatRequest) -> Option<Task> {
         wants_json_schema: needs.contains(Capability::JsonSchema),
     };
     classify(&hints).task
-}
-
-/// Another seed for every call, and for every start.
-fn seed(turn: u64, app: &App) -> u64 {
-    let started = app.clock.wall().duration_since(std::time::UNIX_EPOCH);
-    // An odd factor spreads turns that follow each other.
-    turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ started.map_or(0, |since| since.as_secs())
 }
 
 /// The set of capabilities with these names.

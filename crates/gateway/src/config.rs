@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 use costing::budget::{BudgetConfig, BudgetRules, CallerConfig, HoldPolicy};
 use costing::reconcile::SampleRate;
 use costing::{Caller, Markup, MarkupConfig, MarkupRules, Pico};
-use integration_core::Secret;
+use integration_core::{ModelPattern, Secret};
 use model_catalogue::Catalogue;
-use rate_limits::{Account, LimitRules, Limits, Pattern, openrouter_free_tier};
+use rate_limits::{Account, LimitRules, Limits, openrouter_free_tier};
 use routing::{Evaluation, FactBook, Facts, Strategy, Task, read_evaluations, strategy};
 use serde::Deserialize;
 use store_sqlite::Durability;
@@ -114,7 +114,7 @@ impl DeploymentConfig {
                 }
                 facts = facts.with_weight(weight);
             }
-            book = book.with(&entry.model, facts);
+            book = book.with(entry.model.parse().with_context(of)?, facts);
         }
         Ok(book)
     }
@@ -520,7 +520,7 @@ fn rate_limits(entries: &[RateLimitConfig]) -> anyhow::Result<LimitRules> {
     // A rule for one model or one variant says more than what is built in for free variants; one for all models says less.
     let (mut closer, mut wider) = (LimitRules::new(), LimitRules::new());
     for entry in entries {
-        let pattern: Pattern = entry
+        let pattern: ModelPattern = entry
             .model
             .parse()
             .context("a `model` of the configuration's [[rate_limit]] cannot be used")?;
@@ -537,7 +537,7 @@ fn rate_limits(entries: &[RateLimitConfig]) -> anyhow::Result<LimitRules> {
             );
         }
         let rules = match pattern {
-            Pattern::Exact(_) | Pattern::Variant(_) => &mut closer,
+            ModelPattern::Exact(_) | ModelPattern::Variant(_) => &mut closer,
             _ => &mut wider,
         };
         *rules = match &entry.shared {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use costing::{LedgerError, PriceBook};
 use integration_core::{Clock, ModelId};
 use model_catalogue::Catalogue;
@@ -20,55 +19,57 @@ use crate::tasks::Tasks;
 /// thousand a second.
 pub const GATHER: Duration = Duration::from_secs(1);
 
-/// Who decides by what is believed, and what else a snapshot is made of.
+/// What a snapshot is made of beside feedback.
 #[derive(Debug)]
-pub struct Beliefs {
-    /// Decides on the snapshot of the moment.
-    pub router: Arc<Router>,
-    /// The prices.
+pub struct Sources {
+    /// What is believed without feedback.
+    pub base: QualityBook,
+    /// The models.
+    pub catalogue: Arc<Catalogue>,
+    /// Their prices.
     pub prices: Arc<PriceBook>,
-    /// What the operator says of models.
+    /// What the operator says of them.
     pub facts: FactBook,
 }
 
-/// A book of beliefs that is replaced by another one after feedback. Whoever reads it has a whole one, and waits for nobody.
+impl Sources {
+    /// The snapshot with these beliefs.
+    pub fn snapshot(&self, quality: &QualityBook) -> Snapshot {
+        Snapshot::with_parts(&[(&*self.catalogue, &*self.prices)], quality, &self.facts)
+    }
+}
+
+/// Gives the router another snapshot after feedback. Calls under way keep the one they began with, and nobody waits.
 pub struct LearnedQuality {
-    /// What is believed without feedback.
-    base: QualityBook,
-    /// Who decides by it.
-    beliefs: Beliefs,
-    catalogue: Arc<Catalogue>,
+    sources: Sources,
+    router: Arc<Router>,
     store: Arc<dyn Store>,
     /// Whether the answers are simulated: what is thought of these says nothing of the models, nor the other way round.
     simulated: bool,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
-    current: ArcSwap<QualityBook>,
     /// Whether a refresh is under way that has not read the sums yet.
     is_due: AtomicBool,
-    /// Held over reading and replacing, so that no older book replaces a newer one.
+    /// Held over reading and replacing, so that no older snapshot replaces a newer one.
     turn: Mutex<()>,
 }
 
 impl LearnedQuality {
-    /// What is believed by `base` and the feedback in the ledger.
+    /// Gives the router a snapshot with the feedback in the ledger, now and after each further one.
     ///
     /// # Errors
     /// The store's own trouble.
     pub async fn read(
-        base: QualityBook,
-        beliefs: Beliefs,
-        catalogue: Arc<Catalogue>,
+        sources: Sources,
+        router: Arc<Router>,
         store: Arc<dyn Store>,
         simulated: bool,
         clock: Arc<dyn Clock>,
         tasks: Tasks,
     ) -> Result<Self, LedgerError> {
         let learned = Self {
-            current: ArcSwap::from_pointee(base.clone()),
-            base,
-            beliefs,
-            catalogue,
+            sources,
+            router,
             store,
             simulated,
             clock,
@@ -80,41 +81,28 @@ impl LearnedQuality {
         Ok(learned)
     }
 
-    /// The book of now. It does not change in the hands of whoever asked.
-    pub fn now(&self) -> Arc<QualityBook> {
-        self.current.load_full()
-    }
-
-    /// Makes the book anew from what is in the ledger.
+    /// Makes the snapshot anew from what is in the ledger.
     ///
     /// # Errors
-    /// The store's own trouble; the book stays as it was.
+    /// The store's own trouble; the snapshot stays as it was.
     pub async fn refresh(&self) -> Result<(), LedgerError> {
         let _turn = self.turn.lock().await;
         let rows = self.store.feedback_sums(self.simulated).await?;
-        let sums = by_model(&self.catalogue, &rows);
-        let book = self.base.with_feedback(&sums);
-        if book.id() != self.current.load().id() {
+        let book = self
+            .sources
+            .base
+            .with_feedback(&by_model(&self.sources.catalogue, &rows));
+        if book.id() != self.router.view().snapshot().quality_id() {
             tracing::debug!(
                 quality = book.id(),
                 "feedback has changed what is believed of models"
             );
-            let Beliefs {
-                router,
-                prices,
-                facts,
-            } = &self.beliefs;
-            router.replace(Snapshot::with_parts(
-                &[(&*self.catalogue, &**prices)],
-                &book,
-                facts,
-            ));
-            self.current.store(Arc::new(book));
+            self.router.replace(self.sources.snapshot(&book));
         }
         Ok(())
     }
 
-    /// Says that there is new feedback in the ledger. The book is made anew after [`GATHER`], once for all that came until then; should
+    /// Says that there is new feedback in the ledger. The snapshot is made anew after [`GATHER`], once for all that came until then; should
     /// the gateway stop before that, the next start does it.
     pub fn given(self: &Arc<Self>) {
         if self.is_due.swap(true, Ordering::AcqRel) {
@@ -141,7 +129,7 @@ impl LearnedQuality {
 impl fmt::Debug for LearnedQuality {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LearnedQuality")
-            .field("book", &self.now().id())
+            .field("quality", &self.router.view().snapshot().quality_id())
             .finish_non_exhaustive()
     }
 }

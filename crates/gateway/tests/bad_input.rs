@@ -121,6 +121,9 @@ async fn mistakes_in_a_body() {
     .await;
     let with = |waypost: &str| format!(r#"{{"model":"waypost/auto",{hello},"waypost":{waypost}}}"#);
     refused(g, &with(r#"{"task":"poetry"}"#), 400, "reasoning").await;
+    refused(g, &with(r#"{"never":["*free"]}"#), 400, "is no pattern").await;
+    refused(g, &with(r#"{"confidence":0.3}"#), 400, "at least 0.5").await;
+    refused(g, &with(r#"{"data_policy":"secret"}"#), 400, "no-training").await;
     refused(g, &with(r#"{"strategy":"dearest"}"#), 400, "cheapest").await;
     refused(
         g,

@@ -23,6 +23,6 @@ pub use openrouter::{
     Account, FREE_DAILY_HIGH, FREE_DAILY_LOW, FREE_HIGH_FROM_CREDITS, FREE_PER_MINUTE, FREE_SCOPE,
     openrouter_free_tier,
 };
-pub use rules::{InvalidPattern, LimitRules, Pattern, Scope};
+pub use rules::{LimitRules, Scope};
 pub use state::{Claim, Decision, LimitKind, LimitState, Release, ReservationId};
 pub use store::{LimitStore, LocalStore};

@@ -480,8 +480,11 @@ mod tests {
     #[test]
     fn whoever_leaves_the_line_leaves_no_trace() {
         let clock = ManualClock::new();
-        let rules =
-            LimitRules::new().with_shared(crate::Pattern::Any, "all", Limits::none().with_concurrency(1));
+        let rules = LimitRules::new().with_shared(
+            integration_core::ModelPattern::Any,
+            "all",
+            Limits::none().with_concurrency(1),
+        );
         let limiter = RateLimiter::new(rules, Arc::new(clock));
         let model: ModelId = "a/b".parse().unwrap();
         let mut cx = Context::from_waker(Waker::noop());

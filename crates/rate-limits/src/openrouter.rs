@@ -1,7 +1,9 @@
 //! OpenRouter's own limits, as its documentation gives them.
 
 use crate::limits::Limits;
-use crate::rules::{LimitRules, Pattern};
+use integration_core::ModelPattern;
+
+use crate::rules::LimitRules;
 
 /// The name under which all free requests of an account are counted together.
 pub const FREE_SCOPE: &str = "openrouter/free";
@@ -43,7 +45,7 @@ pub fn openrouter_free_tier(account: Account) -> LimitRules {
         Account::Bought(credits) if credits >= FREE_HIGH_FROM_CREDITS => Some(FREE_DAILY_HIGH),
         Account::Bought(_) => Some(FREE_DAILY_LOW),
     };
-    let rules = LimitRules::new().with_shared(Pattern::Variant("free".to_owned()), FREE_SCOPE, limits);
+    let rules = LimitRules::new().with_shared(ModelPattern::Variant("free".to_owned()), FREE_SCOPE, limits);
     match FREE_SCOPE.parse() {
         Ok(router) => rules.with_shared(router, FREE_SCOPE, limits),
         Err(_) => rules,

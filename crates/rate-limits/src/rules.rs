@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use integration_core::ModelId;
+use integration_core::{ModelId, ModelPattern};
 
 use crate::limits::Limits;
 
@@ -28,85 +27,9 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A text that is no pattern for models.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no pattern; write `author/model`, `author/*`, `*:variant` or `*`")]
-pub struct InvalidPattern(pub String);
-
-/// Which models a rule is for. Not exhaustive.
-///
-/// ```
-/// use rate_limits::Pattern;
-/// let free: Pattern = "*:free".parse()?;
-/// assert!(free.matches(&"acme/swift:free".parse()?) && !free.matches(&"acme/swift".parse()?));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Pattern {
-    /// Every model (`*`).
-    Any,
-    /// The models of one author (`author/*`), with and without a variant.
-    Author(String),
-    /// The models with this variant among their suffixes (`*:free`), so `a/b:free` and `a/b:free:nitro` alike.
-    Variant(String),
-    /// The model of exactly this id.
-    Exact(ModelId),
-}
-
-impl Pattern {
-    /// Whether a model is meant.
-    pub fn matches(&self, model: &ModelId) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Author(author) => model.author() == Some(author),
-            Self::Variant(variant) => model.as_str().split(':').skip(1).any(|suffix| suffix == variant),
-            Self::Exact(id) => id == model,
-        }
-    }
-}
-
-impl FromStr for Pattern {
-    type Err = InvalidPattern;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let plain = |part: &str| !part.is_empty() && !part.contains(['*', ':', '/']);
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        if let Some(author) = text.strip_suffix("/*").filter(|author| plain(author)) {
-            return Ok(Self::Author(author.to_owned()));
-        }
-        if let Some(variant) = text.strip_prefix("*:").filter(|variant| plain(variant)) {
-            return Ok(Self::Variant(variant.to_owned()));
-        }
-        match text.parse() {
-            Ok(id) if !text.contains('*') => Ok(Self::Exact(id)),
-            _ => Err(InvalidPattern(text.to_owned())),
-        }
-    }
-}
-
-impl From<ModelId> for Pattern {
-    fn from(id: ModelId) -> Self {
-        Self::Exact(id)
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("*"),
-            Self::Author(author) => write!(f, "{author}/*"),
-            Self::Variant(variant) => write!(f, "*:{variant}"),
-            Self::Exact(id) => fmt::Display::fmt(id, f),
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq)]
 struct Rule {
-    pattern: Pattern,
+    pattern: ModelPattern,
     limits: Limits,
     /// `None`: each model that matches is counted by itself.
     shared: Option<Arc<str>>,
@@ -144,7 +67,7 @@ impl LimitRules {
 
     /// Adds a rule after those already there. Each model that it matches is counted by itself.
     #[must_use]
-    pub fn with(self, pattern: Pattern, limits: Limits) -> Self {
+    pub fn with(self, pattern: ModelPattern, limits: Limits) -> Self {
         self.push(Rule {
             pattern,
             limits,
@@ -155,7 +78,7 @@ impl LimitRules {
     /// Adds a rule after those already there. All models that it matches are counted together, and with those of every other
     /// rule of that name; such rules should have the same limits.
     #[must_use]
-    pub fn with_shared(self, pattern: Pattern, name: &str, limits: Limits) -> Self {
+    pub fn with_shared(self, pattern: ModelPattern, name: &str, limits: Limits) -> Self {
         self.push(Rule {
             pattern,
             limits,
@@ -172,7 +95,7 @@ impl LimitRules {
     fn push(mut self, rule: Rule) -> Self {
         let place = self.rules.len();
         match &rule.pattern {
-            Pattern::Exact(id) => {
+            ModelPattern::Exact(id) => {
                 self.exact.entry(id.clone()).or_insert(place);
             }
             _ => self.others.push(place),

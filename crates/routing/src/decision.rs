@@ -94,25 +94,22 @@ impl<S: Signals + ?Sized> Visitor for Gatherer<'_, S> {
     fn look(&mut self, row: &Row) {
         let at = row.at as usize;
         let request = self.rules.request;
-        // Cheap to see, and the price of most rows is already too much.
-        if let (Some(bar), Some(price), None) = (self.bar(), row.price, &request.warm)
-            && price
-                .cost(request.prompt_tokens, request.completion_tokens)
-                .is_none_or(|cost| cost > bar.cost)
-        {
-            return;
-        }
-        if row.context < request.prompt_tokens {
-            return;
-        }
         let Some(deployment) = self.snapshot.deployments().get(at) else {
             return;
+        };
+        // A warm deployment costs less than its prices say. Of the others the price of most is already too much.
+        let known = match row.price.filter(|_| !self.rules.is_warm(deployment)) {
+            Some(price) => match price.cost(request.prompt_tokens, request.completion_tokens) {
+                Some(cost) if self.bar().is_none_or(|bar| cost <= bar.cost) => Some(cost),
+                _ => return,
+            },
+            None => None,
         };
         let Some(belief) = deployment.belief(request.task) else {
             return;
         };
         let reading = self.signals.reading(at);
-        let Some(fit) = self.rules.judge_rest(deployment, row.price, belief, &reading) else {
+        let Some(fit) = self.rules.judge_rest(deployment, known, belief, &reading) else {
             return;
         };
         let mut contender = Contender::new(at, fit.cost, fit.quality, reading);

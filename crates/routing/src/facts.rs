@@ -3,9 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use integration_core::ModelId;
-
-use crate::matches_model;
+use integration_core::{ModelId, ModelPattern};
 
 /// What a deployment promises of the data it is sent. A stricter promise keeps the looser ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,9 +99,9 @@ impl Facts {
     }
 }
 
-/// Facts by pattern, see [`matches_model`]. The first pattern that means a model counts.
+/// Facts by pattern. The first pattern that means a model counts.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct FactBook(Vec<(String, Facts)>);
+pub struct FactBook(Vec<(ModelPattern, Facts)>);
 
 impl FactBook {
     /// Nothing is known of any deployment.
@@ -113,14 +111,14 @@ impl FactBook {
 
     /// Adds what is known of the models that a pattern means.
     #[must_use]
-    pub fn with(mut self, pattern: impl Into<String>, facts: Facts) -> Self {
-        self.0.push((pattern.into(), facts));
+    pub fn with(mut self, pattern: ModelPattern, facts: Facts) -> Self {
+        self.0.push((pattern, facts));
         self
     }
 
     /// What is known of a model.
     pub fn facts(&self, model: &ModelId) -> Facts {
-        let known = self.0.iter().find(|(pattern, _)| matches_model(pattern, model));
+        let known = self.0.iter().find(|(pattern, _)| pattern.matches(model));
         known.map(|(_, facts)| facts.clone()).unwrap_or_default()
     }
 }

@@ -33,8 +33,6 @@ pub(crate) struct Row {
     pub(crate) at: u32,
     /// Its prices, where they are simple.
     pub(crate) price: Option<LinearPrice>,
-    /// Prompt and answer together, in tokens; `u64::MAX` where it is not known.
-    pub(crate) context: u64,
     /// Its quality for each task; NaN where it is not known.
     pub(crate) quality: [f64; Task::ALL.len()],
 }
@@ -168,7 +166,6 @@ fn row((at, deployment): (u32, &Deployment)) -> Row {
     Row {
         at,
         price: deployment.prices.as_ref().and_then(costing::PriceSheet::linear),
-        context: deployment.context_length.unwrap_or(u64::MAX),
         quality: Task::ALL.map(|task| deployment.belief(task).map_or(f64::NAN, |belief| belief.mean)),
     }
 }

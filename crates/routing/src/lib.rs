@@ -43,7 +43,7 @@ pub use quality::{
     FeedbackStore, FeedbackSums, QualityBook, read_evaluations,
 };
 pub use record::{PlanRecord, ReplayError};
-pub use request::{RouteRequest, Warm, matches_model};
+pub use request::{RouteRequest, Warm};
 pub use router::{Router, View};
 pub use rules::{Refusal, RefusalReason};
 pub use signals::{NoSignals, Reading, Signals};

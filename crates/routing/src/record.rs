@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use costing::{Markup, UtcTime};
-use integration_core::{ModelId, ProviderId};
+use integration_core::{ModelId, ModelPattern, ProviderId};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -179,8 +179,8 @@ impl Request {
                 .map(|max| u64::try_from(max.as_nanos()).unwrap_or(u64::MAX)),
             data_policy: request.data_policy.map(|policy| policy.as_str().to_owned()),
             region: request.region.clone(),
-            only: request.only.clone(),
-            never: request.never.clone(),
+            only: request.only.iter().map(ToString::to_string).collect(),
+            never: request.never.iter().map(ToString::to_string).collect(),
             warm: request.warm.as_ref().map(|warm| WarmRecord {
                 provider: warm.target.provider.clone(),
                 model: warm.target.model.clone(),
@@ -224,8 +224,8 @@ impl Request {
             Some(word) => Some(word.parse().map_err(|_| ReplayError::Field("data_policy"))?),
         };
         request.region.clone_from(&self.region);
-        request.only.clone_from(&self.only);
-        request.never.clone_from(&self.never);
+        request.only = patterns(&self.only, "only")?;
+        request.never = patterns(&self.never, "never")?;
         request.warm = self.warm.as_ref().map(|warm| {
             let target = Target::new(warm.provider.clone(), warm.model.clone());
             Warm::new(target, warm.cached_tokens)
@@ -237,4 +237,9 @@ impl Request {
         request.markup = Markup::from_bps(self.markup_bps);
         Ok(request)
     }
+}
+
+fn patterns(words: &[String], field: &'static str) -> Result<Vec<ModelPattern>, ReplayError> {
+    let read = |word: &String| word.parse().map_err(|_| ReplayError::Field(field));
+    words.iter().map(read).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use costing::{Markup, UtcTime};
-use integration_core::{CapabilitySet, ModelId};
+use integration_core::{CapabilitySet, ModelPattern};
 use rust_decimal::Decimal;
 
 use crate::strategy::{Cheapest, Strategy};
@@ -42,10 +42,10 @@ pub struct RouteRequest {
     /// The most a call may be expected to take. It refuses deployments known to be slower; one that nobody has timed yet passes, and
     /// the call's deadline holds it to the limit.
     pub max_latency: Option<Duration>,
-    /// The only models that may be chosen, see [`matches_model`]; empty: all.
-    pub only: Vec<String>,
-    /// The models that must not be chosen, see [`matches_model`].
-    pub never: Vec<String>,
+    /// The only models that may be chosen; empty: all.
+    pub only: Vec<ModelPattern>,
+    /// The models that must not be chosen.
+    pub never: Vec<ModelPattern>,
     /// The deployment that has a part of the prompt in its cache, and how much. The expected cost there counts the cached part at
     /// the price of a cache read, so that whatever is saved by going elsewhere is more than what going there costs.
     pub warm: Option<Warm>,
@@ -118,16 +118,5 @@ impl Warm {
             target,
             cached_tokens,
         }
-    }
-}
-
-/// Whether a model is meant by a pattern: its id, `author/*` for all of an author, `*:variant` for all of a variant, or `*`.
-pub fn matches_model(pattern: &str, model: &ModelId) -> bool {
-    let id = model.as_str();
-    match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
-        (Some(""), _) => true,
-        (Some(author), _) if author.ends_with('/') => id.starts_with(author),
-        (_, Some(variant)) if variant.starts_with(':') => id.ends_with(variant),
-        _ => id == pattern,
     }
 }

@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
-use costing::{Charge, Cost, CostStatus, LinearPrice, Pico, PriceKey, Quantities};
-use integration_core::{Capability, CapabilitySet, ModelId, Usage};
+use costing::{Charge, Cost, CostStatus, Pico, PriceKey, Quantities};
+use integration_core::{Capability, CapabilitySet, ModelId, ModelPattern, Usage};
 use model_catalogue::Day;
 use rust_decimal::Decimal;
 
 use crate::strategy::expected_ms;
-use crate::{Belief, DataPolicy, Deployment, Reading, RouteRequest, Snapshot, matches_model};
+use crate::{Belief, DataPolicy, Deployment, Reading, RouteRequest, Snapshot};
 
 /// Why a model is refused. Not exhaustive.
 ///
@@ -345,11 +345,11 @@ impl<'r> Rules<'r> {
     }
 
     /// The same as [`judge`](Self::judge) for a deployment of which the index has told that it can be chosen, has the abilities, is
-    /// no unwanted free variant and is good enough.
+    /// no unwanted free variant and is good enough. `known`: its expected cost, where it is worked out already.
     pub(crate) fn judge_rest(
         &self,
         model: &Deployment,
-        price: Option<LinearPrice>,
+        known: Option<Pico>,
         quality: Belief,
         reading: &Reading,
     ) -> Option<Fit> {
@@ -363,9 +363,8 @@ impl<'r> Rules<'r> {
         }
         self.able(model).and_then(|()| self.room(model)).ok()?;
         let is_warm = self.is_warm(model);
-        let cost = match price.filter(|_| !is_warm) {
-            Some(price) => {
-                let cost = price.cost(self.request.prompt_tokens, self.request.completion_tokens)?;
+        let cost = match known {
+            Some(cost) => {
                 // Far from the end of what can be held, the charge is not worked out to see whether it can be.
                 let small = cost.get() < i64::MAX >> 16 && self.request.markup.bps() < 1 << 16;
                 if !small {
@@ -406,7 +405,7 @@ impl<'r> Rules<'r> {
         }
     }
 
-    fn is_warm(&self, model: &Deployment) -> bool {
+    pub(crate) fn is_warm(&self, model: &Deployment) -> bool {
         self.request
             .warm
             .as_ref()
@@ -432,10 +431,10 @@ impl<'r> Rules<'r> {
 
     fn permitted<'a>(&self, model: &'a Deployment) -> Result<(), Failed<'a>> {
         let request = self.request;
-        let means = |patterns: &[String]| {
+        let means = |patterns: &[ModelPattern]| {
             patterns
                 .iter()
-                .any(|pattern| matches_model(pattern, &model.target.model))
+                .any(|pattern| pattern.matches(&model.target.model))
         };
         if means(&request.never) {
             return Err(Failed::Forbidden);

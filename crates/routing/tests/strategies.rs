@@ -271,9 +271,12 @@ fn data_and_place_are_promised_or_not() {
         vec![record("a/x", "0.000001", 50.0), record("b/y", "0.000002", 50.0)],
     );
     let facts = FactBook::new()
-        .with("a/*", Facts::default().with_data_policy(DataPolicy::NoTraining))
         .with(
-            "*",
+            "a/*".parse().unwrap(),
+            Facts::default().with_data_policy(DataPolicy::NoTraining),
+        )
+        .with(
+            "*".parse().unwrap(),
             Facts::default()
                 .with_data_policy(DataPolicy::NoRetention)
                 .with_region("eu"),
@@ -314,8 +317,8 @@ fn data_and_place_are_promised_or_not() {
         (chosen(&placed), placed.refused[0].reason.as_str()),
         ("b/y", "region")
     );
-    assert_eq!(chosen(&plan(&|r| r.never = vec!["a/*".to_owned()])), "b/y");
-    assert_eq!(chosen(&plan(&|r| r.only = vec!["b/y".to_owned()])), "b/y");
+    assert_eq!(chosen(&plan(&|r| r.never = vec!["a/*".parse().unwrap()])), "b/y");
+    assert_eq!(chosen(&plan(&|r| r.only = vec!["b/y".parse().unwrap()])), "b/y");
     let named = snapshot.check_explicit(&ModelId::new("a/x").unwrap(), &{
         let mut request = request("cheapest", 0);
         request.data_policy = Some(DataPolicy::NoRetention);
@@ -392,7 +395,7 @@ fn the_router_swaps_snapshots_and_tries_what_cools_where_nothing_else_is_left() 
     assert_eq!(chosen(&view.plan(&request, now)), "b/middle");
     let only = {
         let mut only = request.clone();
-        only.only = vec!["a/cheap".to_owned()];
+        only.only = vec!["a/cheap".parse().unwrap()];
         only
     };
     assert_eq!(
@@ -545,7 +548,11 @@ fn any_request() -> impl Strategy<Value = RouteRequest> {
         (any::<bool>(), any::<bool>()),
         prop::option::of(0_u64..4_000),
         (prop::option::of(0_u16..400), prop::option::of(0_u64..9_000)),
-        prop::sample::select(vec![vec![], vec!["m1/*".to_owned()], vec!["*:free".to_owned()]]),
+        prop::sample::select(vec![
+            vec![],
+            vec!["m1/*".parse().unwrap()],
+            vec!["*:free".parse().unwrap()],
+        ]),
     )
         .prop_map(
             |(

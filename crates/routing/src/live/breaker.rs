@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use integration_core::ErrorKind;
 
+use crate::Dice;
+
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -311,18 +313,8 @@ fn later(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or(now)
 }
 
-/// The next number of a sequence of 64-bit numbers that look random (splitmix64).
-pub(crate) fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// The same, from 0 to below 1.
+/// The next number of a sequence, from 0 to 1. The state counts them.
 pub(crate) fn unit(state: &mut u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    let unit = (next_random(state) >> 11) as f64 / (1_u64 << 53) as f64;
-    unit
+    *state = state.wrapping_add(1);
+    Dice::new(*state).unit()
 }

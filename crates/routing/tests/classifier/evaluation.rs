@@ -1,11 +1,13 @@
-//! How well tasks are guessed: cross-validated over the project's own prompts, and tried on benchmark questions never trained on.
-//!
-//! `docs/task-classifier.md` and the weights are written anew by `cargo test -p routing --test classifier -- --ignored renew`.
+//! The prompts, how they are judged, and the page that says so: for the test that holds the page to it and for the example that
+//! writes it.
 
 #![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot go on must fail"
+    reason = "each of its two users takes a part, and one that cannot go on must fail"
 )]
 
 use std::fmt::Write as _;
@@ -14,24 +16,23 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use integration_core::testing::shared_data;
-use proptest::prelude::*;
 use routing::{CONFIDENCE_THRESHOLD, Classified, Classifier, Example, Task, TaskHints, classify};
 
-const FOLDS: usize = 5;
-const MARK: &str = "## Benchmark questions";
+pub const FOLDS: usize = 5;
+pub const MARK: &str = "## Benchmark questions";
 
-struct Prompt {
-    task: Task,
-    family: String,
-    text: String,
-    system: String,
-    tools: bool,
-    images: bool,
-    schema: bool,
+pub struct Prompt {
+    pub task: Task,
+    pub family: String,
+    pub text: String,
+    pub system: String,
+    pub tools: bool,
+    pub images: bool,
+    pub schema: bool,
 }
 
 impl Prompt {
-    fn hints(&self) -> TaskHints<'_> {
+    pub fn hints(&self) -> TaskHints<'_> {
         TaskHints {
             text: &self.text,
             system: &self.system,
@@ -41,7 +42,7 @@ impl Prompt {
         }
     }
 
-    fn example(&self) -> Example<'_> {
+    pub fn example(&self) -> Example<'_> {
         Example {
             hints: self.hints(),
             task: self.task,
@@ -50,11 +51,11 @@ impl Prompt {
     }
 }
 
-fn path(relative: &str) -> PathBuf {
+pub fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
-fn corpus() -> Vec<Prompt> {
+pub fn corpus() -> Vec<Prompt> {
     let lines = fs::read_to_string(path("data/task_prompts.jsonl")).unwrap();
     lines
         .lines()
@@ -76,11 +77,11 @@ fn corpus() -> Vec<Prompt> {
 }
 
 /// What was answered, beside the truth.
-type Judged = Vec<(Task, Classified)>;
+pub type Judged = Vec<(Task, Classified)>;
 
 /// Every prompt answered by weights that have not seen its family. The fold comes from the family's number, so each task is spread
 /// evenly.
-fn cross_validated(corpus: &[Prompt]) -> Judged {
+pub fn cross_validated(corpus: &[Prompt]) -> Judged {
     let fold = |prompt: &Prompt| {
         let number = prompt.family.rsplit('-').next().unwrap();
         number.parse::<usize>().unwrap() % FOLDS
@@ -100,7 +101,7 @@ fn cross_validated(corpus: &[Prompt]) -> Judged {
 }
 
 /// The mean of the F1 of `tasks`. `whole`: the likeliest task always counts as the answer; else to abstain is to miss.
-fn macro_f1(judged: &Judged, tasks: &[Task], whole: bool) -> f64 {
+pub fn macro_f1(judged: &Judged, tasks: &[Task], whole: bool) -> f64 {
     let answer = |given: &Classified| if whole { given.likeliest } else { given.task };
     let f1 = |task: Task| {
         let right = count(judged, |truth, given| {
@@ -113,11 +114,11 @@ fn macro_f1(judged: &Judged, tasks: &[Task], whole: bool) -> f64 {
     tasks.iter().map(|task| f1(*task)).sum::<f64>() / count_of(tasks.len())
 }
 
-fn count_of(number: usize) -> f64 {
+pub fn count_of(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap())
 }
 
-fn count(judged: &Judged, which: impl Fn(Task, &Classified) -> bool) -> f64 {
+pub fn count(judged: &Judged, which: impl Fn(Task, &Classified) -> bool) -> f64 {
     count_of(
         judged
             .iter()
@@ -127,13 +128,13 @@ fn count(judged: &Judged, which: impl Fn(Task, &Classified) -> bool) -> f64 {
 }
 
 /// The share of prompts that are answered, and of the answers that are right.
-fn coverage_and_precision(judged: &Judged) -> (f64, f64) {
+pub fn coverage_and_precision(judged: &Judged) -> (f64, f64) {
     let answered = count(judged, |_, given| given.task.is_some());
     let right = count(judged, |truth, given| given.task == Some(truth));
     (answered / count_of(judged.len()), right / answered.max(1.0))
 }
 
-fn summary(judged: &Judged, tasks: &[Task]) -> String {
+pub fn summary(judged: &Judged, tasks: &[Task]) -> String {
     let (coverage, precision) = coverage_and_precision(judged);
     let mut out = String::from("| measure | value |\n| --- | ---: |\n");
     let mut row = |name: &str, value: f64| writeln!(out, "| {name} | {value:.3} |").unwrap();
@@ -147,7 +148,7 @@ fn summary(judged: &Judged, tasks: &[Task]) -> String {
     out
 }
 
-fn confusion(judged: &Judged) -> String {
+pub fn confusion(judged: &Judged) -> String {
     let names = Task::ALL.map(Task::as_str).join(" | ");
     let mut out = format!(
         "| truth | {names} | abstained |\n| --- |{}\n",
@@ -168,7 +169,7 @@ fn confusion(judged: &Judged) -> String {
 }
 
 /// How often guesses of each confidence are right, pictures left out, and the mean gap between the two.
-fn calibration(judged: &Judged) -> (String, f64) {
+pub fn calibration(judged: &Judged) -> (String, f64) {
     let mut out =
         String::from("| confidence | prompts | mean confidence | right |\n| --- | ---: | ---: | ---: |\n");
     let learned: Judged = judged
@@ -204,7 +205,7 @@ fn calibration(judged: &Judged) -> (String, f64) {
 }
 
 /// The page without the part that needs data from elsewhere.
-fn page(corpus: &[Prompt], judged: &Judged) -> String {
+pub fn page(corpus: &[Prompt], judged: &Judged) -> String {
     let (bins, gap) = calibration(judged);
     format!(
         "# The task classifier\n\n\
@@ -212,7 +213,7 @@ fn page(corpus: &[Prompt], judged: &Judged) -> String {
          task. It reads at\nmost 4,096 bytes of a request, and needs no network. Pictures decide for `vision` by rule; words and form \
          decide among the others.\n\n\
          This page and the weights are made by\n\n\
-         ```sh\ncargo test -p routing --test classifier -- --ignored renew\n```\n\n\
+         ```sh\ncargo run -p routing --example renew_task_classifier\n```\n\n\
          and a test fails where either is out of date.\n\n\
          ## Own prompts\n\n\
          {} prompts of `crates/routing/data/task_prompts.jsonl`, written for this purpose, in {FOLDS} folds: each is answered by weights \
@@ -228,7 +229,7 @@ fn page(corpus: &[Prompt], judged: &Judged) -> String {
 }
 
 /// Questions of public benchmarks: file, task as it is named there, the task it is for us.
-const SETS: &[(&str, &str, Task)] = &[
+pub const SETS: &[(&str, &str, Task)] = &[
     ("routellm_gsm8k", "gsm8k", Task::Reasoning),
     ("zeroeval", "math-l5", Task::Reasoning),
     ("mmlu_pro", "", Task::Reasoning),
@@ -242,9 +243,9 @@ const SETS: &[(&str, &str, Task)] = &[
 ];
 
 /// At most so many questions of each set, spread over it.
-const OF_EACH: usize = 150;
+pub const OF_EACH: usize = 150;
 
-fn benchmark(test: &str) -> Option<Vec<(String, Judged)>> {
+pub fn benchmark(test: &str) -> Option<Vec<(String, Judged)>> {
     shared_data(test, "routing/zeroeval.jsonl.zst")?;
     let mut of_sets = Vec::new();
     for (file, set, truth) in SETS {
@@ -279,7 +280,7 @@ fn benchmark(test: &str) -> Option<Vec<(String, Judged)>> {
     Some(of_sets)
 }
 
-fn benchmark_page(of_sets: &[(String, Judged)], own: &Judged) -> String {
+pub fn benchmark_page(of_sets: &[(String, Judged)], own: &Judged) -> String {
     let mut out = format!(
         "{MARK}\n\nQuestions of public benchmarks, none of which was trained on, answered by the weights that are shipped. Only two tasks \
          occur. Trivia\nand common-sense questions are left out: whether they are `chat` or `reasoning` is a matter of taste.\nSome own prompts are written in the manner of these sets, so the figures of the sets are kinder than those of unknown ones would \
@@ -311,117 +312,6 @@ fn benchmark_page(of_sets: &[(String, Judged)], own: &Judged) -> String {
     out
 }
 
-fn weights(corpus: &[Prompt]) -> Classifier {
+pub fn weights(corpus: &[Prompt]) -> Classifier {
     Classifier::train(&corpus.iter().map(Prompt::example).collect::<Vec<_>>())
-}
-
-#[test]
-#[ignore = "writes the weights and the page"]
-fn renew() {
-    let corpus = corpus();
-    let trained = weights(&corpus);
-    fs::write(path("data/task_weights.bin"), trained.as_bytes()).unwrap();
-    if trained != Classifier::bundled() {
-        panic!("the weights are new: run this again, so that the page is about them");
-    }
-    let judged = cross_validated(&corpus);
-    let mut text = page(&corpus, &judged);
-    text += &benchmark_page(&benchmark("renew").unwrap(), &judged);
-    fs::write(path("../../docs/task-classifier.md"), text).unwrap();
-}
-
-#[test]
-fn the_weights_are_those_of_the_prompts() {
-    assert!(
-        weights(&corpus()) == Classifier::bundled(),
-        "run the command at the top"
-    );
-}
-
-#[test]
-fn unseen_prompts_are_told_apart_and_the_page_says_how_well() {
-    let corpus = corpus();
-    for task in Task::ALL {
-        let of_task = corpus.iter().filter(|prompt| prompt.task == task).count();
-        assert!(of_task >= 70, "{task}: {of_task}");
-    }
-    let judged = cross_validated(&corpus);
-    assert!(macro_f1(&judged, &Task::ALL, true) >= 0.80);
-    assert!(macro_f1(&judged, &Task::ALL[..7], true) >= 0.80);
-    let (coverage, precision) = coverage_and_precision(&judged);
-    assert!(coverage >= 0.75 && precision >= 0.88, "{coverage} {precision}");
-    assert!(calibration(&judged).1 <= 0.1);
-    let written = fs::read_to_string(path("../../docs/task-classifier.md")).unwrap();
-    assert!(
-        written.starts_with(&page(&corpus, &judged)),
-        "run the command at the top"
-    );
-    if let Some(of_sets) = benchmark("unseen_prompts_are_told_apart_and_the_page_says_how_well") {
-        assert!(
-            written.ends_with(&benchmark_page(&of_sets, &judged)),
-            "run the command at the top"
-        );
-        let all: Judged = of_sets
-            .into_iter()
-            .flat_map(|(_, of_set)| of_set)
-            .chain(judged)
-            .collect();
-        assert!(macro_f1(&all, &Task::ALL, true) >= 0.80);
-    }
-}
-
-#[test]
-fn nothing_to_judge_by_is_no_guess() {
-    for text in ["", " \n\t", "\0\0\0"] {
-        let given = classify(&TaskHints {
-            text,
-            ..TaskHints::default()
-        });
-        assert_eq!((given.task, given.likeliest), (None, None), "{text:?}");
-    }
-}
-
-#[test]
-fn pictures_decide_whatever_is_said_of_them() {
-    let hints = TaskHints {
-        text: "Translate the sign",
-        has_images: true,
-        ..TaskHints::default()
-    };
-    let given = classify(&hints);
-    assert_eq!(given.task, Some(Task::Vision));
-    assert_eq!(given.runner_up, Some(Task::Translate));
-}
-
-#[test]
-fn the_middle_of_ten_megabytes_is_not_read() {
-    let around = |middle: &str| {
-        format!(
-            "Summarise this: {}{middle}{}",
-            "\u{1f32c} ".repeat(1_000_000),
-            "wind ".repeat(1_000_000)
-        )
-    };
-    let (one, changed) = (around("zzz"), around("```"));
-    let of = |text: &str| {
-        classify(&TaskHints {
-            text,
-            ..TaskHints::default()
-        })
-    };
-    assert_eq!(of(&one), of(&changed));
-}
-
-proptest! {
-    #[test]
-    fn any_text_gets_a_share_of_one(text in ".{0,6000}", system in ".{0,2000}", tools: bool, images: bool, schema: bool) {
-        let hints = TaskHints {
-            text: &text, system: &system, has_tools: tools, has_images: images, wants_json_schema: schema,
-        };
-        let given = classify(&hints);
-        prop_assert!((0.0..=1.0).contains(&given.confidence));
-        prop_assert!(given.task.is_none() || given.task == given.likeliest);
-        prop_assert!(given.runner_up.is_none() || given.runner_up != given.likeliest);
-        prop_assert_eq!(given, classify(&hints));
-    }
 }
