@@ -440,6 +440,19 @@ fn one_model_at_two_providers_is_two_deployments() {
 }
 
 #[test]
+fn the_best_of_all_reaches_a_threshold_of_its_own_quality() {
+    let snapshot = three();
+    let mut request = request("cheapest", 0);
+    request.min_quality = Some(70.0);
+    assert_eq!(chosen(&snapshot.plan(&request)), "c/dear");
+    let mut scratch = Scratch::new();
+    assert_eq!(
+        snapshot.decide(&request, &mut scratch).chosen(),
+        Some(&target("p", "c/dear"))
+    );
+}
+
+#[test]
 fn a_chain_is_held_against_the_catalogue() {
     let mut head = record("a/head", "0.000001", 50.0);
     head.input_modalities = vec!["image".to_owned()];
