@@ -107,7 +107,7 @@ pub enum RouteEvent {
         /// Until when.
         until: Instant,
     },
-    /// A deployment works again.
+    /// A deployment is asked as usual again: it works, or it is the last one left.
     BreakerClosed {
         /// Which.
         target: Target,

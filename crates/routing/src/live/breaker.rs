@@ -145,6 +145,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it is not ejected, nor being probed after an ejection.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
     /// Whether the deployment may be asked now.
     pub fn admits(&self, now: Instant) -> bool {
         matches!(self.standing(now), Standing::Admits | Standing::ProbeDue)

@@ -151,7 +151,7 @@ pub enum Change {
     Ejected(Instant),
     /// It is left alone from now on, since it asked for it.
     Cooling(Instant),
-    /// It works again.
+    /// It is asked as usual again: it works, or it is the last one left.
     Closed,
 }
 
@@ -316,11 +316,15 @@ impl Live {
                 self.feed_failure(&ticket, now);
                 self.feed_errors(1.0, now);
                 let _one_at_a_time = self.shared.ejecting();
+                let was_closed = inner.breaker.is_closed();
                 let opened = inner
                     .breaker
                     .failed(ticket.begun, now, || self.may_be_ejected(now));
                 self.publish(&inner, now);
-                opened.map(Change::Ejected)
+                let closed = !was_closed && inner.breaker.is_closed();
+                opened
+                    .map(Change::Ejected)
+                    .or_else(|| closed.then_some(Change::Closed))
             }
             Ending::Failed { .. } => {
                 // It answered that it will not do this: it lives.
