@@ -273,11 +273,11 @@ fn a_deployment_that_hangs_reads_as_slow_as_its_oldest_wait_and_is_ejected() {
     let book = book(now);
     let (live, _other) = (book.of(&target("a")), book.of(&target("b")));
     let tickets: Vec<_> = (0..5).map(|_| live.begin(true, now)).collect();
-    let at = now + Duration::from_millis(900);
+    let at = now + Duration::from_millis(400);
     assert_eq!(live.standing(at), (Standing::Admits, None));
-    assert_eq!(live.reading(at).ttft_ms, Some(900.0));
+    assert_eq!(live.reading(at).ttft_ms, Some(400.0));
     assert_eq!(live.reading(at).in_flight, 5);
-    let (standing, change) = live.standing(now + SECOND);
+    let (standing, change) = live.standing(now + SECOND / 2);
     assert!(matches!(
         (standing, change),
         (Standing::Ejected(_), Some(Change::Ejected(_)))
@@ -294,6 +294,35 @@ fn a_deployment_that_hangs_reads_as_slow_as_its_oldest_wait_and_is_ejected() {
     assert_eq!(whole.reading(now + 60 * SECOND).ttft_ms, None);
     for ticket in tickets {
         whole.end(ticket, Ending::Cancelled, now + 60 * SECOND);
+    }
+}
+
+#[test]
+fn a_slow_deployment_that_was_taken_for_a_hanging_one_is_back_with_its_first_word() {
+    let now = t0();
+    let book = book(now);
+    let (live, _other) = (book.of(&target("a")), book.of(&target("b")));
+    let mut tickets: Vec<_> = (0..6).map(|_| live.begin(true, now)).collect();
+    let suspects = |at| {
+        matches!(
+            live.standing(at),
+            (Standing::Ejected(_), Some(Change::Ejected(_)))
+        )
+    };
+    assert!(suspects(now + SECOND));
+    let speaks = now + 2 * SECOND;
+    assert_eq!(live.first_content(&mut tickets[5], speaks), Some(Change::Closed));
+    // That it takes two seconds is known now, and the other five are no reason for suspicion yet.
+    assert_eq!(live.standing(now + 5 * SECOND), (Standing::Admits, None));
+    assert!(suspects(now + 6 * SECOND));
+    // Once one of them has failed, it was no mere suspicion.
+    let _ = live.end(tickets.remove(0), fail(ErrorKind::Timeout), now + 9 * SECOND);
+    assert_eq!(live.first_content(&mut tickets[0], now + 10 * SECOND), None);
+    assert!(
+        matches!(live.standing(now + 10 * SECOND), (Standing::Ejected(until), None) if until <= now + 41 * SECOND)
+    );
+    for ticket in tickets {
+        let _ = live.end(ticket, Ending::Cancelled, now + 10 * SECOND);
     }
 }
 

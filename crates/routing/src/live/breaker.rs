@@ -25,8 +25,8 @@ pub struct BreakerConfig {
     pub cooldown: Duration,
     /// The longest computed cooldown, and by how much the provider's own wish may be longer than the computed one.
     pub longest_cooldown: Duration,
-    /// How many attempts must be waiting for their first content for too long to suspect that the deployment hangs. 0 counts
-    /// as 1.
+    /// How many attempts must be waiting for their first content for too long, with none answered that began later, to suspect
+    /// that the deployment hangs. 0 counts as 1. The suspicion is refuted by the first content of any of them.
     pub hanging: u32,
     /// How long a wait must be at least to be too long.
     pub hang_floor: Duration,
@@ -34,7 +34,7 @@ pub struct BreakerConfig {
     pub hang_factor: f64,
 }
 
-/// Five failures; 30 s doubling up to 300 s, up to a tenth longer; 1 s doubling up to 60 s; five waits over 1 s and four times
+/// Five failures; 30 s doubling up to 300 s, up to a tenth longer; 1 s doubling up to 60 s; five waits over half a second and three times
 /// the usual.
 impl Default for BreakerConfig {
     fn default() -> Self {
@@ -47,8 +47,8 @@ impl Default for BreakerConfig {
             cooldown: Duration::from_secs(1),
             longest_cooldown: Duration::from_secs(60),
             hanging: 5,
-            hang_floor: Duration::from_secs(1),
-            hang_factor: 4.0,
+            hang_floor: Duration::from_millis(500),
+            hang_factor: 3.0,
         }
     }
 }
@@ -107,6 +107,10 @@ pub struct Breaker {
     failures: u32,
     /// How many ejections are remembered.
     ejections: u32,
+    /// Whether the last ejection was on suspicion: attempts waited for too long, but none had failed.
+    suspected: bool,
+    /// When the latest attempt began that showed it to work: what began before and fails is old news.
+    proven: Option<Instant>,
     /// Since when it works well, as far as forgetting ejections goes.
     well_since: Option<Instant>,
     cooling_until: Option<Instant>,
@@ -125,6 +129,8 @@ impl Breaker {
             state: State::Closed,
             failures: 0,
             ejections: 0,
+            suspected: false,
+            proven: None,
             well_since: None,
             cooling_until: None,
             refusals: 0,
@@ -143,6 +149,11 @@ impl Breaker {
             (State::HalfOpen { .. }, None) => Standing::Probing,
             (State::Closed, None) => Standing::Admits,
         }
+    }
+
+    /// When the latest attempt began that showed it to work.
+    pub(crate) const fn proven(&self) -> Option<Instant> {
+        self.proven
     }
 
     /// Whether it is not ejected, nor being probed after an ejection.
@@ -175,10 +186,15 @@ impl Breaker {
     }
 
     /// Tells that an attempt that began at `begun` shows the deployment to work, though it has not ended. `true` if that closed
-    /// the breaker. What began before the breaker opened shows nothing.
+    /// the breaker. What began before failures opened the breaker shows nothing; but it refutes a suspicion of hanging, and
+    /// the ejection is then not remembered.
     pub fn lives(&mut self, begun: Instant, now: Instant) -> bool {
+        self.proven = self.proven.max(Some(begun));
         match self.state {
-            State::Open { since, .. } | State::HalfOpen { since, .. } if begun >= since => {
+            State::Open { since, .. } | State::HalfOpen { since, .. } if self.suspected || begun >= since => {
+                if self.suspected && begun < since {
+                    self.ejections = self.ejections.saturating_sub(1);
+                }
                 self.state = State::Closed;
                 self.failures = 0;
                 self.well_since = Some(now);
@@ -207,13 +223,17 @@ impl Breaker {
     }
 
     /// Tells that an attempt that began at `begun` failed in a way that is the deployment's own, and opens if that is one too
-    /// many and `may_open` agrees. The time until which it is open, if it opened.
+    /// many and `may_open` agrees. The time until which it is open, if it opened. What began before an attempt that showed the
+    /// deployment to work does not count.
     pub fn failed(
         &mut self,
         begun: Instant,
         now: Instant,
         may_open: impl FnOnce() -> bool,
     ) -> Option<Instant> {
+        if self.proven.is_some_and(|proven| begun < proven) {
+            return None;
+        }
         self.well_since = None;
         match self.state {
             State::Closed => {
@@ -229,8 +249,11 @@ impl Breaker {
                     return None;
                 }
             }
-            // It is open, and this was known.
-            State::Open { .. } | State::HalfOpen { .. } => return None,
+            // It is open, and this was known; what was only suspected is so.
+            State::Open { .. } | State::HalfOpen { .. } => {
+                self.suspected = false;
+                return None;
+            }
         }
         Some(self.open(now))
     }
@@ -242,7 +265,9 @@ impl Breaker {
             return None;
         }
         self.well_since = None;
-        Some(self.open(now))
+        let until = self.open(now);
+        self.suspected = true;
+        Some(until)
     }
 
     fn open(&mut self, now: Instant) -> Instant {
@@ -256,6 +281,7 @@ impl Breaker {
         let until = later(now, computed.saturating_add(scaled(computed, jitter)));
         self.ejections = self.ejections.saturating_add(1);
         self.failures = 0;
+        self.suspected = false;
         self.state = State::Open { since: now, until };
         until
     }

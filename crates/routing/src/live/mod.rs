@@ -353,8 +353,12 @@ impl Live {
 
     fn look_for_hang(&self, inner: &mut Inner, now: Instant) -> Option<Change> {
         let nth = inner.breaker.hang_count() - 1;
-        // They are in order of their start, so if this one waits for too long, all before it do.
-        let since = *inner.waiting.values().nth(nth)?;
+        let proven = inner.breaker.proven();
+        // In order of their start. One that an attempt outran which began later is slow, and no sign of a hang: among many
+        // attempts some always are.
+        let mut later = inner.waiting.values().skip_while(|begun| Some(**begun) < proven);
+        // If this one waits for too long, all before it do.
+        let since = *later.nth(nth)?;
         let usual = self
             .usual_ms
             .get()

@@ -61,7 +61,10 @@ impl Watch {
             match event {
                 RouteEvent::BreakerOpened { target, until } => {
                     let lasts = until - now;
-                    assert!(lasts >= self.ejection && lasts <= self.longest, "ejected for {lasts:?}");
+                    assert!(
+                        lasts >= self.ejection && lasts <= self.longest,
+                        "ejected for {lasts:?}"
+                    );
                     let known = &mut self.hosts[host(&target)];
                     known.open_until = Some(until);
                     known.probe = None;

@@ -61,7 +61,10 @@ impl Setup {
     pub fn new(seed: u64, hosts: &[Weather], calls: usize) -> Self {
         Self {
             seed,
-            hosts: hosts.iter().map(|weather| vec![(Duration::ZERO, *weather)]).collect(),
+            hosts: hosts
+                .iter()
+                .map(|weather| vec![(Duration::ZERO, *weather)])
+                .collect(),
             calls,
             per_second: 100.0,
             strategy: "cheapest",
@@ -103,7 +106,10 @@ pub struct Run {
 
 impl Run {
     pub fn failed(&self) -> usize {
-        self.ends.iter().filter(|end| !end.answered && !end.hung_up).count()
+        self.ends
+            .iter()
+            .filter(|end| !end.answered && !end.hung_up)
+            .count()
     }
 }
 
@@ -199,7 +205,12 @@ impl ChatClient for Host {
     async fn chat_stream(&self, cx: &CallContext, _: &ChatRequest) -> Result<ChatStream> {
         let world = &self.world;
         world.was_sent(self.at, cx);
-        *world.attempts.lock().unwrap().entry(cx.request.to_string()).or_default() += 1;
+        *world
+            .attempts
+            .lock()
+            .unwrap()
+            .entry(cx.request.to_string())
+            .or_default() += 1;
         let mut first = 200.0;
         let mut steps: Vec<Step> = Vec::new();
         let broken = Error::new(ErrorKind::Upstream, "the stream broke").with_delivery(Delivery::Partial);
@@ -211,7 +222,10 @@ impl ChatClient for Host {
                 if world.unit() < 0.5 {
                     return future::pending().await;
                 }
-                steps.push((Duration::ZERO, Some(Ok(StreamEvent::Start(StreamStart::default())))));
+                steps.push((
+                    Duration::ZERO,
+                    Some(Ok(StreamEvent::Start(StreamStart::default()))),
+                ));
                 steps.push((Duration::ZERO, None));
             }
             Weather::Limits(wait) => {
@@ -247,11 +261,17 @@ impl ChatClient for Host {
                 native: None,
             };
             steps = vec![
-                (Duration::ZERO, Some(Ok(StreamEvent::Start(StreamStart::default())))),
+                (
+                    Duration::ZERO,
+                    Some(Ok(StreamEvent::Start(StreamStart::default()))),
+                ),
                 (world.about(first), Some(Ok(text()))),
                 (world.about(100.0), Some(Ok(text()))),
                 (world.about(100.0), Some(Ok(finish))),
-                (Duration::ZERO, Some(Ok(StreamEvent::Usage(Box::new(Usage::of_tokens(10, 2)))))),
+                (
+                    Duration::ZERO,
+                    Some(Ok(StreamEvent::Usage(Box::new(Usage::of_tokens(10, 2))))),
+                ),
                 (Duration::ZERO, Some(Ok(StreamEvent::End))),
             ];
         }
@@ -324,7 +344,10 @@ fn snapshot(hosts: usize) -> Snapshot {
         })
         .collect();
     let quality = QualityBook::from_catalogue(&parts[0].0);
-    let parts: Vec<_> = parts.iter().map(|(catalogue, prices)| (catalogue, prices)).collect();
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(catalogue, prices)| (catalogue, prices))
+        .collect();
     Snapshot::with_parts(&parts, &quality, &FactBook::new())
 }
 
@@ -378,10 +401,17 @@ async fn simulate(setup: Setup) -> Run {
     assert_eq!(seen.unsettled, 0, "an admission was dropped unsettled");
     assert_eq!((seen.admitted, seen.settled), (seen.sent.len(), seen.sent.len()));
     for early in &seen.early {
-        assert!(watch.last_resorts().contains(early), "{early:?} came to a host that said when to come");
+        assert!(
+            watch.last_resorts().contains(early),
+            "{early:?} came to a host that said when to come"
+        );
     }
     for live in router.view().live().lives() {
-        assert_eq!(live.reading(clock.now()).in_flight, 0, "somebody is under way for ever");
+        assert_eq!(
+            live.reading(clock.now()).in_flight,
+            0,
+            "somebody is under way for ever"
+        );
     }
     let most = setup.config.max_attempts;
     for (call, attempts) in &*world.attempts.lock().unwrap() {
@@ -429,7 +459,14 @@ async fn traffic(world: &World, executor: &Executor, router: &Router, ends: &mut
             .targets()
             .cloned()
             .collect();
-        calls.push(one_call(world, executor, &request, Arc::clone(&gate), targets, number));
+        calls.push(one_call(
+            world,
+            executor,
+            &request,
+            Arc::clone(&gate),
+            targets,
+            number,
+        ));
     }
     while let Some(end) = calls.next().await {
         ends.push(end);
@@ -448,8 +485,7 @@ async fn one_call(
     let id = RequestId::new(&format!("{}-{number}", targets.len())).unwrap();
     let call = Call::new(id, &targets, request).with_gate(gate);
     let whole = world.unit() < 0.25;
-    let patience = (world.unit() < world.setup.hang_ups)
-        .then(|| Duration::from_secs_f64(3.0 * world.unit()));
+    let patience = (world.unit() < world.setup.hang_ups).then(|| Duration::from_secs_f64(3.0 * world.unit()));
     let asked = async {
         if whole {
             return executor.chat(call).await.is_ok();
