@@ -4,11 +4,10 @@
 
 mod support;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, poll};
+use futures_util::StreamExt;
 use integration_core::{Clock, Error, ErrorKind, ManualClock};
 use routing::{
     Call, EventQueue, ExecutorConfig, FallbackClass, HedgePolicy, Observer, RetryBudgetConfig, RouteEvent,
@@ -23,17 +22,6 @@ fn config() -> ExecutorConfig {
 
 fn refuses_for(wait: Duration) -> Play {
     Play::Fail(Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(wait))
-}
-
-/// Lets time pass, timer by timer, until a call is over.
-async fn drive<T>(clock: &ManualClock, call: impl Future<Output = T>) -> T {
-    let mut call = pin!(call);
-    loop {
-        if let std::task::Poll::Ready(done) = poll!(call.as_mut()) {
-            return done;
-        }
-        assert!(clock.advance_to_next(), "the call waits for nothing");
-    }
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ fn config() -> ExecutorConfig {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_before_its_first_content_falls_back() {
+async fn f16_a_stream_that_fails_before_its_first_content_falls_back() {
     let error = || Error::new(ErrorKind::Upstream, "overheated");
     let beginnings = vec![
         Play::Fail(error()),
@@ -101,7 +101,7 @@ async fn everything_of_the_stream_is_replayed_from_its_start() {
 }
 
 #[tokio::test]
-async fn after_its_first_content_a_stream_ends_with_its_error_and_what_was_used() {
+async fn f17_after_its_first_content_a_stream_ends_with_its_error_and_what_was_used() {
     let commits = [
         text("Hel"),
         StreamEvent::Reasoning {
@@ -149,7 +149,7 @@ async fn after_its_first_content_a_stream_ends_with_its_error_and_what_was_used(
 }
 
 #[tokio::test]
-async fn a_stream_that_stops_without_its_end_is_truncated() {
+async fn f18_a_stream_that_stops_without_its_end_is_truncated() {
     let clock = ManualClock::new();
     let client = Player::new([Play::Events(vec![start("g"), text("Hel"), finish()])]);
     let gate = Recorder::default();
@@ -173,7 +173,7 @@ async fn a_stream_that_stops_without_its_end_is_truncated() {
 }
 
 #[tokio::test]
-async fn the_call_s_deadline_holds_while_streaming() {
+async fn f19_the_call_s_deadline_ends_a_stream_that_falls_silent() {
     let clock = ManualClock::new();
     let client = Player::new([Play::Stalls(vec![start("g"), text("Hel"), usage(4, 1)])]);
     let gate = Recorder::default();
@@ -226,7 +226,7 @@ async fn the_time_to_the_first_content_is_measured_from_sending() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_is_settled_with_what_is_known() {
+async fn f26_a_caller_who_leaves_is_settled_with_what_is_known() {
     let clock = ManualClock::new();
     let client = Player::new([
         Play::Events(vec![

@@ -9,13 +9,15 @@
 )]
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_core::Stream;
+use futures_util::poll;
 use integration_core::chat::{ChatRequest, FinishReason, Message, StreamStart};
 use integration_core::{
     CallContext, Capability, CapabilitySet, ChatClient, ChatStream, Clock, Error, ErrorKind, GenerationId,
@@ -118,6 +120,24 @@ pub struct Player {
     plays: Mutex<VecDeque<Play>>,
     pauses: bool,
     pub asked: Mutex<Vec<Asked>>,
+    /// How many of its calls and streams are neither over nor dropped: its open connections.
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection, open until it is dropped.
+struct Connection(Arc<AtomicUsize>);
+
+impl Connection {
+    fn open(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Player {
@@ -131,7 +151,12 @@ impl Player {
             plays: Mutex::new(plays.into_iter().collect()),
             pauses,
             asked: Mutex::default(),
+            open: Arc::default(),
         })
+    }
+
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     pub fn models(&self) -> Vec<String> {
@@ -168,6 +193,7 @@ impl ChatClient for Player {
             deadline: cx.deadline,
             headers: cx.headers.clone(),
         });
+        let connection = Connection::open(&self.open);
         pause(self.pauses).await;
         let play = self
             .plays
@@ -188,6 +214,7 @@ impl ChatClient for Player {
             stalls,
             pauses: self.pauses,
             paused: false,
+            _connection: connection,
         }))
     }
 }
@@ -209,6 +236,7 @@ struct Items {
     stalls: bool,
     pauses: bool,
     paused: bool,
+    _connection: Connection,
 }
 
 impl Stream for Items {
@@ -338,6 +366,17 @@ pub fn executor(client: &Arc<Player>, clock: &ManualClock, config: ExecutorConfi
 /// Polls a call once, then lets the time pass.
 pub async fn after<T>(call: impl Future<Output = T>, clock: &ManualClock, passes: Duration) -> T {
     tokio::join!(call, async { clock.advance(passes) }).0
+}
+
+/// Lets time pass, timer by timer, until a call is over.
+pub async fn drive<T>(clock: &ManualClock, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    loop {
+        if let Poll::Ready(done) = poll!(call.as_mut()) {
+            return done;
+        }
+        assert!(clock.advance_to_next(), "the call waits for nothing");
+    }
 }
 
 /// The pieces of a stream that does not fail.
