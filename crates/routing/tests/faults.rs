@@ -179,10 +179,9 @@ async fn f02_a_dial_that_nobody_answers_leaves_time_for_the_next_target_and_owes
         let limiter = RateLimiter::new(rules, Arc::new(clock.clone()));
         let gate = Recorder::default();
         let (targets, request) = (targets(&["a/1", "b/2"]), request());
-        let mut times = 0;
         let first = executor.live().of(&targets[0]);
-        while first.standing(clock.now()).0 == Standing::Admits {
-            times += 1;
+        for _ in 0..5 {
+            assert_eq!(first.standing(clock.now()).0, Standing::Admits);
             let call = Call::new(call_id(), &targets, &request)
                 .with_gate(limited(&limiter, &gate))
                 .with_deadline(10 * SECOND);
@@ -203,7 +202,7 @@ async fn f02_a_dial_that_nobody_answers_leaves_time_for_the_next_target_and_owes
             );
         }
         // All within a minute: what was never sent is given back.
-        assert_eq!((times, hosts.times("a/1")), (5, 5));
+        assert_eq!(hosts.times("a/1"), 5);
         assert!(matches!(first.standing(clock.now()).0, Standing::Ejected(_)));
         gate.assert_settled();
         for outcome in gate.outcomes().iter().step_by(2) {

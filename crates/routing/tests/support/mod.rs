@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_core::Stream;
-use futures_util::poll;
+use futures_util::{StreamExt, poll};
 use integration_core::chat::{ChatRequest, FinishReason, Message, StreamStart};
 use integration_core::{
     CallContext, Capability, CapabilitySet, ChatClient, ChatStream, Clock, Error, ErrorKind, GenerationId,
@@ -98,6 +98,8 @@ pub enum Play {
     Breaks(Vec<StreamEvent>, Error),
     /// Pieces, then nothing, ever.
     Stalls(Vec<StreamEvent>),
+    /// A beginning, and the same piece again and again, ever, with so much time before each.
+    Keeps(StreamEvent, Duration, ManualClock),
 }
 
 pub fn fails(kind: ErrorKind) -> Play {
@@ -207,6 +209,18 @@ impl ChatClient for Player {
             Play::Events(events) => (events, None, false),
             Play::Breaks(events, error) => (events, Some(error), false),
             Play::Stalls(events) => (events, None, true),
+            Play::Keeps(event, every, clock) => {
+                let pieces = futures_util::stream::repeat_with(move || event.clone());
+                let pieces = futures_util::stream::iter([start("gen-0")]).chain(pieces);
+                return Ok(Box::pin(pieces.then(move |event| {
+                    let _held = &connection;
+                    let wait = clock.sleep(every);
+                    async move {
+                        wait.await;
+                        Ok(event)
+                    }
+                })));
+            }
         };
         let items = events.into_iter().map(Ok).chain(error.map(Err)).collect();
         Ok(Box::pin(Items {
@@ -292,6 +306,14 @@ impl Recorder {
             AttemptResult::Cancelled => "cancelled",
         };
         self.outcomes().iter().map(word).collect()
+    }
+
+    /// Every admission was settled, once, in order, but the last one, which is under way.
+    pub fn assert_settled_but_one(&self) {
+        let log = self.log.lock().unwrap();
+        let admitted: Vec<_> = log.admitted.iter().map(|attempt| attempt.number).collect();
+        let settled: Vec<_> = log.settled.iter().map(|(number, _)| *number).collect();
+        assert_eq!(admitted.split_last().map(|(_, before)| before), Some(&*settled));
     }
 
     /// Every admission was settled, once, in order.
