@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use integration_core::{Clock, Error, ErrorKind, ManualClock};
 use routing::{
-    Call, EventQueue, ExecutorConfig, FallbackClass, HedgePolicy, Observer, RetryBudgetConfig, RouteEvent,
+    Call, Ending, EventQueue, ExecutorConfig, FallbackClass, HedgePolicy, Observer, RetryBudgetConfig,
+    RouteEvent, Standing,
 };
 use support::*;
 
@@ -139,6 +140,47 @@ async fn f01_a_target_that_failed_five_times_is_passed_over_until_its_ejection_i
         .await
         .unwrap();
     assert_eq!(answer.target, both[0], "a probe finds that it works again");
+}
+
+#[tokio::test]
+async fn f08_one_call_at_a_time_finds_out_whether_an_ejected_target_works_again() {
+    for pauses in [false, true] {
+        let clock = ManualClock::new();
+        let answers = (0..8).map(|_| Play::Events(answer("hi")));
+        let client = Player::with_pauses(answers, true);
+        let executor = executor(&client, &clock, config());
+        let (both, request) = (targets(&["a/1", "b/2"]), request());
+        let (first, _second) = (executor.live().of(&both[0]), executor.live().of(&both[1]));
+        let failure = Ending::Failed {
+            kind: ErrorKind::Upstream,
+            retry_after: None,
+        };
+        for _ in 0..5 {
+            first.end(first.begin(true, clock.now()), failure, clock.now());
+        }
+        clock.advance(34 * SECOND);
+        // Whoever admits may take its time: all are under way at once.
+        let gate = Recorder {
+            pauses,
+            ..Recorder::default()
+        };
+        let call = || Call::new(call_id(), &both, &request).with_gate(Arc::new(gate.clone()));
+        {
+            // One who leaves while it waits to be admitted lets another one find out.
+            let mut leaves = Box::pin(executor.chat(call()));
+            assert!(futures_util::poll!(leaves.as_mut()).is_pending());
+        }
+        assert_eq!(first.standing(clock.now()).0, Standing::ProbeDue);
+        let calls = (0..4).map(|_| executor.chat(call()));
+        for answer in futures_util::future::join_all(calls).await {
+            answer.unwrap();
+        }
+        let models = client.models();
+        let probes = models.iter().filter(|model| *model == "a/1").count();
+        let left = usize::from(!pauses);
+        assert_eq!((probes, models.len()), (1 + left, 4 + left), "{models:?}");
+        assert_eq!(first.standing(clock.now()).0, Standing::Admits);
+    }
 }
 
 #[tokio::test]
