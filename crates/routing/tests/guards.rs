@@ -204,6 +204,39 @@ async fn f11_where_everybody_is_ejected_somebody_is_asked_all_the_same() {
 }
 
 #[tokio::test]
+async fn f11_a_call_whose_own_targets_are_all_ejected_asks_one_of_them_whoever_else_there_is() {
+    let clock = ManualClock::new();
+    let client = Player::new([Play::Events(answer("hi"))]);
+    let executor = executor(&client, &clock, config());
+    let (targets, others, request) = (targets(&["a/1", "b/2"]), targets(&["c/3", "d/4"]), request());
+    // Deployments of other models work, and so these two may go.
+    for other in &others {
+        let _ = executor.live().of(other);
+    }
+    let failure = Ending::Failed {
+        kind: ErrorKind::Upstream,
+        retry_after: None,
+    };
+    for target in &targets {
+        let live = executor.live().of(target);
+        for _ in 0..5 {
+            live.end(live.begin(true, clock.now()), failure, clock.now());
+        }
+        assert!(matches!(live.standing(clock.now()).0, Standing::Ejected(_)));
+        // Longer than the jitter of an ejection.
+        clock.advance(4 * SECOND);
+    }
+    let answer = executor
+        .chat(Call::new(call_id(), &targets, &request))
+        .await
+        .unwrap();
+    assert_eq!(answer.target, targets[0], "the one that comes back first");
+    assert_eq!((answer.passed_over.len(), client.models().len()), (2, 1));
+    let live = executor.live().of(&targets[0]);
+    assert_eq!(live.standing(clock.now()).0, Standing::Admits, "it works again");
+}
+
+#[tokio::test]
 async fn f05_a_cooldown_is_waited_for_if_the_call_lasts_so_long_and_else_told() {
     let clock = ManualClock::new();
     let client = Player::new([refuses_for(30 * SECOND), Play::Events(answer("hi"))]);

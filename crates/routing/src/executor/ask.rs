@@ -47,8 +47,8 @@ impl Ask for Whole {
 pub(super) enum Pieces {}
 
 /// How many pieces may come before an attempt is committed to: they are kept, and a source that is always ready gives no deadline
-/// a turn.
-const MOST_BEFORE: usize = 4_096;
+/// a turn. Far more than one for each token of a long reasoning that is not shown.
+const MOST_BEFORE: usize = 65_536;
 
 /// A stream up to its commit point.
 pub(super) struct Beginning {
