@@ -443,7 +443,7 @@ async fn a_client_that_hangs_is_left_when_the_call_is_over() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_hangs_is_left_for_the_next_target() {
+async fn f19_an_attempt_that_hangs_is_left_for_the_next_target() {
     for stream in [false, true] {
         let clock = ManualClock::new();
         let client = Player::new([Play::Stalls(vec![start("gen-7")]), Play::Events(answer("hi"))]);

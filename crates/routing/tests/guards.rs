@@ -4,14 +4,14 @@
 
 mod support;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, poll};
+use futures_util::StreamExt;
 use integration_core::{Clock, Error, ErrorKind, ManualClock};
 use routing::{
-    Call, EventQueue, ExecutorConfig, FallbackClass, HedgePolicy, Observer, RetryBudgetConfig, RouteEvent,
+    Call, Ending, EventQueue, ExecutorConfig, FallbackClass, HedgePolicy, Observer, RetryBudgetConfig,
+    RouteEvent, Standing,
 };
 use support::*;
 
@@ -23,17 +23,6 @@ fn config() -> ExecutorConfig {
 
 fn refuses_for(wait: Duration) -> Play {
     Play::Fail(Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(wait))
-}
-
-/// Lets time pass, timer by timer, until a call is over.
-async fn drive<T>(clock: &ManualClock, call: impl Future<Output = T>) -> T {
-    let mut call = pin!(call);
-    loop {
-        if let std::task::Poll::Ready(done) = poll!(call.as_mut()) {
-            return done;
-        }
-        assert!(clock.advance_to_next(), "the call waits for nothing");
-    }
 }
 
 #[tokio::test]
@@ -154,6 +143,47 @@ async fn f01_a_target_that_failed_five_times_is_passed_over_until_its_ejection_i
 }
 
 #[tokio::test]
+async fn f08_one_call_at_a_time_finds_out_whether_an_ejected_target_works_again() {
+    for pauses in [false, true] {
+        let clock = ManualClock::new();
+        let answers = (0..8).map(|_| Play::Events(answer("hi")));
+        let client = Player::with_pauses(answers, true);
+        let executor = executor(&client, &clock, config());
+        let (both, request) = (targets(&["a/1", "b/2"]), request());
+        let (first, _second) = (executor.live().of(&both[0]), executor.live().of(&both[1]));
+        let failure = Ending::Failed {
+            kind: ErrorKind::Upstream,
+            retry_after: None,
+        };
+        for _ in 0..5 {
+            first.end(first.begin(true, clock.now()), failure, clock.now());
+        }
+        clock.advance(34 * SECOND);
+        // Whoever admits may take its time: all are under way at once.
+        let gate = Recorder {
+            pauses,
+            ..Recorder::default()
+        };
+        let call = || Call::new(call_id(), &both, &request).with_gate(Arc::new(gate.clone()));
+        {
+            // One who leaves while it waits to be admitted lets another one find out.
+            let mut leaves = Box::pin(executor.chat(call()));
+            assert!(futures_util::poll!(leaves.as_mut()).is_pending());
+        }
+        assert_eq!(first.standing(clock.now()).0, Standing::ProbeDue);
+        let calls = (0..4).map(|_| executor.chat(call()));
+        for answer in futures_util::future::join_all(calls).await {
+            answer.unwrap();
+        }
+        let models = client.models();
+        let probes = models.iter().filter(|model| *model == "a/1").count();
+        let left = usize::from(!pauses);
+        assert_eq!((probes, models.len()), (1 + left, 4 + left), "{models:?}");
+        assert_eq!(first.standing(clock.now()).0, Standing::Admits);
+    }
+}
+
+#[tokio::test]
 async fn f11_where_everybody_is_ejected_somebody_is_asked_all_the_same() {
     let clock = ManualClock::new();
     let failures = (0..5).map(|_| fails(ErrorKind::Transport));
@@ -171,6 +201,39 @@ async fn f11_where_everybody_is_ejected_somebody_is_asked_all_the_same() {
         .await
         .unwrap();
     assert_eq!((answer.passed_over.len(), answer.attempts.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn f11_a_call_whose_own_targets_are_all_ejected_asks_one_of_them_whoever_else_there_is() {
+    let clock = ManualClock::new();
+    let client = Player::new([Play::Events(answer("hi"))]);
+    let executor = executor(&client, &clock, config());
+    let (targets, others, request) = (targets(&["a/1", "b/2"]), targets(&["c/3", "d/4"]), request());
+    // Deployments of other models work, and so these two may go.
+    for other in &others {
+        let _ = executor.live().of(other);
+    }
+    let failure = Ending::Failed {
+        kind: ErrorKind::Upstream,
+        retry_after: None,
+    };
+    for target in &targets {
+        let live = executor.live().of(target);
+        for _ in 0..5 {
+            live.end(live.begin(true, clock.now()), failure, clock.now());
+        }
+        assert!(matches!(live.standing(clock.now()).0, Standing::Ejected(_)));
+        // Longer than the jitter of an ejection.
+        clock.advance(4 * SECOND);
+    }
+    let answer = executor
+        .chat(Call::new(call_id(), &targets, &request))
+        .await
+        .unwrap();
+    assert_eq!(answer.target, targets[0], "the one that comes back first");
+    assert_eq!((answer.passed_over.len(), client.models().len()), (2, 1));
+    let live = executor.live().of(&targets[0]);
+    assert_eq!(live.standing(clock.now()).0, Standing::Admits, "it works again");
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.saturating_mul(8)))]
 
     #[test]
-    fn each_admission_is_settled_once(
+    fn f26_each_admission_is_settled_once(
         plans in prop::collection::vec(plan(), 0..5),
         stream in any::<bool>(),
         pauses in any::<bool>(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use integration_core::{Delivery, Error, ErrorKind, ManualClock, StreamEvent, Usage};
+use integration_core::{Clock, Delivery, Error, ErrorKind, ManualClock, StreamEvent, Usage};
 use routing::{AttemptResult, Call, ExecutorConfig, Streamed};
 use support::*;
 
@@ -20,7 +20,7 @@ fn config() -> ExecutorConfig {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_before_its_first_content_falls_back() {
+async fn f16_a_stream_that_fails_before_its_first_content_falls_back() {
     let error = || Error::new(ErrorKind::Upstream, "overheated");
     let beginnings = vec![
         Play::Fail(error()),
@@ -101,7 +101,7 @@ async fn everything_of_the_stream_is_replayed_from_its_start() {
 }
 
 #[tokio::test]
-async fn after_its_first_content_a_stream_ends_with_its_error_and_what_was_used() {
+async fn f17_after_its_first_content_a_stream_ends_with_its_error_and_what_was_used() {
     let commits = [
         text("Hel"),
         StreamEvent::Reasoning {
@@ -149,7 +149,7 @@ async fn after_its_first_content_a_stream_ends_with_its_error_and_what_was_used(
 }
 
 #[tokio::test]
-async fn a_stream_that_stops_without_its_end_is_truncated() {
+async fn f18_a_stream_that_stops_without_its_end_is_truncated() {
     let clock = ManualClock::new();
     let client = Player::new([Play::Events(vec![start("g"), text("Hel"), finish()])]);
     let gate = Recorder::default();
@@ -173,7 +173,7 @@ async fn a_stream_that_stops_without_its_end_is_truncated() {
 }
 
 #[tokio::test]
-async fn the_call_s_deadline_holds_while_streaming() {
+async fn f19_the_call_s_deadline_ends_a_stream_that_falls_silent() {
     let clock = ManualClock::new();
     let client = Player::new([Play::Stalls(vec![start("g"), text("Hel"), usage(4, 1)])]);
     let gate = Recorder::default();
@@ -203,6 +203,199 @@ async fn the_call_s_deadline_holds_while_streaming() {
 }
 
 #[tokio::test]
+async fn f16_an_error_before_the_first_content_is_no_matter_of_how_the_answer_is_wanted() {
+    let clock = ManualClock::new();
+    let error = Error::new(ErrorKind::Upstream, "overheated").with_delivery(Delivery::Partial);
+    let client = Player::new([
+        Play::Breaks(vec![start("gen-0"), usage(9, 0)], error),
+        Play::Events(answer("hi")),
+    ]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let answer = executor(&client, &clock, config()).chat(call).await.unwrap();
+    assert_eq!(
+        (&answer.target, answer.response.text().as_str()),
+        (&targets[1], "hi")
+    );
+    gate.assert_settled();
+    assert_eq!(gate.results(), ["upstream", "complete"]);
+    assert_eq!(client.open(), 0);
+}
+
+/// An answer of so many pieces of text.
+fn pieces(count: usize) -> Vec<StreamEvent> {
+    let texts = (0..count).map(|at| text(&format!("{at} ")));
+    let mut all = vec![start("gen-5"), usage(8, 3)];
+    all.extend(texts);
+    all.extend([finish(), StreamEvent::End]);
+    all
+}
+
+#[tokio::test]
+async fn f17_an_error_after_any_number_of_pieces_ends_the_stream_and_nothing_starts_anew() {
+    let whole = pieces(12);
+    // From the first piece of text to the last piece before the end.
+    for shown in 3..whole.len() {
+        let clock = ManualClock::new();
+        let before = whole[..shown].to_vec();
+        let error = Error::new(ErrorKind::Upstream, "overheated").with_delivery(Delivery::Answered);
+        let client = Player::new([Play::Breaks(before.clone(), error), Play::Events(answer("other"))]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1", "b/2"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let config = config().with_retries(2);
+        let streamed = executor(&client, &clock, config).stream(call).await.unwrap();
+        let mut items: Vec<_> = streamed.stream.collect().await;
+        let error = items.pop().unwrap().unwrap_err();
+        let text_bytes: usize = before.iter().map(StreamEvent::text_bytes).sum();
+        assert_eq!(events(items), before, "{shown}");
+        assert_eq!(
+            (error.kind(), error.delivery(), error.usage()),
+            (
+                ErrorKind::Upstream,
+                Delivery::Partial,
+                Some(&Usage::of_tokens(8, 3))
+            ),
+            "{shown}"
+        );
+        assert_eq!(client.models(), ["a/1"], "{shown}");
+        gate.assert_settled();
+        let outcome = &gate.outcomes()[0];
+        let AttemptResult::Failed(failure) = &outcome.result else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(
+            (failure.kind, failure.delivery),
+            (ErrorKind::Upstream, Delivery::Partial)
+        );
+        assert_eq!(outcome.usage, Some(Usage::of_tokens(8, 3)));
+        assert_eq!(outcome.text_bytes, u64::try_from(text_bytes).unwrap());
+        assert_eq!(outcome.generation.as_ref().unwrap().as_str(), "gen-5");
+    }
+}
+
+#[tokio::test]
+async fn f18_an_answer_that_ends_anywhere_before_its_end_is_never_complete() {
+    let whole = pieces(4);
+    for came in 0..whole.len() {
+        for stream in [false, true] {
+            let clock = ManualClock::new();
+            let client = Player::new([Play::Events(whole[..came].to_vec())]);
+            let gate = Recorder::default();
+            let (targets, request) = (targets(&["a/1"]), request());
+            let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+            let executor = executor(&client, &clock, config());
+            let error = if stream {
+                match executor.stream(call).await {
+                    Ok(streamed) => {
+                        let items: Vec<_> = streamed.stream.collect().await;
+                        assert_eq!(items.len(), came + 1);
+                        items.into_iter().last().unwrap().unwrap_err()
+                    }
+                    Err(exhausted) => exhausted.error,
+                }
+            } else {
+                executor.chat(call).await.unwrap_err().error
+            };
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{came} {stream}");
+            gate.assert_settled();
+            assert_eq!(gate.results(), ["truncated"], "{came} {stream}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn f19_a_stream_that_falls_silent_anywhere_is_ended_closed_and_settled() {
+    let whole = pieces(3);
+    for came in 0..whole.len() {
+        let clock = ManualClock::new();
+        let client = Player::new([
+            Play::Stalls(whole[..came].to_vec()),
+            Play::Stalls(whole[..came].to_vec()),
+        ]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1", "b/2"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let begun = clock.now();
+        let executor = executor(&client, &clock, config().with_attempt_timeout(5 * SECOND));
+        let error = match drive(&clock, executor.stream(call)).await {
+            Ok(mut streamed) => {
+                let mut last = None;
+                while let Some(item) = drive(&clock, streamed.stream.next()).await {
+                    last = Some(item);
+                    if let Some(Err(_)) = last {
+                        // It is closed with the error, and not when the caller is done with the stream.
+                        assert_eq!(client.open(), 0);
+                    }
+                }
+                assert_eq!(clock.now() - begun, 60 * SECOND, "{came}");
+                last.unwrap().unwrap_err()
+            }
+            Err(exhausted) => {
+                assert_eq!((came < 3, exhausted.attempts.len()), (true, 2));
+                assert_eq!(clock.now() - begun, 10 * SECOND, "{came}");
+                exhausted.error
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{came}");
+        assert_eq!((client.open(), clock.pending()), (0, 0), "{came}");
+        gate.assert_settled();
+        assert!(gate.results().iter().all(|result| *result == "timeout"), "{came}");
+    }
+}
+
+#[tokio::test]
+async fn f20_signs_of_life_without_content_do_not_hold_an_attempt_open() {
+    for stream in [false, true] {
+        let clock = ManualClock::new();
+        // A comment is no piece; what a provider sends to show that it lives are pieces without content.
+        let client = Player::new([
+            Play::Keeps(text(""), SECOND, clock.clone()),
+            Play::Events(answer("hi")),
+        ]);
+        let gate = Recorder::default();
+        let (targets, request) = (targets(&["a/1", "b/2"]), request());
+        let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+        let begun = clock.now();
+        let executor = executor(&client, &clock, config().with_attempt_timeout(5 * SECOND));
+        let target = if stream {
+            drive(&clock, executor.stream(call)).await.unwrap().target
+        } else {
+            drive(&clock, executor.chat(call)).await.unwrap().target
+        };
+        assert_eq!((target, clock.now() - begun), (targets[1].clone(), 5 * SECOND));
+        assert_eq!((client.open(), clock.pending()), (0, 0));
+        let outcome = &gate.outcomes()[0];
+        let AttemptResult::Failed(failure) = &outcome.result else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!((failure.kind, outcome.first_content), (ErrorKind::Timeout, None));
+    }
+}
+
+#[tokio::test]
+async fn f20_a_flood_of_pieces_without_content_is_left_for_the_next_target() {
+    let clock = ManualClock::new();
+    let client = Player::new([
+        Play::Keeps(text(""), Duration::ZERO, clock.clone()),
+        Play::Events(answer("hi")),
+    ]);
+    let gate = Recorder::default();
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    // It never lets wait, so no clock would end it.
+    let streamed = executor(&client, &clock, config()).stream(call).await.unwrap();
+    assert_eq!(streamed.target, targets[1]);
+    let error = streamed.attempts[0].error.as_ref().unwrap();
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Protocol, Delivery::Partial)
+    );
+    gate.assert_settled_but_one();
+}
+
+#[tokio::test]
 async fn the_time_to_the_first_content_is_measured_from_sending() {
     let clock = ManualClock::new();
     let client = Player::with_pauses([Play::Events(answer("hi"))], true);
@@ -226,7 +419,7 @@ async fn the_time_to_the_first_content_is_measured_from_sending() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_is_settled_with_what_is_known() {
+async fn f26_a_caller_who_leaves_is_settled_with_what_is_known() {
     let clock = ManualClock::new();
     let client = Player::new([
         Play::Events(vec![

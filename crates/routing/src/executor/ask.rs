@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 
-use integration_core::{CallContext, ChatClient, ChatRequest, ChatResponse, ChatStream, Error, StreamEvent};
+use integration_core::{
+    CallContext, ChatClient, ChatRequest, ChatResponse, ChatStream, Delivery, Error, ErrorKind, StreamEvent,
+};
 
 use super::attempt::Settler;
 use super::stream::{commits, truncated};
@@ -44,6 +46,10 @@ impl Ask for Whole {
 
 pub(super) enum Pieces {}
 
+/// How many pieces may come before an attempt is committed to: they are kept, and a source that is always ready gives no deadline
+/// a turn. Far more than one for each token of a long reasoning that is not shown.
+const MOST_BEFORE: usize = 65_536;
+
 /// A stream up to its commit point.
 pub(super) struct Beginning {
     pub(super) replay: VecDeque<StreamEvent>,
@@ -70,6 +76,10 @@ impl Ask for Pieces {
             settler.see(&event);
             let (commit, end) = (commits(&event), matches!(event, StreamEvent::End));
             replay.push_back(event);
+            if replay.len() >= MOST_BEFORE && !commit {
+                let message = format!("{MOST_BEFORE} pieces came, and none of them shows anything");
+                return Err(Error::new(ErrorKind::Protocol, message).with_delivery(Delivery::Partial));
+            }
             if end {
                 settler.complete();
                 return Ok(Beginning { replay, source: None });

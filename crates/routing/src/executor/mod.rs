@@ -413,6 +413,8 @@ impl Executor {
     /// Asks for an answer piece by piece. Until the first content arrives the call may still pass on to another target; with
     /// it this future is ready, and nothing more is tried.
     ///
+    /// A stream of which 65,536 pieces show nothing is left for the next target.
+    ///
     /// # Errors
     /// [`Exhausted`] if no target began to answer. Later errors are the stream's last item.
     pub async fn stream(&self, call: Call<'_>) -> Result<Streamed, Exhausted> {

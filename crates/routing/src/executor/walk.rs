@@ -19,7 +19,9 @@ use super::observe::{RouteEvent, Teller};
 use super::watched::Watched;
 use super::{AttemptReport, Call, Executor, Exhausted, HedgePolicy, PassedOver};
 use crate::Target;
-use crate::live::Standing;
+use crate::live::{Standing, Taken};
+
+const BEING_PROBED: &str = "it is being probed";
 
 /// How an attempt ended that did not answer.
 enum Ended {
@@ -229,7 +231,7 @@ impl<'c> Walk<'c> {
             self.teller.changed(target, change);
             let (kind, hold, until, why) = match standing {
                 Standing::Admits | Standing::ProbeDue => return Some(target),
-                Standing::Probing => (ErrorKind::Overloaded, Hold::Ejected, None, "it is being probed"),
+                Standing::Probing => (ErrorKind::Overloaded, Hold::Ejected, None, BEING_PROBED),
                 Standing::Ejected(until) => (
                     ErrorKind::Overloaded,
                     Hold::Ejected,
@@ -605,6 +607,20 @@ impl Executor {
                     .with_model(target.model.clone()),
             ));
         };
+        let live = self.live.of(target);
+        let probe = match live.probe(self.clock.now()) {
+            Ok(probe) => probe,
+            // Nobody else is left to be asked.
+            Err(Taken) if attempt.may_wait => None,
+            Err(Taken) => {
+                let error = Error::new(ErrorKind::Overloaded, BEING_PROBED);
+                return Err(Ended::Refused(
+                    error
+                        .with_provider(target.provider.clone())
+                        .with_model(target.model.clone()),
+                ));
+            }
+        };
         let mut deadline = limit.wait(&*self.clock);
         let admission = match race(&mut deadline, None, call.gate.admit(&attempt)).await {
             Ok(Ok(admission)) => admission,
@@ -620,7 +636,8 @@ impl Executor {
             request: call.id.clone(),
         };
         let watched = Watched::begin(
-            self.live.of(target),
+            live,
+            probe,
             (A::STREAM, attempt.number),
             self.clock.now(),
             limit.at,

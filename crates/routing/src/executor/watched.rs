@@ -7,7 +7,7 @@ use integration_core::{ErrorKind, RateLimitFacts, RateWindow};
 
 use super::attempt::{AttemptOutcome, AttemptResult};
 use super::observe::{RouteEvent, Teller};
-use crate::live::{Ending, Live, Ticket};
+use crate::live::{Ending, Live, Probe, Ticket};
 
 /// How long a deployment must have let wait, at least, for a call's end to be blamed on it: a caller in a hurry must not close a
 /// deployment for everybody else.
@@ -27,12 +27,16 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn begin(
         live: Arc<Live>,
+        probe: Option<Probe>,
         (stream, number): (bool, u16),
         now: Instant,
         call_ends: Option<Instant>,
         teller: Teller,
     ) -> Self {
-        let ticket = live.begin(stream, now);
+        let ticket = match probe {
+            Some(probe) => probe.begin(stream, now),
+            None => live.begin(stream, now),
+        };
         teller.tell(|request| RouteEvent::AttemptBegun {
             request,
             number,

@@ -125,6 +125,41 @@ impl Ticket {
     }
 }
 
+/// The right to find out whether an ejected deployment works again, taken before anything is asked for the attempt: two calls
+/// that wait to be admitted must not both come to be the one. Dropping it leaves it to another.
+#[cfg(feature = "executor")]
+#[derive(Debug)]
+pub(crate) struct Probe {
+    live: Arc<Live>,
+    used: bool,
+}
+
+/// Another attempt is to find out.
+#[cfg(feature = "executor")]
+#[derive(Debug)]
+pub(crate) struct Taken;
+
+#[cfg(feature = "executor")]
+impl Probe {
+    /// The attempt begins.
+    pub(crate) fn begin(mut self, stream: bool, now: Instant) -> Ticket {
+        self.used = true;
+        let mut ticket = self.live.begin(stream, now);
+        ticket.probe = true;
+        ticket
+    }
+}
+
+#[cfg(feature = "executor")]
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if !self.used {
+            let mut inner = self.live.inner();
+            inner.breaker.probe_left();
+        }
+    }
+}
+
 /// How an attempt ended, as far as its deployment goes. Exhaustive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -248,6 +283,23 @@ impl Live {
         let mut inner = self.inner();
         let change = self.look_for_hang(&mut inner, now);
         (inner.breaker.standing(now), change)
+    }
+
+    /// Takes the probe, if one is due.
+    ///
+    /// # Errors
+    /// If another attempt has it.
+    #[cfg(feature = "executor")]
+    pub(crate) fn probe(self: &Arc<Self>, now: Instant) -> Result<Option<Probe>, Taken> {
+        let mut inner = self.inner();
+        if inner.breaker.standing(now) == Standing::Probing {
+            return Err(Taken);
+        }
+        let due = inner.breaker.begin(now);
+        Ok(due.then(|| Probe {
+            live: Arc::clone(self),
+            used: false,
+        }))
     }
 
     /// An attempt begins. `stream` tells whether its first content can be seen to come.

@@ -9,13 +9,15 @@
 )]
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_core::Stream;
+use futures_util::{StreamExt, poll};
 use integration_core::chat::{ChatRequest, FinishReason, Message, StreamStart};
 use integration_core::{
     CallContext, Capability, CapabilitySet, ChatClient, ChatStream, Clock, Error, ErrorKind, GenerationId,
@@ -96,6 +98,8 @@ pub enum Play {
     Breaks(Vec<StreamEvent>, Error),
     /// Pieces, then nothing, ever.
     Stalls(Vec<StreamEvent>),
+    /// A beginning, and the same piece again and again, ever, with so much time before each.
+    Keeps(StreamEvent, Duration, ManualClock),
 }
 
 pub fn fails(kind: ErrorKind) -> Play {
@@ -118,6 +122,24 @@ pub struct Player {
     plays: Mutex<VecDeque<Play>>,
     pauses: bool,
     pub asked: Mutex<Vec<Asked>>,
+    /// How many of its calls and streams are neither over nor dropped: its open connections.
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection, open until it is dropped.
+struct Connection(Arc<AtomicUsize>);
+
+impl Connection {
+    fn open(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Player {
@@ -131,7 +153,12 @@ impl Player {
             plays: Mutex::new(plays.into_iter().collect()),
             pauses,
             asked: Mutex::default(),
+            open: Arc::default(),
         })
+    }
+
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     pub fn models(&self) -> Vec<String> {
@@ -168,6 +195,7 @@ impl ChatClient for Player {
             deadline: cx.deadline,
             headers: cx.headers.clone(),
         });
+        let connection = Connection::open(&self.open);
         pause(self.pauses).await;
         let play = self
             .plays
@@ -181,6 +209,18 @@ impl ChatClient for Player {
             Play::Events(events) => (events, None, false),
             Play::Breaks(events, error) => (events, Some(error), false),
             Play::Stalls(events) => (events, None, true),
+            Play::Keeps(event, every, clock) => {
+                let pieces = futures_util::stream::repeat_with(move || event.clone());
+                let pieces = futures_util::stream::iter([start("gen-0")]).chain(pieces);
+                return Ok(Box::pin(pieces.then(move |event| {
+                    let _held = &connection;
+                    let wait = clock.sleep(every);
+                    async move {
+                        wait.await;
+                        Ok(event)
+                    }
+                })));
+            }
         };
         let items = events.into_iter().map(Ok).chain(error.map(Err)).collect();
         Ok(Box::pin(Items {
@@ -188,6 +228,7 @@ impl ChatClient for Player {
             stalls,
             pauses: self.pauses,
             paused: false,
+            _connection: connection,
         }))
     }
 }
@@ -209,6 +250,7 @@ struct Items {
     stalls: bool,
     pauses: bool,
     paused: bool,
+    _connection: Connection,
 }
 
 impl Stream for Items {
@@ -264,6 +306,14 @@ impl Recorder {
             AttemptResult::Cancelled => "cancelled",
         };
         self.outcomes().iter().map(word).collect()
+    }
+
+    /// Every admission was settled, once, in order, but the last one, which is under way.
+    pub fn assert_settled_but_one(&self) {
+        let log = self.log.lock().unwrap();
+        let admitted: Vec<_> = log.admitted.iter().map(|attempt| attempt.number).collect();
+        let settled: Vec<_> = log.settled.iter().map(|(number, _)| *number).collect();
+        assert_eq!(admitted.split_last().map(|(_, before)| before), Some(&*settled));
     }
 
     /// Every admission was settled, once, in order.
@@ -338,6 +388,17 @@ pub fn executor(client: &Arc<Player>, clock: &ManualClock, config: ExecutorConfi
 /// Polls a call once, then lets the time pass.
 pub async fn after<T>(call: impl Future<Output = T>, clock: &ManualClock, passes: Duration) -> T {
     tokio::join!(call, async { clock.advance(passes) }).0
+}
+
+/// Lets time pass, timer by timer, until a call is over.
+pub async fn drive<T>(clock: &ManualClock, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    loop {
+        if let Poll::Ready(done) = poll!(call.as_mut()) {
+            return done;
+        }
+        assert!(clock.advance_to_next(), "the call waits for nothing");
+    }
 }
 
 /// The pieces of a stream that does not fail.
