@@ -3,6 +3,11 @@
 //! A seed is a world, and the same world each time. One that fails says how to see it again.
 #![cfg(feature = "executor")]
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::print_stderr,
+    clippy::print_stdout,
     missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,20 +25,35 @@ use routing::{Dice, ExecutorConfig, HedgePolicy};
 use world::{Run, Setup, Weather, run};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// In each test, unless it says otherwise.
-const SEEDS: u64 = 1_000;
-const CALLS: usize = 1_000;
+/// How many worlds are seen, and how many calls are made in each.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    seeds: u64,
+    calls: usize,
+}
+
+const USUAL: Size = Size {
+    seeds: 1_000,
+    calls: 1_000,
+};
+const LONG: Size = Size {
+    seeds: 20,
+    calls: 100_000,
+};
 
 /// Runs a test for each seed, or for the one that the environment names.
-fn for_seeds(test: &str, seeds: u64, mut check: impl FnMut(u64)) {
+fn for_seeds(size: Size, mut check: impl FnMut(u64, usize)) {
     #[expect(clippy::disallowed_methods, reason = "to see one failing seed again")]
     let one = std::env::var("WAYPOST_SIMULATION_SEED");
     let seeds = match one {
         Ok(seed) => vec![seed.parse().expect("WAYPOST_SIMULATION_SEED is a number")],
-        Err(_) => (0..seeds).collect(),
+        Err(_) => (0..size.seeds).collect(),
     };
     for seed in seeds {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed, size.calls))) {
+            // A test's thread has its name.
+            let thread = std::thread::current();
+            let test = thread.name().unwrap_or_default();
             eprintln!(
                 "see it again: WAYPOST_SIMULATION_SEED={seed} cargo test -p routing --test simulation {test} -- --exact --include-ignored"
             );
@@ -101,13 +121,11 @@ fn within_budget(run: &Run, calls: usize) {
     );
 }
 
-#[test]
-fn any_weather() {
-    let mut last_resorts = 0;
-    let mut ejected = 0;
-    for_seeds("any_weather", SEEDS, |seed| {
-        let run = run(any(seed, CALLS));
-        within_budget(&run, CALLS);
+fn any_weather(size: Size) {
+    let (mut last_resorts, mut ejected) = (0, 0);
+    for_seeds(size, |seed, calls| {
+        let run = run(any(seed, calls));
+        within_budget(&run, calls);
         last_resorts += run.last_resorts;
         ejected += run.ejected.len();
     });
@@ -123,123 +141,144 @@ fn three(seed: u64, first: Weather, calls: usize) -> Setup {
     setup
 }
 
-/// Prints the worst and the sum of the calls that failed; each run must stay within the limit.
-fn at_most_fail(test: &str, setup: impl Fn(u64) -> Setup, most: usize) {
-    let (mut worst, mut all, mut seeds) = (0, 0, 0);
-    for_seeds(test, SEEDS, |seed| {
-        let run = run(setup(seed));
-        within_budget(&run, CALLS);
+/// Of a hundred calls a second, with one of three hosts in this weather, at most one in so many may fail, with any seed.
+fn one_of_three(size: Size, first: Weather, one_in: usize) {
+    let (mut worst, mut all, mut made) = (0, 0, 0);
+    for_seeds(size, |seed, calls| {
+        let run = run(three(seed, first, calls));
+        within_budget(&run, calls);
         let failed = run.failed();
         worst = worst.max(failed);
         all += failed;
-        seeds += 1;
-        if failed > 0 {
-            println!("{failed} of {CALLS} calls failed with seed {seed}");
-        }
-        assert!(failed <= most, "{failed} of {CALLS} calls failed");
+        made += calls;
+        assert!(failed <= calls / one_in, "{failed} of {calls} calls failed");
     });
     println!(
-        "{test}: {all} of {} calls failed, at worst {worst} of {CALLS}",
-        seeds * CALLS
+        "{all} of {made} calls failed, with the worst seed {worst} of {}",
+        size.calls
     );
 }
 
-#[test]
-fn f01_of_a_hundred_calls_a_second_at_least_999_in_1000_succeed_while_one_of_three_refuses() {
-    at_most_fail(
-        "f01_of_a_hundred_calls_a_second_at_least_999_in_1000_succeed_while_one_of_three_refuses",
-        |seed| three(seed, Weather::Refuses, CALLS),
-        CALLS / 1_000,
-    );
+fn everywhere(size: Size) {
+    let (mut extra, mut made) = (0, 0);
+    for_seeds(size, |seed, calls| {
+        let all = [
+            Weather::Refuses,
+            Weather::Fails(1.0),
+            Weather::Hangs,
+            Weather::Limits(None),
+        ];
+        let run = run(Setup::new(seed, &[all[seed as usize % 4]; 3], calls));
+        within_budget(&run, calls);
+        assert_eq!(run.failed(), calls);
+        extra += run.sent.len().saturating_sub(calls);
+        made += calls;
+    });
+    println!("{extra} attempts beyond one for each of {made} calls");
+}
+
+/// The cheapest host is away for one to twenty-four seconds.
+fn recovers(size: Size) {
+    let (mut latest, mut ejected) = (Duration::ZERO, 0);
+    for_seeds(size, |seed, calls| {
+        let back = SECOND * 4 + Duration::from_millis(seed % 1_000 * 20);
+        let weather = [Weather::Refuses, Weather::Hangs, Weather::Fails(1.0)][seed as usize % 3];
+        let mut setup = three(seed, weather, calls);
+        setup.hosts[0].push((back, Weather::Fine));
+        setup.per_second = 15.0;
+        let breaker = setup.config.breaker;
+        let period = breaker.ejection.mul_f64(1.0 + breaker.jitter);
+        let run = run(setup);
+        assert!(
+            run.ejected.iter().all(|(host, _)| *host == 0),
+            "only this one was away"
+        );
+        ejected += usize::from(!run.ejected.is_empty());
+        let used = run.sent.iter().find(|sent| sent.host == 0 && sent.at >= back);
+        let after = used.expect("it is used again").at - back;
+        latest = latest.max(after);
+        // Somebody must come to find out.
+        assert!(after <= period + SECOND, "used {after:?} after it was back");
+        // Whoever hung has gone elsewhere by then.
+        let later = run.sent.iter().filter(|sent| sent.at > back + after + 6 * SECOND);
+        assert!(later.clone().count() > 0, "too short to tell");
+        assert!(
+            later.clone().all(|sent| sent.host == 0),
+            "the cheapest has its calls back"
+        );
+    });
+    println!("ejected in {ejected} worlds; used {latest:?} after it was back, at the latest");
+}
+
+fn fast_refusals(size: Size) {
+    let mut most = 0.0_f64;
+    for_seeds(size, |seed, calls| {
+        let mut setup = Setup::new(seed, &[Weather::Limits(None), Weather::Slow], calls);
+        setup.strategy = "lowest-latency";
+        let run = run(setup);
+        let share = run.sent.iter().filter(|sent| sent.host == 0).count() as f64 / run.sent.len() as f64;
+        most = most.max(share);
+        assert!(share < 0.05, "it was asked {share} of the time");
+    });
+    println!("it was asked {most} of the time at the most");
 }
 
 #[test]
-fn f02_of_a_hundred_calls_a_second_at_least_99_in_100_succeed_while_one_of_three_hangs() {
-    at_most_fail(
-        "f02_of_a_hundred_calls_a_second_at_least_99_in_100_succeed_while_one_of_three_hangs",
-        |seed| three(seed, Weather::Hangs, CALLS),
-        CALLS / 100,
-    );
+fn in_any_weather_cooldowns_caps_deadlines_and_budget_are_kept() {
+    any_weather(USUAL);
 }
 
 #[test]
-fn f08_retries_add_a_tenth_and_the_floor_where_every_host_fails() {
-    let mut extra = 0;
-    for_seeds(
-        "f08_retries_add_a_tenth_and_the_floor_where_every_host_fails",
-        SEEDS,
-        |seed| {
-            let weather = [
-                Weather::Refuses,
-                Weather::Fails(1.0),
-                Weather::Hangs,
-                Weather::Limits(None),
-            ][seed as usize % 4];
-            let run = run(Setup::new(seed, &[weather; 3], CALLS));
-            within_budget(&run, CALLS);
-            assert_eq!(run.failed(), CALLS);
-            extra += run.sent.len().saturating_sub(CALLS);
-        },
-    );
-    println!("{extra} attempts beyond one for each call");
+#[ignore = "long: 20 seeds of 100,000 calls"]
+fn in_any_weather_cooldowns_caps_deadlines_and_budget_are_kept_for_long() {
+    any_weather(LONG);
 }
 
 #[test]
-fn a_host_that_is_back_is_used_within_one_ejection_period() {
-    let mut latest = Duration::ZERO;
-    for_seeds(
-        "a_host_that_is_back_is_used_within_one_ejection_period",
-        SEEDS,
-        |seed| {
-            let back = SECOND * 4 + Duration::from_millis(seed * 20);
-            let weather = [Weather::Refuses, Weather::Hangs, Weather::Fails(1.0)][seed as usize % 3];
-            let mut setup = three(seed, weather, CALLS);
-            setup.hosts[0].push((back, Weather::Fine));
-            setup.per_second = 15.0;
-            let period = setup
-                .config
-                .breaker
-                .ejection
-                .mul_f64(1.0 + setup.config.breaker.jitter);
-            let run = run(setup);
-            assert!(run.ejected.iter().all(|(host, _)| *host == 0) && !run.ejected.is_empty());
-            let used = run
-                .sent
-                .iter()
-                .find(|sent| sent.host == 0 && sent.at >= back)
-                .expect("it is used again");
-            latest = latest.max(used.at - back);
-            // Somebody must come to find out.
-            assert!(
-                used.at <= back + period + SECOND,
-                "used {:?} after it was back",
-                used.at - back
-            );
-            let later = run.sent.iter().filter(|sent| sent.at > used.at + SECOND);
-            assert!(later.clone().count() > 0, "too short to tell");
-            assert!(
-                later.clone().all(|sent| sent.host == 0),
-                "the cheapest host has its calls back"
-            );
-        },
-    );
-    println!("used {latest:?} after it was back, at the latest");
+fn f01_while_one_of_three_hosts_refuses_999_of_1000_calls_succeed() {
+    one_of_three(USUAL, Weather::Refuses, 1_000);
+}
+
+#[test]
+#[ignore = "long: 20 seeds of 100,000 calls"]
+fn f01_while_one_of_three_hosts_refuses_999_of_1000_calls_succeed_for_long() {
+    one_of_three(LONG, Weather::Refuses, 1_000);
+}
+
+#[test]
+fn f02_while_one_of_three_hosts_hangs_99_of_100_calls_succeed() {
+    one_of_three(USUAL, Weather::Hangs, 100);
+}
+
+#[test]
+#[ignore = "long: 20 seeds of 100,000 calls"]
+fn f02_while_one_of_three_hosts_hangs_99_of_100_calls_succeed_for_long() {
+    one_of_three(LONG, Weather::Hangs, 100);
+}
+
+#[test]
+fn f08_where_every_host_fails_a_tenth_and_the_floor_is_added() {
+    everywhere(USUAL);
+}
+
+#[test]
+#[ignore = "long: 20 seeds of 100,000 calls"]
+fn f08_where_every_host_fails_a_tenth_and_the_floor_is_added_for_long() {
+    everywhere(LONG);
 }
 
 #[test]
 fn f10_a_host_that_refuses_fast_loses_its_traffic_to_a_slow_one() {
-    let mut most = 0.0_f64;
-    for_seeds(
-        "f10_a_host_that_refuses_fast_loses_its_traffic_to_a_slow_one",
-        SEEDS,
-        |seed| {
-            let mut setup = Setup::new(seed, &[Weather::Limits(None), Weather::Slow], CALLS);
-            setup.strategy = "lowest-latency";
-            let run = run(setup);
-            let share = run.sent.iter().filter(|sent| sent.host == 0).count() as f64 / run.sent.len() as f64;
-            most = most.max(share);
-            assert!(share < 0.05, "it was asked {share} of the time");
-        },
-    );
-    println!("it was asked {most} of the time at the most");
+    fast_refusals(USUAL);
+}
+
+#[test]
+#[ignore = "long: 20 seeds of 100,000 calls"]
+fn f10_a_host_that_refuses_fast_loses_its_traffic_to_a_slow_one_for_long() {
+    fast_refusals(LONG);
+}
+
+#[test]
+fn a_host_that_is_back_has_its_calls_back_within_one_ejection_period() {
+    recovers(USUAL);
 }

@@ -79,7 +79,6 @@ impl Setup {
 /// How one call went.
 #[derive(Debug, Clone, Copy)]
 pub struct End {
-    pub begun: Duration,
     pub took: Duration,
     pub answered: bool,
     pub hung_up: bool,
@@ -325,7 +324,7 @@ impl Drop for Counted {
 }
 
 fn provider(host: usize) -> ProviderId {
-    ProviderId::new(&format!("host-{host}")).unwrap()
+    ProviderId::new(format!("host-{host}")).unwrap()
 }
 
 /// A snapshot with the same model at every host, the first host being the cheapest.
@@ -482,7 +481,7 @@ async fn one_call(
     number: usize,
 ) -> End {
     let begun = world.now();
-    let id = RequestId::new(&format!("{}-{number}", targets.len())).unwrap();
+    let id = RequestId::new(format!("{}-{number}", targets.len())).unwrap();
     let call = Call::new(id, &targets, request).with_gate(gate);
     let whole = world.unit() < 0.25;
     let patience = (world.unit() < world.setup.hang_ups).then(|| Duration::from_secs_f64(3.0 * world.unit()));
@@ -513,7 +512,6 @@ async fn one_call(
         }
     };
     End {
-        begun,
         took: world.now() - begun,
         answered,
         hung_up,
