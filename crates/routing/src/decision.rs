@@ -50,6 +50,18 @@ impl<'a> Decision<'a> {
         self.contenders
     }
 
+    /// How many of the first deployments are each of a higher quality than the one before: worth asking one after the other
+    /// while answers are not good enough. See [`Cascade`](crate::Cascade).
+    pub fn steps(&self) -> usize {
+        let mut best = f64::NEG_INFINITY;
+        let better = |contender: &&Contender| {
+            let better = contender.quality.mean > best;
+            best = best.max(contender.quality.mean);
+            better
+        };
+        self.contenders.iter().take_while(better).count()
+    }
+
     /// With which probability the first one was chosen: 1 where nothing was left to chance.
     pub const fn probability(&self) -> f64 {
         self.probability

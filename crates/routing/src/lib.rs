@@ -29,8 +29,9 @@ pub use decision::{Decision, Scratch};
 #[cfg(feature = "executor")]
 pub use executor::{
     Admission, Answer, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptReport, AttemptResult,
-    Call, EventQueue, Executor, ExecutorConfig, Exhausted, FallbackClass, HedgePolicy, LimitGate, Observer,
-    OpenGate, PassedOver, RouteEvent, Streamed, UnknownFallbackClass,
+    Call, Cascaded, EventQueue, Executor, ExecutorConfig, Exhausted, FallbackClass, HedgePolicy, LimitGate,
+    NotGoodEnough, Observer, OpenGate, PassedOver, RouteEvent, Streamed, UnknownFallbackClass, Verdict,
+    Verifier,
 };
 pub use facts::{DataPolicy, FactBook, Facts, UnknownDataPolicy};
 pub use live::{

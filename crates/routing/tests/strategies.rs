@@ -634,3 +634,23 @@ proptest! {
         prop_assert_eq!(arranged(&request, &shuffled), (order, probability), "{}", request.strategy.word());
     }
 }
+
+#[test]
+fn the_steps_of_a_decision_are_the_first_that_are_each_better_than_the_one_before() {
+    let (catalogue, prices) = catalogue(
+        "p",
+        vec![
+            record("a/cheap", "0.000001", 40.0),
+            record("b/no-better", "0.000002", 39.0),
+            record("c/better", "0.000003", 60.0),
+            record("d/best", "0.000009", 70.0),
+        ],
+    );
+    let snapshot = Snapshot::new(&catalogue, &prices);
+    let mut scratch = Scratch::new();
+    let decision = snapshot.decide(&request("cascade", 0), &mut scratch);
+    let models: Vec<_> = decision.targets().map(|target| target.model.as_str()).collect();
+    assert_eq!(models, ["a/cheap", "c/better", "d/best", "b/no-better"]);
+    assert_eq!(decision.steps(), 3);
+    assert_eq!(snapshot.decide(&request("cheapest", 0), &mut scratch).steps(), 1);
+}

@@ -2,6 +2,7 @@
 
 mod ask;
 mod attempt;
+mod cascade;
 mod deadline;
 mod fallback;
 mod limits;
@@ -20,6 +21,7 @@ use integration_core::{
 };
 
 pub use attempt::{Admission, Attempt, AttemptFailure, AttemptGate, AttemptOutcome, AttemptResult, OpenGate};
+pub use cascade::{Cascaded, NotGoodEnough, Verdict, Verifier};
 pub use fallback::{FallbackClass, UnknownFallbackClass};
 pub use limits::LimitGate;
 pub use observe::{EventQueue, Observer, RouteEvent};
@@ -27,8 +29,9 @@ pub use observe::{EventQueue, Observer, RouteEvent};
 use crate::Target;
 use crate::live::{BreakerConfig, LiveBook, RetryBudget, RetryBudgetConfig, unit};
 use ask::{Beginning, Pieces, Whole};
+use observe::Teller;
 use stream::Committed;
-use walk::{Success, walk};
+use walk::{Start, Success, walk};
 
 /// When a second target is asked beside the first, before the first has shown anything. The first answer wins; both may be
 /// billed.
@@ -252,6 +255,17 @@ pub struct Answer {
     pub passed_over: Vec<PassedOver>,
 }
 
+impl From<Success<ChatResponse>> for Answer {
+    fn from(success: Success<ChatResponse>) -> Self {
+        Self {
+            response: success.answered,
+            target: success.target,
+            attempts: success.attempts,
+            passed_over: success.passed_over,
+        }
+    }
+}
+
 /// An answer that has begun.
 #[non_exhaustive]
 pub struct Streamed {
@@ -390,24 +404,37 @@ impl Executor {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn teller(&self, call: &Call<'_>) -> Teller {
+        Teller {
+            queue: self.events.clone(),
+            request: call.id.clone(),
+        }
+    }
+
+    fn ended<T>(&self, call: &Call<'_>, walked: &Result<Success<T>, Exhausted>) {
+        let (target, attempts) = match walked {
+            Ok(success) => (Some(&success.target), success.attempts.len()),
+            Err(exhausted) => (None, exhausted.attempts.len()),
+        };
+        self.tell_end(call, target, attempts);
+    }
+
+    fn tell_end(&self, call: &Call<'_>, target: Option<&Target>, attempts: usize) {
+        self.teller(call).tell(|request| RouteEvent::CallEnded {
+            request,
+            target: target.cloned(),
+            attempts,
+        });
+    }
+
     /// Asks for an answer in one piece, from the first target that gives one.
     ///
     /// # Errors
     /// [`Exhausted`] with every attempt and what ended the call.
     pub async fn chat(&self, call: Call<'_>) -> Result<Answer, Exhausted> {
-        let Success {
-            answered,
-            target,
-            attempts,
-            passed_over,
-            ..
-        } = walk::<Whole>(self, call).await?;
-        Ok(Answer {
-            response: answered,
-            target,
-            attempts,
-            passed_over,
-        })
+        let walked = walk::<Whole>(self, &call, Start::of(self, &call)).await;
+        self.ended(&call, &walked);
+        Ok(Answer::from(walked?))
     }
 
     /// Asks for an answer piece by piece. Until the first content arrives the call may still pass on to another target; with
@@ -418,6 +445,8 @@ impl Executor {
     /// # Errors
     /// [`Exhausted`] if no target began to answer. Later errors are the stream's last item.
     pub async fn stream(&self, call: Call<'_>) -> Result<Streamed, Exhausted> {
+        let walked = walk::<Pieces>(self, &call, Start::of(self, &call)).await;
+        self.ended(&call, &walked);
         let Success {
             answered,
             settler,
@@ -425,7 +454,7 @@ impl Executor {
             attempts,
             passed_over,
             deadline,
-        } = walk::<Pieces>(self, call).await?;
+        } = walked?;
         let Beginning { replay, source } = answered;
         let committed = Committed {
             replay,

@@ -124,6 +124,15 @@ pub enum RouteEvent {
         /// The call.
         request: RequestId,
     },
+    /// An answer came that is not good enough; the next target is asked, if there is one.
+    NotGoodEnough {
+        /// The call.
+        request: RequestId,
+        /// The number of the attempt that gave it.
+        number: u16,
+        /// Who gave it.
+        target: Target,
+    },
     /// A call was answered, or has begun to be, or failed.
     CallEnded {
         /// The call.

@@ -89,22 +89,40 @@ struct Walk<'c> {
     last_resort: bool,
 }
 
-/// Walks a call along its targets.
+/// Where a walk begins: at a call's first target, or after an answer that was not good enough.
+pub(super) struct Start<'c> {
+    pub(super) targets: Vec<&'c Target>,
+    pub(super) limit: Limit,
+    /// The number of the first attempt.
+    pub(super) number: u16,
+}
+
+impl<'c> Start<'c> {
+    /// The beginning of a call, which is counted.
+    pub(super) fn of(executor: &Executor, call: &'c Call<'_>) -> Self {
+        executor.shared().begin(executor.clock.now());
+        let allowed = executor.config.deadline;
+        Self {
+            targets: call.targets.iter().collect(),
+            limit: Limit::after(call.deadline.unwrap_or(allowed).min(allowed), &*executor.clock),
+            number: 1,
+        }
+    }
+}
+
+/// Walks a call along targets.
 pub(super) async fn walk<A: Ask>(
     executor: &Executor,
-    call: Call<'_>,
+    call: &Call<'_>,
+    start: Start<'_>,
 ) -> Result<Success<A::Answer>, Exhausted> {
-    let allowed = executor.config.deadline;
     let walk = Walk {
         executor,
-        call: &call,
-        limit: Limit::after(call.deadline.unwrap_or(allowed).min(allowed), &*executor.clock),
-        teller: Teller {
-            queue: executor.events.clone(),
-            request: call.id.clone(),
-        },
-        queue: call.targets.iter().collect(),
-        number: 1,
+        call,
+        limit: start.limit,
+        teller: executor.teller(call),
+        queue: start.targets.into(),
+        number: start.number,
         attempts: Vec::new(),
         passed_over: Vec::new(),
         held: Vec::new(),
@@ -115,24 +133,11 @@ pub(super) async fn walk<A: Ask>(
         budget_spent: false,
         last_resort: false,
     };
-    let teller = walk.teller.clone();
-    let result = walk.run::<A>().await;
-    let (target, attempts) = match &result {
-        Ok(success) => (Some(&success.target), success.attempts.len()),
-        Err(exhausted) => (None, exhausted.attempts.len()),
-    };
-    teller.tell(|request| RouteEvent::CallEnded {
-        request,
-        target: target.cloned(),
-        attempts,
-    });
-    result
+    walk.run::<A>().await
 }
 
 impl<'c> Walk<'c> {
     async fn run<A: Ask>(mut self) -> Result<Success<A::Answer>, Exhausted> {
-        let now = self.executor.clock.now();
-        self.executor.shared().begin(now);
         let mut request = Cow::Borrowed(self.call.request);
         while let Some(target) = self.next().await {
             if self.limit.has_passed(&*self.executor.clock) {
