@@ -13,7 +13,7 @@ use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
 use rate_limits::RateLimiter;
-use routing::{Executor, ExecutorConfig, FeedbackStore, QualityBook, Router, Snapshot};
+use routing::{Executor, ExecutorConfig, FeedbackStore, Router, Snapshot};
 use store_sqlite::{OpenError, SqliteStore, StoreOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -156,18 +156,12 @@ impl App {
             reconciler.enlist(attempt, false).await?;
         }
         let tasks = Tasks::here();
-        let quality =
-            QualityBook::from_catalogue(&catalogue).with_evaluations(settings.evaluations.iter().cloned());
-        let snapshot = Snapshot::with_parts(&[(&*catalogue, &*prices)], &quality, &settings.facts);
+        let sources = Sources::new(&settings, &catalogue, &prices);
+        let snapshot = sources.snapshot(&sources.base);
         warn_of_chains(&settings, &catalogue, &snapshot);
         let router = Arc::new(Router::new(snapshot, Arc::clone(executor.live())));
         let learned = LearnedQuality::read(
-            Sources {
-                base: quality,
-                catalogue: Arc::clone(&catalogue),
-                prices: Arc::clone(&prices),
-                facts: settings.facts.clone(),
-            },
+            sources,
             Arc::clone(&router),
             Arc::clone(&store),
             simulated,
@@ -233,7 +227,7 @@ fn warn_of_chains(settings: &Settings, catalogue: &Catalogue, snapshot: &Snapsho
 }
 
 /// Makes what is left to chance differ from other gateways and other starts.
-fn seed(clock: &dyn Clock) -> u64 {
+pub(crate) fn seed(clock: &dyn Clock) -> u64 {
     let since = clock.wall().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| {
         since.as_secs() ^ (u64::from(since.subsec_nanos()) << 32)

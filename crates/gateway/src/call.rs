@@ -1,20 +1,17 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use costing::{Caller, MarkupSubject, expected_cost};
-use integration_core::chat::{Content, Role};
-use integration_core::{Capability, CapabilitySet, ChatRequest, InvalidModelPattern, ModelId, ModelPattern};
+use integration_core::{ChatRequest, ModelId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
-use routing::{Plan, RouteRequest, Scratch, Target, Task, TaskHints, UnknownStrategy, classify, strategy};
+use routing::{Plan, RouteRequest, Scratch, Target, Task};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::app::App;
 use crate::config::AUTO;
+use crate::profile::{Chance, estimate_prompt_tokens, route_request};
 
 /// Why a request cannot be served, before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -318,139 +315,6 @@ impl Prepared {
     }
 }
 
-/// Builds the routing request from the options and, where there is one, the chat request.
-///
-/// # Errors
-/// [`Refused`] for an unknown task, capability or strategy, or a number out of range.
-pub fn route_request(
-    app: &App,
-    options: &RouteOptions,
-    chat: Option<&ChatRequest>,
-    default_quality: Option<f64>,
-) -> Result<RouteRequest, Refused> {
-    let task = match &options.task {
-        Some(task) => task
-            .parse()
-            .map_err(|e: routing::UnknownTask| Refused::invalid("waypost.task", e.to_string()))?,
-        None => chat
-            .filter(|_| app.settings.guess_task)
-            .and_then(guess_task)
-            .unwrap_or(app.settings.task),
-    };
-    let mut route = RouteRequest::new(task, app.utc_now());
-    route.markup = app.settings.markups.rule_for(MarkupSubject::default()).share();
-    route.min_quality = options.min_quality.or(default_quality);
-    if route.min_quality.is_some_and(|quality| !quality.is_finite()) {
-        return Err(Refused::invalid(
-            "waypost.min_quality",
-            "`min_quality` must be a number",
-        ));
-    }
-    route.needs = needs(&options.needs)?;
-    if let Some(word) = &options.strategy {
-        route.strategy = strategy(word)
-            .map_err(|e: UnknownStrategy| Refused::invalid("waypost.strategy", e.to_string()))?;
-    }
-    route.data_policy = options
-        .data_policy
-        .as_ref()
-        .map(|word| word.parse())
-        .transpose()
-        .map_err(|e: routing::UnknownDataPolicy| Refused::invalid("waypost.data_policy", e.to_string()))?;
-    route.region.clone_from(&options.region);
-    route.only = patterns("waypost.only", &options.only)?;
-    route.never = patterns("waypost.never", &options.never)?;
-    route.max_latency = options.max_latency_ms.map(Duration::from_millis);
-    if options.strategy.is_none() {
-        route.strategy = Arc::clone(&app.settings.strategy);
-    }
-    route.confidence = options.confidence.or(app.settings.confidence);
-    if route.confidence.is_some_and(|sure| !(0.5..1.0).contains(&sure)) {
-        return Err(Refused::invalid(
-            "waypost.confidence",
-            "`confidence` must be at least 0.5 and less than 1",
-        ));
-    }
-    route.turn = app.router.next_turn();
-    route.seed = app.seed.wrapping_add(route.turn);
-    route.max_cost = options.max_cost_usd;
-    route.allow_free = options.allow_free;
-    if let Some(chat) = chat {
-        route.needs = route.needs.union(chat.needs());
-        route.prompt_tokens = estimate_prompt_tokens(chat);
-        if let Some(limit) = chat.completion_limit() {
-            route.completion_tokens = route.completion_tokens.min(limit);
-        }
-        route.context = Some(
-            route
-                .prompt_tokens
-                .saturating_add(chat.completion_limit().unwrap_or(0)),
-        );
-    }
-    if let Some(tokens) = options.prompt_tokens {
-        route.prompt_tokens = tokens;
-    }
-    if let Some(tokens) = options.completion_tokens {
-        route.completion_tokens = tokens;
-    }
-    Ok(route)
-}
-
-/// Patterns for models; one that means nothing is a mistake, and not a prohibition of nothing.
-fn patterns(field: &str, words: &[String]) -> Result<Vec<ModelPattern>, Refused> {
-    let read = |word: &String| {
-        word.parse()
-            .map_err(|e: InvalidModelPattern| Refused::invalid(field, e.to_string()))
-    };
-    words.iter().map(read).collect()
-}
-
-/// The task of a request that names none, where the classifier is sure enough.
-fn guess_task(chat: &ChatRequest) -> Option<Task> {
-    let text = |role: Role| {
-        let message = chat.messages.iter().rev().find(|message| message.role == role)?;
-        message.content.as_ref().map(Content::text)
-    };
-    let needs = chat.needs();
-    let (user, system) = (text(Role::User), text(Role::System));
-    let hints = TaskHints {
-        text: user.as_deref().unwrap_or_default(),
-        system: system.as_deref().unwrap_or_default(),
-        has_tools: needs.contains(Capability::Tools),
-        has_images: needs.contains(Capability::Vision),
-        wants_json_schema: needs.contains(Capability::JsonSchema),
-    };
-    classify(&hints).task
-}
-
-/// The set of capabilities with these names.
-///
-/// # Errors
-/// [`Refused`] lists the names there are.
-pub fn needs(names: &[String]) -> Result<CapabilitySet, Refused> {
-    names
-        .iter()
-        .map(|name| {
-            name.trim()
-                .parse::<Capability>()
-                .map_err(|e| Refused::invalid("waypost.needs", e.to_string()))
-        })
-        .collect()
-}
-
-/// Bytes of text taken for a token where nobody has counted. Common tokenizers make fewer tokens of it.
-pub const BYTES_PER_TOKEN: u64 = 3;
-
-/// A prompt's size in tokens before any tokenizer has seen it: a token for every three bytes of text, rounded up, which
-/// is more than common tokenizers make of it, and four a message.
-pub fn estimate_prompt_tokens(request: &ChatRequest) -> u64 {
-    let text = u64::try_from(request.text_bytes())
-        .unwrap_or(u64::MAX)
-        .div_ceil(BYTES_PER_TOKEN);
-    let messages = u64::try_from(request.messages.len()).unwrap_or(u64::MAX);
-    text.saturating_add(messages.saturating_mul(4))
-}
-
 /// Decides which models a request goes to.
 ///
 /// # Errors
@@ -460,7 +324,14 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
     let named = body.request.model.as_str();
     let automatic = named == AUTO;
     let default_quality = automatic.then_some(app.settings.min_quality);
-    let mut route = route_request(app, options, Some(&body.request), default_quality)?;
+    let mut route = route_request(
+        &app.settings,
+        app.utc_now(),
+        Chance::of(app),
+        options,
+        Some(&body.request),
+        default_quality,
+    )?;
     let mut subject = MarkupSubject::default().with_key(&caller.key);
     if let Some(team) = &caller.team {
         subject = subject.with_team(team);

@@ -70,8 +70,8 @@ pub struct RoutingConfig {
     /// The task of every request that names none, by which quality is measured. If absent it is guessed from the request, and is
     /// `reasoning` where the guess is not sure enough.
     pub task: Option<String>,
-    /// The least quality, on the task's index.
-    pub min_quality: f64,
+    /// The least quality, on the task's index; 40 for `waypost/auto` if absent.
+    pub min_quality: Option<f64>,
     /// How sure that quality must be, from 0.5 to less than 1; absent: the expected quality counts.
     pub confidence: Option<f64>,
     /// How what qualifies is ordered: `cheapest`, `lowest-latency`, `weighted-utility:cost=1,quality=1,latency=0.5` and so on.
@@ -124,7 +124,7 @@ impl Default for RoutingConfig {
     fn default() -> Self {
         Self {
             task: None,
-            min_quality: 40.0,
+            min_quality: None,
             confidence: None,
             strategy: "cheapest".to_owned(),
             evaluations: None,
@@ -133,6 +133,9 @@ impl Default for RoutingConfig {
 }
 
 impl RoutingConfig {
+    /// The least quality of `waypost/auto` where the configuration names none.
+    pub const MIN_QUALITY: f64 = 40.0;
+
     fn evaluations(&self) -> anyhow::Result<Vec<Evaluation>> {
         let Some(path) = &self.evaluations else {
             return Ok(Vec::new());
@@ -322,6 +325,8 @@ pub struct Settings {
     pub guess_task: bool,
     /// The least quality of `waypost/auto`.
     pub min_quality: f64,
+    /// The least quality that the configuration names, which holds for the best model too.
+    pub asked_quality: Option<f64>,
     /// How sure it must be.
     pub confidence: Option<f64>,
     /// How `waypost/auto` orders what qualifies.
@@ -395,8 +400,8 @@ impl Settings {
             secret("OPENROUTER_MANAGEMENT_KEY")?
         };
         let admin_key = secret("WAYPOST_ADMIN_KEY")?;
-        let min_quality = file.routing.min_quality;
-        if !min_quality.is_finite() {
+        let asked_quality = file.routing.min_quality;
+        if asked_quality.is_some_and(|quality| !quality.is_finite()) {
             bail!("routing.min_quality must be a number");
         }
         if file
@@ -441,7 +446,8 @@ impl Settings {
                     .parse()
                     .context("routing.task of the configuration is unknown")?,
             },
-            min_quality,
+            min_quality: asked_quality.unwrap_or(RoutingConfig::MIN_QUALITY),
+            asked_quality,
             confidence: file.routing.confidence,
             strategy: strategy(&file.routing.strategy)
                 .context("routing.strategy of the configuration is unknown")?,
@@ -468,6 +474,11 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// Whether answers come from the simulator in this process, because there is no key or nobody wants it used.
+    pub fn is_simulated(&self) -> bool {
+        self.api_key.is_none()
     }
 
     /// How long one call may take in all.

@@ -79,7 +79,7 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::BestModel(args) => {
             log(&env, "warn");
-            best_model::run(&args, &env)
+            runtime()?.block_on(best_model::run(&args, &env))
         }
         Command::Models(args) => {
             log(&env, "warn");
