@@ -7,9 +7,8 @@ use costing::UtcTime;
 use http_transport::SystemClock;
 use integration_core::Clock;
 use routing::{BreakerConfig, FeedbackRow, FeedbackStore, LiveBook, Plan, Router};
-use store_sqlite::{OpenError, SqliteStore};
 
-use super::{Outcome, print_json, say, table};
+use super::{Outcome, print_json, read_ledger_if_any, say, table};
 use crate::app::{bundled, seed};
 use crate::call::no_model_qualifies;
 use crate::cli::BestModelArgs;
@@ -65,10 +64,9 @@ fn question(args: &BestModelArgs) -> Question {
 
 /// What callers have said of models, where there is a ledger that knows.
 async fn feedback(settings: &Settings) -> anyhow::Result<Vec<FeedbackRow>> {
-    match SqliteStore::open_read_only(&settings.data_dir) {
-        Ok(ledger) => Ok(ledger.feedback_sums(settings.is_simulated()).await?),
-        Err(OpenError::Missing { .. }) => Ok(Vec::new()),
-        Err(other) => Err(other.into()),
+    match read_ledger_if_any(settings)? {
+        Some(ledger) => Ok(ledger.feedback_sums(settings.is_simulated()).await?),
+        None => Ok(Vec::new()),
     }
 }
 
