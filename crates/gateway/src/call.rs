@@ -4,7 +4,7 @@ use costing::{Caller, MarkupSubject, expected_cost};
 use integration_core::{ChatRequest, ModelId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
-use routing::{Plan, RouteRequest, Scratch, Target, Task};
+use routing::{Named, NamedPlan, Plan, RouteRequest, Scratch, Target, Task};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub struct Refused {
     pub message: String,
     /// The field at fault.
     pub param: Option<String>,
-    /// Where no model qualifies: every model and why not.
+    /// Where no model qualifies, and where the caller wants to know: the models and why not.
     pub plan: Option<Box<Value>>,
 }
 
@@ -280,6 +280,15 @@ impl Body {
     }
 }
 
+/// How the targets of a request were found. Exhaustive: either somebody chose, or nobody did.
+#[derive(Debug, Clone)]
+pub enum Explained {
+    /// The gateway chose the first of them.
+    Chosen(Box<Plan>),
+    /// The caller named it.
+    Named(NamedPlan),
+}
+
 /// What is to be done with a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -288,8 +297,8 @@ pub struct Prepared {
     pub targets: Vec<Target>,
     /// The task, where the gateway chose by one.
     pub task: Option<Task>,
-    /// How the model was chosen, where the gateway chose and the caller wants to know.
-    pub plan: Option<Plan>,
+    /// How the targets were found, where the caller wants to know.
+    pub explained: Option<Explained>,
     /// How many tokens the call is taken to need, by the request itself: limits and budgets go by it, and not by what the caller says
     /// of its size.
     pub tokens: TokenEstimate,
@@ -307,11 +316,23 @@ impl Prepared {
         };
         self.targets
             .sort_by_cached_key(|target| cost(target).map_or((true, Decimal::ZERO), |cost| (false, cost)));
+        if let Some(Explained::Named(plan)) = &mut self.explained {
+            let targets = &self.targets;
+            plan.candidates
+                .sort_by_key(|one| targets.iter().position(|target| *target == one.target));
+            plan.order = "named, cheapest first";
+        }
     }
 
-    /// How the model was chosen, if the caller wants to know.
+    /// How the targets were found, and which they are in the end, if the caller wants to know.
     pub fn explanation(&self) -> Option<Value> {
-        serde_json::to_value(self.plan.as_ref()?).ok()
+        let mut plan = match self.explained.as_ref()? {
+            Explained::Chosen(plan) => serde_json::to_value(plan),
+            Explained::Named(plan) => serde_json::to_value(plan),
+        }
+        .ok()?;
+        plan["targets"] = self.targets.iter().map(|target| target.model.as_str()).collect();
+        Some(plan)
     }
 }
 
@@ -337,8 +358,13 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
         subject = subject.with_team(team);
     }
     route.markup = app.settings.markups.rule_for(subject).share();
-    let mut targets = Vec::new();
-    let mut plan = None;
+    let mut names = Names {
+        app,
+        route: &route,
+        targets: Vec::new(),
+        named: Vec::new(),
+    };
+    let mut explained = None;
     if automatic {
         let (view, now) = (app.router.view(), app.clock.now());
         let mut scratch = Scratch::new();
@@ -352,34 +378,35 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
         } else {
             1
         };
-        targets.extend(decision.targets().take(most).cloned());
+        names.targets.extend(decision.targets().take(most).cloned());
         // Reasons are worked out for those who ask for them.
-        plan = options.explain.then(|| view.plan(&route, now));
+        explained = options
+            .explain
+            .then(|| Explained::Chosen(Box::new(view.plan(&route, now))));
     } else {
-        targets.push(fit(app, &route, named)?);
+        let found = names.add(named, "named by the request");
+        names.or_explain(found, options.explain)?;
     }
     if options.fallbacks.is_empty() {
         // A member of the configured chain that cannot serve this request is passed over.
         for name in configured_chain(app, named) {
-            targets.extend(
-                fit(app, &route, name)
-                    .ok()
-                    .filter(|target| !targets.contains(target)),
-            );
+            let _passed_over = names.add(name, "a fallback of the configuration");
         }
     }
     for name in &options.fallbacks {
-        let target = fit(app, &route, name)?;
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
+        let found = names.add(name, "a fallback of the request");
+        names.or_explain(found, options.explain)?;
     }
+    if options.explain && !automatic {
+        explained = Some(Explained::Named(names.explained()));
+    }
+    let targets = names.targets;
     let task = (automatic || options.task.is_some()).then_some(route.task);
     let completion = body.request.completion_limit().unwrap_or(route.completion_tokens);
     Ok(Prepared {
         targets,
         task,
-        plan,
+        explained,
         tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),
     })
 }
@@ -391,18 +418,59 @@ fn configured_chain<'a>(app: &'a App, named: &str) -> &'a [String] {
     chains.get(named).or_else(of_model).map_or(&[], Vec::as_slice)
 }
 
-/// A named model, held against the request.
-fn fit(app: &App, route: &RouteRequest, name: &str) -> Result<Target, Refused> {
-    let (listed, target) = resolve(app, name)?;
-    match app.router.view().snapshot().check_explicit(&listed, route) {
-        None => Ok(target),
-        Some(refusal) => {
-            let message = format!("'{name}' cannot serve this request: it {}", refusal.detail);
-            Err(Refused {
-                code: refusal.reason.as_str(),
-                ..Refused::invalid("model", message)
-            })
+/// The names that a request leads to, each held against it.
+struct Names<'a> {
+    app: &'a App,
+    route: &'a RouteRequest,
+    /// What the call may go to, in order.
+    targets: Vec<Target>,
+    /// What was named, the models among it that cannot serve the request too.
+    named: Vec<Named>,
+}
+
+impl Names<'_> {
+    /// Adds a model, unless it is there already.
+    fn add(&mut self, name: &str, why: &'static str) -> Result<(), Refused> {
+        let (listed, target) = resolve(self.app, name)?;
+        if self.targets.contains(&target) {
+            return Ok(());
         }
+        self.named.push(Named::new(listed.clone(), target.clone(), why));
+        match self
+            .app
+            .router
+            .view()
+            .snapshot()
+            .check_explicit(&listed, self.route)
+        {
+            None => self.targets.push(target),
+            Some(refusal) => {
+                let message = format!("'{name}' cannot serve this request: it {}", refusal.detail);
+                return Err(Refused {
+                    code: refusal.reason.as_str(),
+                    ..Refused::invalid("model", message)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn explained(&self) -> NamedPlan {
+        let view = self.app.router.view();
+        view.named(&self.named, self.route, self.app.clock.now())
+    }
+
+    /// Puts what is known of the names beside the reason why one of them ends the call.
+    fn or_explain(&self, found: Result<(), Refused>, explain: bool) -> Result<(), Refused> {
+        found.map_err(|refused| {
+            let plan = explain
+                .then(|| serde_json::to_value(self.explained()).ok())
+                .flatten();
+            Refused {
+                plan: plan.map(Box::new),
+                ..refused
+            }
+        })
     }
 }
 

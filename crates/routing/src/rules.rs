@@ -481,7 +481,8 @@ impl<'r> Rules<'r> {
         Ok(())
     }
 
-    fn cost<'a>(&self, model: &'a Deployment) -> Result<Pico, Failed<'a>> {
+    /// What the call is expected to cost, or why nobody can say.
+    pub(crate) fn cost<'a>(&self, model: &'a Deployment) -> Result<Pico, Failed<'a>> {
         let sheet = model.prices.as_ref().ok_or(Failed::NoPrices)?;
         if sheet.is_dynamic() {
             return Err(Failed::DynamicPrice);

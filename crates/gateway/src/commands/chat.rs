@@ -116,16 +116,32 @@ fn summary(app: &App, waypost: &Value) {
         }
     }
     if let Some(plan) = waypost["plan"].as_object() {
+        let chosen = plan["replay"].is_object();
         for candidate in plan["candidates"].as_array().into_iter().flatten().take(5) {
             eprintln!(
-                "candidate {}: quality {}, expected cost ${}",
+                "candidate {}: quality {}, expected cost {}{}",
                 candidate["model"].as_str().unwrap_or_default(),
-                candidate["quality"],
-                candidate["expected_cost_usd"].as_str().unwrap_or_default(),
+                candidate["quality"]
+                    .as_f64()
+                    .map_or_else(|| "unknown".to_owned(), |quality| quality.to_string()),
+                candidate["expected_cost_usd"]
+                    .as_str()
+                    .map_or_else(|| "unknown".to_owned(), |cost| format!("${cost}")),
+                candidate["why"]
+                    .as_str()
+                    .map_or_else(String::new, |why| format!(", {why}")),
             );
         }
-        let refused = plan["refused"].as_array().map_or(0, Vec::len);
-        eprintln!("{refused} models refused; `waypost best-model --explain` shows why");
+        let refused = plan["refused"].as_array().map_or(&[][..], Vec::as_slice);
+        if chosen {
+            let refused = refused.len();
+            eprintln!("{refused} models refused; `waypost best-model --explain` shows why");
+        } else {
+            for refusal in refused {
+                let word = |name: &str| refusal[name].as_str().unwrap_or_default();
+                eprintln!("passed over {}: it {}", word("model"), word("detail"));
+            }
+        }
     }
     let simulated = if app.mode() == Mode::Simulated {
         " (SIMULATED, nothing was paid)"
