@@ -156,7 +156,10 @@ impl App {
             reconciler.enlist(attempt, false).await?;
         }
         let tasks = Tasks::here();
-        let sources = Sources::new(&settings, &catalogue, &prices);
+        let mut sources = Sources::new(&settings, &catalogue, &prices);
+        for (provider, policy) in upstreams.enforced(&settings) {
+            sources.facts = sources.facts.with_enforced(provider, policy);
+        }
         let snapshot = sources.snapshot(&sources.base);
         warn_of_chains(&settings, &catalogue, &snapshot);
         let router = Arc::new(Router::new(snapshot, Arc::clone(executor.live())));

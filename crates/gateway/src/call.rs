@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::config::AUTO;
 use crate::profile::{Chance, estimate_prompt_tokens, route_request};
+use crate::upstream::demand;
 
 /// Why a request cannot be served, before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -336,14 +337,13 @@ impl Prepared {
     }
 }
 
-/// Decides which models a request goes to.
+/// Decides which models a request goes to, and makes it ask them for the data policy it is under.
 ///
 /// # Errors
 /// [`Refused`] where the model is unknown, cannot serve the request, or none qualifies.
-pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refused> {
+pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, Refused> {
     let options = &body.options;
-    let named = body.request.model.as_str();
-    let automatic = named == AUTO;
+    let automatic = body.request.model.as_str() == AUTO;
     let default_quality = automatic.then_some(app.settings.min_quality);
     let mut route = route_request(
         &app.settings,
@@ -358,6 +358,10 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
         subject = subject.with_team(team);
     }
     route.markup = app.settings.markups.rule_for(subject).share();
+    if let Some(policy) = route.data_policy {
+        demand(&mut body.request, policy)?;
+    }
+    let named = body.request.model.as_str();
     let mut names = Names {
         app,
         route: &route,

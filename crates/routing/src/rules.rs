@@ -442,7 +442,10 @@ impl<'r> Rules<'r> {
         if !request.only.is_empty() && !means(&request.only) {
             return Err(Failed::NotAllowed);
         }
-        if request.data_policy.is_some() && model.facts.data_policy < request.data_policy {
+        if request
+            .data_policy
+            .is_some_and(|policy| !model.facts.keep(policy))
+        {
             return Err(Failed::DataPolicy(model.facts.data_policy));
         }
         match &request.region {

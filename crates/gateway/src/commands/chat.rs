@@ -22,8 +22,8 @@ use crate::upstream::Mode;
 
 pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let app = App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?;
-    let body = body(args)?;
-    let prepared = prepare(&app, &body, &Caller::local())?;
+    let mut body = body(args)?;
+    let prepared = prepare(&app, &mut body, &Caller::local())?;
     let id = mint_request_id()?;
     let record = Arc::new(CallRecord::new(
         &app,

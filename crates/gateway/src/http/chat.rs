@@ -46,8 +46,8 @@ async fn respond(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
-    let body = read_body(app, body).await?;
-    let mut prepared = prepare(app, &body, &caller)?;
+    let mut body = read_body(app, body).await?;
+    let mut prepared = prepare(app, &mut body, &caller)?;
     let headers = head
         .headers
         .iter()
