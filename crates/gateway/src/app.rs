@@ -130,8 +130,9 @@ impl App {
         settings.check_models(&catalogue)?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let seed = seed(&*clock);
-        let config =
+        let mut config =
             ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline()).with_seed(seed);
+        config.hedge = settings.hedge;
         let executor = Executor::new(upstreams.clients(), Arc::clone(&clock), config);
         let simulated = upstreams.mode() == Mode::Simulated;
         let spending = Arc::new(Spending::new(
@@ -221,10 +222,20 @@ fn warn_of_chains(settings: &Settings, catalogue: &Catalogue, snapshot: &Snapsho
         let name = settings.aliases.get(name).unwrap_or(name);
         Some(catalogue.resolve(name)?.id.clone())
     };
-    for (named, chain) in &settings.fallbacks {
+    let gaps = |named: &String, chain: &[String]| {
         let members: Vec<_> = chain.iter().filter_map(listed).collect();
-        for gap in listed(named).map_or_else(Vec::new, |head| snapshot.chain_gaps(&head, &members)) {
+        listed(named).map_or_else(Vec::new, |head| snapshot.chain_gaps(&head, &members))
+    };
+    for (named, chain) in &settings.fallbacks {
+        for gap in gaps(named, chain) {
             tracing::warn!("a fallback of '{named}': {gap}; calls that need it pass it over");
+        }
+    }
+    for (class, chains) in &settings.class_fallbacks {
+        for (named, chain) in chains {
+            for gap in gaps(named, chain) {
+                tracing::warn!("[fallback.{class}] of '{named}': {gap}; calls that need it pass it over");
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
+use std::collections::BTreeMap;
+
 use costing::{Caller, MarkupSubject, expected_cost};
-use integration_core::{ChatRequest, ModelId};
+use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
-use routing::{Named, NamedPlan, Plan, RouteRequest, Scratch, Target, Task};
+use routing::{Call, FallbackClass, Named, NamedPlan, Plan, RouteRequest, Scratch, Target, Task};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::config::AUTO;
+use crate::config::{ANY, AUTO};
 use crate::profile::{Chance, estimate_prompt_tokens, route_request};
 use crate::upstream::demand;
 
@@ -296,6 +298,8 @@ pub enum Explained {
 pub struct Prepared {
     /// Which models to try, in order. Never empty.
     pub targets: Vec<Target>,
+    /// Which to try instead of those that are left, after a failure of a class.
+    pub by_class: BTreeMap<FallbackClass, Vec<Target>>,
     /// The task, where the gateway chose by one.
     pub task: Option<Task>,
     /// How the targets were found, where the caller wants to know.
@@ -306,6 +310,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// The call of this request, for the executor.
+    pub fn call<'a>(&'a self, id: RequestId, request: &'a ChatRequest) -> Call<'a> {
+        let call = Call::new(id, &self.targets, request);
+        self.by_class.iter().fold(call, |call, (class, targets)| {
+            call.with_fallbacks(*class, targets.clone())
+        })
+    }
+
     /// Puts the models that the call may go to into the order of what they are expected to cost, the cheapest first; those without
     /// a price come last. None is added or left out: every one of them is good enough for the caller.
     pub fn cheapest_first(&mut self, app: &App) {
@@ -332,7 +344,15 @@ impl Prepared {
             Explained::Named(plan) => serde_json::to_value(plan),
         }
         .ok()?;
-        plan["targets"] = self.targets.iter().map(|target| target.model.as_str()).collect();
+        let models =
+            |targets: &[Target]| -> Value { targets.iter().map(|target| target.model.as_str()).collect() };
+        plan["targets"] = models(&self.targets);
+        if !self.by_class.is_empty() {
+            let by_class = self.by_class.iter();
+            plan["targets_after"] = by_class
+                .map(|(class, targets)| (class.as_str().to_owned(), models(targets)))
+                .collect();
+        }
         Some(plan)
     }
 }
@@ -368,7 +388,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         targets: Vec::new(),
         named: Vec::new(),
     };
-    let mut explained = None;
+    let (mut explained, mut by_class) = (None, BTreeMap::new());
     if automatic {
         let (view, now) = (app.router.view(), app.clock.now());
         let mut scratch = Scratch::new();
@@ -396,6 +416,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         for name in configured_chain(app, named) {
             let _passed_over = names.add(name, "a fallback of the configuration");
         }
+        by_class = names.by_class(named);
     }
     for name in &options.fallbacks {
         let found = names.add(name, "a fallback of the request");
@@ -409,6 +430,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
     let completion = body.request.completion_limit().unwrap_or(route.completion_tokens);
     Ok(Prepared {
         targets,
+        by_class,
         task,
         explained,
         tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),
@@ -417,9 +439,16 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
 
 /// The chain configured for a name, or else for the model that the name stands for.
 fn configured_chain<'a>(app: &'a App, named: &str) -> &'a [String] {
-    let chains = &app.settings.fallbacks;
+    chain_of(app, &app.settings.fallbacks, named).map_or(&[], Vec::as_slice)
+}
+
+fn chain_of<'a>(
+    app: &App,
+    chains: &'a BTreeMap<String, Vec<String>>,
+    named: &str,
+) -> Option<&'a Vec<String>> {
     let of_model = || chains.get(resolve(app, named).ok()?.0.as_str());
-    chains.get(named).or_else(of_model).map_or(&[], Vec::as_slice)
+    chains.get(named).or_else(of_model)
 }
 
 /// The names that a request leads to, each held against it.
@@ -457,6 +486,24 @@ impl Names<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The configured chains for classes of failures, without members that cannot serve the request, and without those that have
+    /// nobody left.
+    fn by_class(&self, named: &str) -> BTreeMap<FallbackClass, Vec<Target>> {
+        let view = self.app.router.view();
+        let fits = |name: &String| {
+            let (listed, target) = resolve(self.app, name).ok()?;
+            let refusal = view.snapshot().check_explicit(&listed, self.route);
+            refusal.is_none().then_some(target)
+        };
+        let tables = self.app.settings.class_fallbacks.iter();
+        let chains = tables.filter_map(|(class, chains)| {
+            let chain = chain_of(self.app, chains, named).or_else(|| chains.get(ANY))?;
+            let targets: Vec<_> = chain.iter().filter_map(fits).collect();
+            (!targets.is_empty()).then_some((*class, targets))
+        });
+        chains.collect()
     }
 
     fn explained(&self) -> NamedPlan {

@@ -7,7 +7,6 @@ use costing::Caller;
 use futures_util::StreamExt;
 use integration_core::chat::{ChatFold, Message};
 use integration_core::{ChatRequest, ModelId, StreamEvent};
-use routing::Call;
 use serde_json::{Value, json};
 
 use super::{Outcome, print_json, say};
@@ -32,7 +31,7 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
         &prepared,
         Caller::local(),
     ));
-    let call = Call::new(id, &prepared.targets, &body.request).with_gate(record.gate());
+    let call = prepared.call(id, &body.request).with_gate(record.gate());
     let mut failure = None;
     let mut shown = Ok(());
     let mut fold = ChatFold::new();
