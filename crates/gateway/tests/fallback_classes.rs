@@ -211,7 +211,9 @@ async fn a_second_model_is_asked_beside_a_silent_one_and_both_are_in_the_ledger(
     let clock = ManualClock::new();
     let config = format!("{INSTANT}[routing.hedge]\nafter = \"2s\"\nshare = 1.0\n");
     let gateway = Gateway::at(Arc::new(clock.clone()), &config, []).await;
-    let waypost = two_seconds_into_silence(&gateway, &clock).await.await.unwrap();
+    let answer = two_seconds_into_silence(&gateway, &clock).await;
+    let waypost = tokio::time::timeout(Duration::from_secs(20), answer).await;
+    let waypost = waypost.expect("nobody was asked beside the silent one").unwrap();
     assert_eq!(waypost["model"], FLASH);
     within_20_s(async || gateway.ledger().iter().all(|row| row.outcome.is_some())).await;
     let rows: Vec<_> = gateway
