@@ -13,7 +13,7 @@ use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
 use rate_limits::RateLimiter;
-use routing::{Executor, ExecutorConfig, FeedbackStore, QualityBook, Router, Snapshot};
+use routing::{Executor, ExecutorConfig, FeedbackStore, Router, Snapshot};
 use store_sqlite::{OpenError, SqliteStore, StoreOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -130,8 +130,9 @@ impl App {
         settings.check_models(&catalogue)?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let seed = seed(&*clock);
-        let config =
+        let mut config =
             ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline()).with_seed(seed);
+        config.hedge = settings.hedge;
         let executor = Executor::new(upstreams.clients(), Arc::clone(&clock), config);
         let simulated = upstreams.mode() == Mode::Simulated;
         let spending = Arc::new(Spending::new(
@@ -156,18 +157,15 @@ impl App {
             reconciler.enlist(attempt, false).await?;
         }
         let tasks = Tasks::here();
-        let quality =
-            QualityBook::from_catalogue(&catalogue).with_evaluations(settings.evaluations.iter().cloned());
-        let snapshot = Snapshot::with_parts(&[(&*catalogue, &*prices)], &quality, &settings.facts);
+        let mut sources = Sources::new(&settings, &catalogue, &prices);
+        for (provider, policy) in upstreams.enforced(&settings) {
+            sources.facts = sources.facts.with_enforced(provider, policy);
+        }
+        let snapshot = sources.snapshot(&sources.base);
         warn_of_chains(&settings, &catalogue, &snapshot);
         let router = Arc::new(Router::new(snapshot, Arc::clone(executor.live())));
         let learned = LearnedQuality::read(
-            Sources {
-                base: quality,
-                catalogue: Arc::clone(&catalogue),
-                prices: Arc::clone(&prices),
-                facts: settings.facts.clone(),
-            },
+            sources,
             Arc::clone(&router),
             Arc::clone(&store),
             simulated,
@@ -224,16 +222,26 @@ fn warn_of_chains(settings: &Settings, catalogue: &Catalogue, snapshot: &Snapsho
         let name = settings.aliases.get(name).unwrap_or(name);
         Some(catalogue.resolve(name)?.id.clone())
     };
-    for (named, chain) in &settings.fallbacks {
+    let gaps = |named: &String, chain: &[String]| {
         let members: Vec<_> = chain.iter().filter_map(listed).collect();
-        for gap in listed(named).map_or_else(Vec::new, |head| snapshot.chain_gaps(&head, &members)) {
+        listed(named).map_or_else(Vec::new, |head| snapshot.chain_gaps(&head, &members))
+    };
+    for (named, chain) in &settings.fallbacks {
+        for gap in gaps(named, chain) {
             tracing::warn!("a fallback of '{named}': {gap}; calls that need it pass it over");
+        }
+    }
+    for (class, chains) in &settings.class_fallbacks {
+        for (named, chain) in chains {
+            for gap in gaps(named, chain) {
+                tracing::warn!("[fallback.{class}] of '{named}': {gap}; calls that need it pass it over");
+            }
         }
     }
 }
 
 /// Makes what is left to chance differ from other gateways and other starts.
-fn seed(clock: &dyn Clock) -> u64 {
+pub(crate) fn seed(clock: &dyn Clock) -> u64 {
     let since = clock.wall().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| {
         since.as_secs() ^ (u64::from(since.subsec_nanos()) << 32)

@@ -1,20 +1,20 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use costing::{Caller, MarkupSubject, expected_cost};
-use integration_core::chat::{Content, Role};
-use integration_core::{Capability, CapabilitySet, ChatRequest, InvalidModelPattern, ModelId, ModelPattern};
+use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
-use routing::{Plan, RouteRequest, Scratch, Target, Task, TaskHints, UnknownStrategy, classify, strategy};
+use routing::{Call, FallbackClass, Named, NamedPlan, Plan, RouteRequest, Scratch, Target, Task};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::config::AUTO;
+use crate::config::{ANY, AUTO};
+use crate::profile::{Chance, estimate_prompt_tokens, route_request};
+use crate::upstream::demand;
 
 /// Why a request cannot be served, before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +28,7 @@ pub struct Refused {
     pub message: String,
     /// The field at fault.
     pub param: Option<String>,
-    /// Where no model qualifies: every model and why not.
+    /// Where no model qualifies, and where the caller wants to know: the models and why not.
     pub plan: Option<Box<Value>>,
 }
 
@@ -283,22 +283,41 @@ impl Body {
     }
 }
 
+/// How the targets of a request were found. Exhaustive: either somebody chose, or nobody did.
+#[derive(Debug, Clone)]
+pub enum Explained {
+    /// The gateway chose the first of them.
+    Chosen(Box<Plan>),
+    /// The caller named it.
+    Named(NamedPlan),
+}
+
 /// What is to be done with a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Prepared {
     /// Which models to try, in order. Never empty.
     pub targets: Vec<Target>,
+    /// Which to try instead of those that are left, after a failure of a class.
+    pub by_class: BTreeMap<FallbackClass, Vec<Target>>,
     /// The task, where the gateway chose by one.
     pub task: Option<Task>,
-    /// How the model was chosen, where the gateway chose and the caller wants to know.
-    pub plan: Option<Plan>,
+    /// How the targets were found, where the caller wants to know.
+    pub explained: Option<Explained>,
     /// How many tokens the call is taken to need, by the request itself: limits and budgets go by it, and not by what the caller says
     /// of its size.
     pub tokens: TokenEstimate,
 }
 
 impl Prepared {
+    /// The call of this request, for the executor.
+    pub fn call<'a>(&'a self, id: RequestId, request: &'a ChatRequest) -> Call<'a> {
+        let call = Call::new(id, &self.targets, request);
+        self.by_class.iter().fold(call, |call, (class, targets)| {
+            call.with_fallbacks(*class, targets.clone())
+        })
+    }
+
     /// Puts the models that the call may go to into the order of what they are expected to cost, the cheapest first; those without
     /// a price come last. None is added or left out: every one of them is good enough for the caller.
     pub fn cheapest_first(&mut self, app: &App) {
@@ -310,164 +329,66 @@ impl Prepared {
         };
         self.targets
             .sort_by_cached_key(|target| cost(target).map_or((true, Decimal::ZERO), |cost| (false, cost)));
-    }
-
-    /// How the model was chosen, if the caller wants to know.
-    pub fn explanation(&self) -> Option<Value> {
-        serde_json::to_value(self.plan.as_ref()?).ok()
-    }
-}
-
-/// Builds the routing request from the options and, where there is one, the chat request.
-///
-/// # Errors
-/// [`Refused`] for an unknown task, capability or strategy, or a number out of range.
-pub fn route_request(
-    app: &App,
-    options: &RouteOptions,
-    chat: Option<&ChatRequest>,
-    default_quality: Option<f64>,
-) -> Result<RouteRequest, Refused> {
-    let task = match &options.task {
-        Some(task) => task
-            .parse()
-            .map_err(|e: routing::UnknownTask| Refused::invalid("waypost.task", e.to_string()))?,
-        None => chat
-            .filter(|_| app.settings.guess_task)
-            .and_then(guess_task)
-            .unwrap_or(app.settings.task),
-    };
-    let mut route = RouteRequest::new(task, app.utc_now());
-    route.markup = app.settings.markups.rule_for(MarkupSubject::default()).share();
-    route.min_quality = options.min_quality.or(default_quality);
-    if route.min_quality.is_some_and(|quality| !quality.is_finite()) {
-        return Err(Refused::invalid(
-            "waypost.min_quality",
-            "`min_quality` must be a number",
-        ));
-    }
-    route.needs = needs(&options.needs)?;
-    if let Some(word) = &options.strategy {
-        route.strategy = strategy(word)
-            .map_err(|e: UnknownStrategy| Refused::invalid("waypost.strategy", e.to_string()))?;
-    }
-    route.data_policy = options
-        .data_policy
-        .as_ref()
-        .map(|word| word.parse())
-        .transpose()
-        .map_err(|e: routing::UnknownDataPolicy| Refused::invalid("waypost.data_policy", e.to_string()))?;
-    route.region.clone_from(&options.region);
-    route.only = patterns("waypost.only", &options.only)?;
-    route.never = patterns("waypost.never", &options.never)?;
-    route.max_latency = options.max_latency_ms.map(Duration::from_millis);
-    if options.strategy.is_none() {
-        route.strategy = Arc::clone(&app.settings.strategy);
-    }
-    route.confidence = options.confidence.or(app.settings.confidence);
-    if route.confidence.is_some_and(|sure| !(0.5..1.0).contains(&sure)) {
-        return Err(Refused::invalid(
-            "waypost.confidence",
-            "`confidence` must be at least 0.5 and less than 1",
-        ));
-    }
-    route.turn = app.router.next_turn();
-    route.seed = app.seed.wrapping_add(route.turn);
-    route.max_cost = options.max_cost_usd;
-    route.allow_free = options.allow_free;
-    if let Some(chat) = chat {
-        route.needs = route.needs.union(chat.needs());
-        route.prompt_tokens = estimate_prompt_tokens(chat);
-        if let Some(limit) = chat.completion_limit() {
-            route.completion_tokens = route.completion_tokens.min(limit);
+        if let Some(Explained::Named(plan)) = &mut self.explained {
+            let targets = &self.targets;
+            plan.candidates
+                .sort_by_key(|one| targets.iter().position(|target| *target == one.target));
+            plan.order = "named, cheapest first";
         }
-        route.context = Some(
-            route
-                .prompt_tokens
-                .saturating_add(chat.completion_limit().unwrap_or(0)),
-        );
     }
-    if let Some(tokens) = options.prompt_tokens {
-        route.prompt_tokens = tokens;
+
+    /// How the targets were found, and which they are in the end, if the caller wants to know.
+    pub fn explanation(&self) -> Option<Value> {
+        let mut plan = match self.explained.as_ref()? {
+            Explained::Chosen(plan) => serde_json::to_value(plan),
+            Explained::Named(plan) => serde_json::to_value(plan),
+        }
+        .ok()?;
+        let models =
+            |targets: &[Target]| -> Value { targets.iter().map(|target| target.model.as_str()).collect() };
+        plan["targets"] = models(&self.targets);
+        if !self.by_class.is_empty() {
+            let by_class = self.by_class.iter();
+            plan["targets_after"] = by_class
+                .map(|(class, targets)| (class.as_str().to_owned(), models(targets)))
+                .collect();
+        }
+        Some(plan)
     }
-    if let Some(tokens) = options.completion_tokens {
-        route.completion_tokens = tokens;
-    }
-    Ok(route)
 }
 
-/// Patterns for models; one that means nothing is a mistake, and not a prohibition of nothing.
-fn patterns(field: &str, words: &[String]) -> Result<Vec<ModelPattern>, Refused> {
-    let read = |word: &String| {
-        word.parse()
-            .map_err(|e: InvalidModelPattern| Refused::invalid(field, e.to_string()))
-    };
-    words.iter().map(read).collect()
-}
-
-/// The task of a request that names none, where the classifier is sure enough.
-fn guess_task(chat: &ChatRequest) -> Option<Task> {
-    let text = |role: Role| {
-        let message = chat.messages.iter().rev().find(|message| message.role == role)?;
-        message.content.as_ref().map(Content::text)
-    };
-    let needs = chat.needs();
-    let (user, system) = (text(Role::User), text(Role::System));
-    let hints = TaskHints {
-        text: user.as_deref().unwrap_or_default(),
-        system: system.as_deref().unwrap_or_default(),
-        has_tools: needs.contains(Capability::Tools),
-        has_images: needs.contains(Capability::Vision),
-        wants_json_schema: needs.contains(Capability::JsonSchema),
-    };
-    classify(&hints).task
-}
-
-/// The set of capabilities with these names.
-///
-/// # Errors
-/// [`Refused`] lists the names there are.
-pub fn needs(names: &[String]) -> Result<CapabilitySet, Refused> {
-    names
-        .iter()
-        .map(|name| {
-            name.trim()
-                .parse::<Capability>()
-                .map_err(|e| Refused::invalid("waypost.needs", e.to_string()))
-        })
-        .collect()
-}
-
-/// Bytes of text taken for a token where nobody has counted. Common tokenizers make fewer tokens of it.
-pub const BYTES_PER_TOKEN: u64 = 3;
-
-/// A prompt's size in tokens before any tokenizer has seen it: a token for every three bytes of text, rounded up, which
-/// is more than common tokenizers make of it, and four a message.
-pub fn estimate_prompt_tokens(request: &ChatRequest) -> u64 {
-    let text = u64::try_from(request.text_bytes())
-        .unwrap_or(u64::MAX)
-        .div_ceil(BYTES_PER_TOKEN);
-    let messages = u64::try_from(request.messages.len()).unwrap_or(u64::MAX);
-    text.saturating_add(messages.saturating_mul(4))
-}
-
-/// Decides which models a request goes to.
+/// Decides which models a request goes to, and makes it ask them for the data policy it is under.
 ///
 /// # Errors
 /// [`Refused`] where the model is unknown, cannot serve the request, or none qualifies.
-pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refused> {
+pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, Refused> {
     let options = &body.options;
-    let named = body.request.model.as_str();
-    let automatic = named == AUTO;
+    let automatic = body.request.model.as_str() == AUTO;
     let default_quality = automatic.then_some(app.settings.min_quality);
-    let mut route = route_request(app, options, Some(&body.request), default_quality)?;
+    let mut route = route_request(
+        &app.settings,
+        app.utc_now(),
+        Chance::of(app),
+        options,
+        Some(&body.request),
+        default_quality,
+    )?;
     let mut subject = MarkupSubject::default().with_key(&caller.key);
     if let Some(team) = &caller.team {
         subject = subject.with_team(team);
     }
     route.markup = app.settings.markups.rule_for(subject).share();
-    let mut targets = Vec::new();
-    let mut plan = None;
+    if let Some(policy) = route.data_policy {
+        demand(&mut body.request, policy)?;
+    }
+    let named = body.request.model.as_str();
+    let mut names = Names {
+        app,
+        route: &route,
+        targets: Vec::new(),
+        named: Vec::new(),
+    };
+    let (mut explained, mut by_class) = (None, BTreeMap::new());
     if automatic {
         let (view, now) = (app.router.view(), app.clock.now());
         let mut scratch = Scratch::new();
@@ -481,57 +402,126 @@ pub fn prepare(app: &App, body: &Body, caller: &Caller) -> Result<Prepared, Refu
         } else {
             1
         };
-        targets.extend(decision.targets().take(most).cloned());
+        names.targets.extend(decision.targets().take(most).cloned());
         // Reasons are worked out for those who ask for them.
-        plan = options.explain.then(|| view.plan(&route, now));
+        explained = options
+            .explain
+            .then(|| Explained::Chosen(Box::new(view.plan(&route, now))));
     } else {
-        targets.push(fit(app, &route, named)?);
+        let found = names.add(named, "named by the request");
+        names.or_explain(found, options.explain)?;
     }
     if options.fallbacks.is_empty() {
         // A member of the configured chain that cannot serve this request is passed over.
         for name in configured_chain(app, named) {
-            targets.extend(
-                fit(app, &route, name)
-                    .ok()
-                    .filter(|target| !targets.contains(target)),
-            );
+            let _passed_over = names.add(name, "a fallback of the configuration");
         }
+        by_class = names.by_class(named);
     }
     for name in &options.fallbacks {
-        let target = fit(app, &route, name)?;
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
+        let found = names.add(name, "a fallback of the request");
+        names.or_explain(found, options.explain)?;
     }
+    if options.explain && !automatic {
+        explained = Some(Explained::Named(names.explained()));
+    }
+    let targets = names.targets;
     let task = (automatic || options.task.is_some()).then_some(route.task);
     let completion = body.request.completion_limit().unwrap_or(route.completion_tokens);
     Ok(Prepared {
         targets,
+        by_class,
         task,
-        plan,
+        explained,
         tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),
     })
 }
 
 /// The chain configured for a name, or else for the model that the name stands for.
 fn configured_chain<'a>(app: &'a App, named: &str) -> &'a [String] {
-    let chains = &app.settings.fallbacks;
-    let of_model = || chains.get(resolve(app, named).ok()?.0.as_str());
-    chains.get(named).or_else(of_model).map_or(&[], Vec::as_slice)
+    chain_of(app, &app.settings.fallbacks, named).map_or(&[], Vec::as_slice)
 }
 
-/// A named model, held against the request.
-fn fit(app: &App, route: &RouteRequest, name: &str) -> Result<Target, Refused> {
-    let (listed, target) = resolve(app, name)?;
-    match app.router.view().snapshot().check_explicit(&listed, route) {
-        None => Ok(target),
-        Some(refusal) => {
-            let message = format!("'{name}' cannot serve this request: it {}", refusal.detail);
-            Err(Refused {
-                code: refusal.reason.as_str(),
-                ..Refused::invalid("model", message)
-            })
+fn chain_of<'a>(
+    app: &App,
+    chains: &'a BTreeMap<String, Vec<String>>,
+    named: &str,
+) -> Option<&'a Vec<String>> {
+    let of_model = || chains.get(resolve(app, named).ok()?.0.as_str());
+    chains.get(named).or_else(of_model)
+}
+
+/// The names that a request leads to, each held against it.
+struct Names<'a> {
+    app: &'a App,
+    route: &'a RouteRequest,
+    /// What the call may go to, in order.
+    targets: Vec<Target>,
+    /// What was named, the models among it that cannot serve the request too.
+    named: Vec<Named>,
+}
+
+impl Names<'_> {
+    /// Adds a model, unless it is there already.
+    fn add(&mut self, name: &str, why: &'static str) -> Result<(), Refused> {
+        let (listed, target) = resolve(self.app, name)?;
+        if self.targets.contains(&target) {
+            return Ok(());
         }
+        self.named.push(Named::new(listed.clone(), target.clone(), why));
+        match self
+            .app
+            .router
+            .view()
+            .snapshot()
+            .check_explicit(&listed, self.route)
+        {
+            None => self.targets.push(target),
+            Some(refusal) => {
+                let message = format!("'{name}' cannot serve this request: it {}", refusal.detail);
+                return Err(Refused {
+                    code: refusal.reason.as_str(),
+                    ..Refused::invalid("model", message)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The configured chains for classes of failures, without members that cannot serve the request, and without those that have
+    /// nobody left.
+    fn by_class(&self, named: &str) -> BTreeMap<FallbackClass, Vec<Target>> {
+        let view = self.app.router.view();
+        let fits = |name: &String| {
+            let (listed, target) = resolve(self.app, name).ok()?;
+            let refusal = view.snapshot().check_explicit(&listed, self.route);
+            refusal.is_none().then_some(target)
+        };
+        let tables = self.app.settings.class_fallbacks.iter();
+        let chains = tables.filter_map(|(class, chains)| {
+            let chain = chain_of(self.app, chains, named).or_else(|| chains.get(ANY))?;
+            let targets: Vec<_> = chain.iter().filter_map(fits).collect();
+            (!targets.is_empty()).then_some((*class, targets))
+        });
+        chains.collect()
+    }
+
+    fn explained(&self) -> NamedPlan {
+        let view = self.app.router.view();
+        view.named(&self.named, self.route, self.app.clock.now())
+    }
+
+    /// Puts what is known of the names beside the reason why one of them ends the call.
+    fn or_explain(&self, found: Result<(), Refused>, explain: bool) -> Result<(), Refused> {
+        found.map_err(|refused| {
+            let plan = explain
+                .then(|| serde_json::to_value(self.explained()).ok())
+                .flatten();
+            Refused {
+                plan: plan.map(Box::new),
+                ..refused
+            }
+        })
     }
 }
 

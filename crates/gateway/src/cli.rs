@@ -186,7 +186,7 @@ pub enum Sort {
     Price,
     /// By the task's quality index, best first.
     Quality,
-    /// By measured time to the first token.
+    /// By the median time to the first text of the answers in the ledger, quickest first.
     Latency,
 }
 

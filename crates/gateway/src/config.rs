@@ -13,7 +13,9 @@ use costing::{Caller, Markup, MarkupConfig, MarkupRules, Pico};
 use integration_core::{ModelPattern, Secret};
 use model_catalogue::Catalogue;
 use rate_limits::{Account, LimitRules, Limits, openrouter_free_tier};
-use routing::{Evaluation, FactBook, Facts, Strategy, Task, read_evaluations, strategy};
+use routing::{
+    Evaluation, FactBook, Facts, FallbackClass, HedgePolicy, Strategy, Task, read_evaluations, strategy,
+};
 use serde::Deserialize;
 use store_sqlite::Durability;
 
@@ -23,6 +25,9 @@ use crate::environment::Environment;
 
 /// The model name that asks the gateway to choose.
 pub const AUTO: &str = "waypost/auto";
+
+/// What stands for every call in `[fallback.…]` that has no chain of its own there.
+pub const ANY: &str = "*";
 
 /// The file `waypost.toml`. Every key may be left out; an unknown key is an error.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -41,6 +46,9 @@ pub struct ConfigFile {
     pub aliases: BTreeMap<String, String>,
     /// What to try after a model that a caller names: `"openai/gpt-4o" = ["anthropic/claude-sonnet-5"]`.
     pub fallbacks: BTreeMap<String, Vec<String>>,
+    /// What to try instead after a failure of one class, `[fallback.context_too_long]`: by the model that a caller names,
+    /// `waypost/auto`, or `*` for every other call. The classes are those of [`FallbackClass`].
+    pub fallback: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// How `waypost/auto` chooses where the request does not say.
     pub routing: RoutingConfig,
     /// What the catalogue does not say of models, `[[deployment]]`. The first entry that means a model counts.
@@ -70,14 +78,46 @@ pub struct RoutingConfig {
     /// The task of every request that names none, by which quality is measured. If absent it is guessed from the request, and is
     /// `reasoning` where the guess is not sure enough.
     pub task: Option<String>,
-    /// The least quality, on the task's index.
-    pub min_quality: f64,
+    /// The least quality, on the task's index; 40 for `waypost/auto` if absent.
+    pub min_quality: Option<f64>,
     /// How sure that quality must be, from 0.5 to less than 1; absent: the expected quality counts.
     pub confidence: Option<f64>,
     /// How what qualifies is ordered: `cheapest`, `lowest-latency`, `weighted-utility:cost=1,quality=1,latency=0.5` and so on.
     pub strategy: String,
     /// A file of evaluations of one's own, one JSON object a line: `{"model", "task", "score", "n", "sd"?}`.
     pub evaluations: Option<PathBuf>,
+    /// When a second model is asked beside the first, `[routing.hedge]`; absent: never. Both may have to be paid for.
+    pub hedge: Option<HedgeConfig>,
+}
+
+/// When a second model is asked beside the first.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HedgeConfig {
+    /// How long the first may let wait for its first text, or for the whole of an answer in one piece: `2s`, `800ms`.
+    pub after: String,
+    /// The most second models per call, over all calls of ten seconds: above 0, at most 1. 0.05 if absent.
+    pub share: Option<f64>,
+}
+
+impl HedgeConfig {
+    fn policy(&self) -> anyhow::Result<HedgePolicy> {
+        let after = self.after.parse::<jiff::SignedDuration>().ok();
+        let after = after.and_then(|after| Duration::try_from(after).ok());
+        let Some(after) = after.filter(|after| !after.is_zero()) else {
+            bail!(
+                "routing.hedge.after is '{}'; it must be a time above 0, such as 2s or 800ms",
+                self.after
+            );
+        };
+        let policy = HedgePolicy::new(after);
+        match self.share {
+            None => Ok(policy),
+            Some(share) if share > 0.0 && share <= 1.0 => Ok(policy.with_share(share)),
+            Some(share) => bail!("routing.hedge.share is {share}; it must be above 0 and at most 1"),
+        }
+    }
 }
 
 /// What the operator says of the models that a pattern means.
@@ -124,15 +164,19 @@ impl Default for RoutingConfig {
     fn default() -> Self {
         Self {
             task: None,
-            min_quality: 40.0,
+            min_quality: None,
             confidence: None,
             strategy: "cheapest".to_owned(),
             evaluations: None,
+            hedge: None,
         }
     }
 }
 
 impl RoutingConfig {
+    /// The least quality of `waypost/auto` where the configuration names none.
+    pub const MIN_QUALITY: f64 = 40.0;
+
     fn evaluations(&self) -> anyhow::Result<Vec<Evaluation>> {
         let Some(path) = &self.evaluations else {
             return Ok(Vec::new());
@@ -282,6 +326,9 @@ pub struct Overrides {
     pub serves_nobody: bool,
 }
 
+/// Chains for classes of failures: by the model that a caller names, [`AUTO`], or [`ANY`].
+pub type ClassFallbacks = BTreeMap<FallbackClass, BTreeMap<String, Vec<String>>>;
+
 /// Everything resolved.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -316,12 +363,18 @@ pub struct Settings {
     pub aliases: BTreeMap<String, String>,
     /// What to try after a named model.
     pub fallbacks: BTreeMap<String, Vec<String>>,
+    /// What to try after a failure of a class.
+    pub class_fallbacks: ClassFallbacks,
+    /// When a second model is asked beside the first.
+    pub hedge: Option<HedgePolicy>,
     /// The task of requests that name none, unless it is guessed.
     pub task: Task,
     /// Whether a request that names no task has it guessed.
     pub guess_task: bool,
     /// The least quality of `waypost/auto`.
     pub min_quality: f64,
+    /// The least quality that the configuration names, which holds for the best model too.
+    pub asked_quality: Option<f64>,
     /// How sure it must be.
     pub confidence: Option<f64>,
     /// How `waypost/auto` orders what qualifies.
@@ -395,8 +448,8 @@ impl Settings {
             secret("OPENROUTER_MANAGEMENT_KEY")?
         };
         let admin_key = secret("WAYPOST_ADMIN_KEY")?;
-        let min_quality = file.routing.min_quality;
-        if !min_quality.is_finite() {
+        let asked_quality = file.routing.min_quality;
+        if asked_quality.is_some_and(|quality| !quality.is_finite()) {
             bail!("routing.min_quality must be a number");
         }
         if file
@@ -434,6 +487,8 @@ impl Settings {
             durability: file.costs.durability()?,
             aliases: file.aliases,
             fallbacks: file.fallbacks,
+            class_fallbacks: class_fallbacks(file.fallback)?,
+            hedge: file.routing.hedge.as_ref().map(HedgeConfig::policy).transpose()?,
             guess_task: file.routing.task.is_none(),
             task: match &file.routing.task {
                 None => Task::Reasoning,
@@ -441,7 +496,8 @@ impl Settings {
                     .parse()
                     .context("routing.task of the configuration is unknown")?,
             },
-            min_quality,
+            min_quality: asked_quality.unwrap_or(RoutingConfig::MIN_QUALITY),
+            asked_quality,
             confidence: file.routing.confidence,
             strategy: strategy(&file.routing.strategy)
                 .context("routing.strategy of the configuration is unknown")?,
@@ -468,6 +524,11 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// Whether answers come from the simulator in this process, because there is no key or nobody wants it used.
+    pub fn is_simulated(&self) -> bool {
+        self.api_key.is_none()
     }
 
     /// How long one call may take in all.
@@ -502,17 +563,48 @@ impl Settings {
                 ),
             }
         }
+        let exists = |name: &str| catalogue.resolve(name).is_some() || self.aliases.contains_key(name);
         for (model, chain) in &self.fallbacks {
             for name in std::iter::once(model).chain(chain) {
-                if catalogue.resolve(name).is_none() && !self.aliases.contains_key(name) {
+                if !exists(name) {
                     bail!(
                         "the fallbacks of '{model}' name '{name}', which is not in the catalogue; `waypost models` lists it"
                     );
                 }
             }
         }
+        for (class, chains) in &self.class_fallbacks {
+            for (model, chain) in chains {
+                let named = Some(model).filter(|model| ![AUTO, ANY].contains(&model.as_str()));
+                for name in named.into_iter().chain(chain) {
+                    if !exists(name) {
+                        bail!(
+                            "[fallback.{class}] of '{model}' names '{name}', which is not in the catalogue; `waypost models` lists it"
+                        );
+                    }
+                }
+            }
+        }
         Ok(())
     }
+}
+
+/// The chains for classes of failures.
+fn class_fallbacks(
+    tables: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+) -> anyhow::Result<ClassFallbacks> {
+    let mut found = BTreeMap::new();
+    for (word, chains) in tables {
+        let Ok(class) = word.parse::<FallbackClass>() else {
+            let all = FallbackClass::ALL.map(FallbackClass::as_str).join(", ");
+            bail!("[fallback.{word}] is for no class of failures; there are {all}");
+        };
+        if let Some((model, _)) = chains.iter().find(|(_, chain)| chain.is_empty()) {
+            bail!("[fallback.{class}] of '{model}' names no model");
+        }
+        found.insert(class, chains);
+    }
+    Ok(found)
 }
 
 /// The rules of the configuration, and after them what OpenRouter says of its free variants.

@@ -14,6 +14,7 @@ pub mod http;
 pub mod ledger;
 pub mod out_file;
 mod pricing;
+pub mod profile;
 pub mod quality;
 pub mod reconciler;
 pub mod recovery;

@@ -8,7 +8,7 @@ use integration_core::{Delivery, ErrorKind, Usage};
 use routing::{AttemptOutcome, AttemptResult};
 use rust_decimal::Decimal;
 
-use crate::call::BYTES_PER_TOKEN;
+use crate::profile::BYTES_PER_TOKEN;
 
 /// What an attempt cost, with everything that is kept beside it.
 pub(crate) struct Priced {

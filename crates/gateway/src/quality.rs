@@ -13,6 +13,7 @@ use routing::{FactBook, FeedbackRow, FeedbackSums, QualityBook, Router, Snapshot
 use tokio::sync::Mutex;
 
 use crate::app::Store;
+use crate::config::Settings;
 use crate::tasks::Tasks;
 
 /// How long feedback is gathered before beliefs are made anew. It is little to who waits for it, and much to a gateway that gets a
@@ -33,6 +34,22 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// What the configuration, the catalogue and the price book say.
+    pub fn new(settings: &Settings, catalogue: &Arc<Catalogue>, prices: &Arc<PriceBook>) -> Self {
+        let evaluations = settings.evaluations.iter().cloned();
+        Self {
+            base: QualityBook::from_catalogue(catalogue).with_evaluations(evaluations),
+            catalogue: Arc::clone(catalogue),
+            prices: Arc::clone(prices),
+            facts: settings.facts.clone(),
+        }
+    }
+
+    /// What is believed with the feedback of a ledger.
+    pub fn learned(&self, feedback: &[FeedbackRow]) -> QualityBook {
+        self.base.with_feedback(&by_model(&self.catalogue, feedback))
+    }
+
     /// The snapshot with these beliefs.
     pub fn snapshot(&self, quality: &QualityBook) -> Snapshot {
         Snapshot::with_parts(&[(&*self.catalogue, &*self.prices)], quality, &self.facts)
@@ -81,6 +98,11 @@ impl LearnedQuality {
         Ok(learned)
     }
 
+    /// What snapshots are made of beside feedback.
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     /// Makes the snapshot anew from what is in the ledger.
     ///
     /// # Errors
@@ -88,10 +110,7 @@ impl LearnedQuality {
     pub async fn refresh(&self) -> Result<(), LedgerError> {
         let _turn = self.turn.lock().await;
         let rows = self.store.feedback_sums(self.simulated).await?;
-        let book = self
-            .sources
-            .base
-            .with_feedback(&by_model(&self.sources.catalogue, &rows));
+        let book = self.sources.learned(&rows);
         if book.id() != self.router.view().snapshot().quality_id() {
             tracing::debug!(
                 quality = book.id(),

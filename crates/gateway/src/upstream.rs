@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use http_transport::retry::RetryPolicy;
-use integration_core::{BillingClient, ChatClient, Clock, HealthAggregate, HealthReport, ProviderId, Secret};
+use integration_core::{
+    BillingClient, ChatClient, ChatRequest, Clock, HealthAggregate, HealthReport, ProviderId, Secret,
+};
 use openrouter_client::OpenRouterClient;
 use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
 use rate_limits::RateLimiter;
-use serde_json::Value;
+use routing::DataPolicy;
+use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use crate::call::Refused;
 use crate::config::Settings;
 
 /// Whether answers come from a provider or from the simulator.
@@ -31,6 +35,43 @@ impl Mode {
             Self::Simulated => "simulated",
         }
     }
+}
+
+/// The strictest data policy that OpenRouter holds a single request to: `provider.data_collection` and `provider.zdr` leave it only
+/// upstreams that keep to it, or none.
+pub const OPENROUTER_ENFORCES: DataPolicy = DataPolicy::NoRetention;
+
+/// Makes a request ask OpenRouter for a data policy, whatever else it says there itself. All attempts of a call send the same
+/// request, so fallbacks ask for it too.
+///
+/// # Errors
+/// [`Refused`] if the request's own `provider` is no object.
+pub fn demand(request: &mut ChatRequest, policy: DataPolicy) -> Result<(), Refused> {
+    let wishes = request.extra.entry("provider").or_insert(Value::Null);
+    if wishes.is_null() {
+        *wishes = Value::Object(Map::new());
+    }
+    let Value::Object(wishes) = wishes else {
+        return Err(Refused::invalid("provider", "`provider` must be an object"));
+    };
+    wishes.insert("data_collection".to_owned(), Value::from("deny"));
+    if policy >= DataPolicy::NoRetention {
+        wishes.insert("zdr".to_owned(), Value::from(true));
+    }
+    Ok(())
+}
+
+/// Whether a base URL is one of OpenRouter's own. What speaks like it may not know `provider`, and pass it over.
+fn is_openrouter(base_url: &str) -> bool {
+    let host = base_url
+        .strip_prefix("https://")
+        .and_then(|rest| rest.split('/').next());
+    host.is_some_and(|host| {
+        let plain = host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+        plain && (host == "openrouter.ai" || host.ends_with(".openrouter.ai"))
+    })
 }
 
 /// How long a health check of an integration is good for.
@@ -99,6 +140,16 @@ impl Upstreams {
     /// Where answers come from.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// The strictest data policy that each provider holds single requests to; one that is not known to do so is left out.
+    pub fn enforced(&self, settings: &Settings) -> impl Iterator<Item = (ProviderId, DataPolicy)> {
+        // The simulator does as OpenRouter does; nothing leaves the machine anyway.
+        let enforces = self.mode == Mode::Simulated || settings.base_url.as_deref().is_none_or(is_openrouter);
+        let ids = self.ids().cloned().collect::<Vec<_>>();
+        ids.into_iter()
+            .filter(move |_| enforces)
+            .map(|id| (id, OPENROUTER_ENFORCES))
     }
 
     /// Whether answers come from a simulation in this very process, which ends with it.
@@ -263,4 +314,31 @@ async fn start_simulator(settings: &Settings) -> anyhow::Result<Simulator> {
     Simulator::start(config)
         .await
         .context("the simulated upstream cannot be started")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_openrouter_itself_is_trusted_to_know_its_own_fields() {
+        for own in [
+            "https://openrouter.ai/api/v1",
+            "https://eu.openrouter.ai/api/v1",
+            "https://openrouter.ai",
+        ] {
+            assert!(is_openrouter(own), "{own}");
+        }
+        for other in [
+            "http://openrouter.ai/api/v1",
+            "https://notopenrouter.ai/api/v1",
+            "https://openrouter.ai.example.com/api/v1",
+            "https://example.com?.openrouter.ai",
+            "https://openrouter.ai@example.com/",
+            "http://127.0.0.1:9000/api/v1",
+            "",
+        ] {
+            assert!(!is_openrouter(other), "{other}");
+        }
+    }
 }

@@ -87,7 +87,7 @@ fn wrong_usage_exits_2_with_one_sentence() {
             &["chat", "Hello", "--model", "a b"],
             "'a b' is not a model's name",
         ),
-        (&["models", "--sort", "latency"], "latency"),
+        (&["models", "--sort", "luck"], "latency"),
         (&["models", "--task", "poetry"], "poetry"),
         (&["price", "--usage", "-"], "--model"),
         (&["price", "--usage", "-", "--model", "no/such"], "usage"),
@@ -267,6 +267,85 @@ fn models_lists_the_catalogue() {
     assert_eq!((code, json(&out)["models"].as_array().unwrap().len()), (0, 421));
     let (_, out, _) = run(dir.path(), &["models", "--sort", "quality", "--task", "coding"]);
     assert!(out.contains("421 models") && out.contains("coding"));
+}
+
+#[test]
+fn models_are_sorted_by_how_fast_their_answers_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = ["openai/gpt-4o-mini", "google/gemini-3.7-flash", "openai/gpt-4o"];
+    let latencies = |args: &[&str]| -> Vec<Value> {
+        let (code, out, err) = run(dir.path(), args);
+        assert_eq!(code, 0, "{err}");
+        let models = json(&out)["models"].as_array().unwrap().clone();
+        assert_eq!(models.len(), 421);
+        models
+    };
+    let list = ["models", "--sort", "latency", "--json"];
+    let unknown = latencies(&list);
+    assert!(unknown.iter().all(|model| model["latency"].is_null()));
+    assert!(
+        !dir.path().join("waypost-data").exists(),
+        "a list begins no ledger"
+    );
+
+    std::fs::write(dir.path().join("waypost.toml"), "[simulator]\ninstant = true\n").unwrap();
+    for model in [models[0], models[1], models[0], models[2], models[0]] {
+        assert_eq!(run(dir.path(), &["chat", "Hello", "--model", model]).0, 0);
+    }
+    let db = rusqlite::Connection::open(dir.path().join("waypost-data/waypost.db")).unwrap();
+    let mut expected: Vec<_> = models
+        .iter()
+        .map(|model| {
+            let times = |column: &str| -> Vec<i64> {
+                let sql = format!("SELECT {column} FROM attempts WHERE model = ?1 ORDER BY {column}");
+                let mut query = db.prepare(&sql).unwrap();
+                let rows = query.query_map([model], |row| row.get(0)).unwrap();
+                rows.map(Result::unwrap).collect()
+            };
+            let (first, total) = (times("first_content_us"), times("duration_us"));
+            (
+                first[first.len() / 2],
+                *model,
+                total[total.len() / 2],
+                total.len(),
+            )
+        })
+        .collect();
+    expected.sort();
+    let sorted = latencies(&list);
+    for ((first, model, total, answers), listed) in expected.iter().zip(&sorted) {
+        assert_eq!(listed["id"], *model);
+        let latency = &listed["latency"];
+        let micros = |name: &str| (latency[name].as_f64().unwrap() * 1_000.0).round() as i64;
+        assert_eq!((micros("first_content_ms"), micros("total_ms")), (*first, *total));
+        assert_eq!(
+            (latency["answers"].as_u64(), latency["first_content_of"].as_u64()),
+            (Some(*answers as u64), Some(*answers as u64))
+        );
+    }
+    let rest = &sorted[models.len()..];
+    assert!(rest.iter().all(|model| model["latency"].is_null()));
+    assert!(rest.is_sorted_by_key(|model| model["id"].as_str().unwrap()));
+    // Simulated answers say nothing of real ones.
+    let real = waypost(dir.path())
+        .args(list)
+        .env("OPENROUTER_API_KEY", "sk-or-v1-test")
+        .output()
+        .unwrap();
+    let real = json(&ended(real).1);
+    assert!(
+        real["models"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|model| model["latency"].is_null())
+    );
+    let (_, out, _) = run(dir.path(), &["models", "--sort", "latency"]);
+    let lines: Vec<_> = out.lines().collect();
+    assert!(
+        lines[1].contains(expected[0].1) && lines[4].contains('–'),
+        "{out}"
+    );
 }
 
 #[test]

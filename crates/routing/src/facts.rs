@@ -1,9 +1,12 @@
 //! What a catalogue does not say of a deployment, and the operator does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use integration_core::{ModelId, ModelPattern};
+use integration_core::{ModelPattern, ProviderId};
+
+use crate::Target;
 
 /// What a deployment promises of the data it is sent. A stricter promise keeps the looser ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +59,9 @@ impl FromStr for DataPolicy {
 pub struct Facts {
     /// What they promise of the data they are sent.
     pub data_policy: Option<DataPolicy>,
+    /// What their provider holds a single request to, where the request asks for it. It counts where nothing is promised, and adds
+    /// nothing to a promise.
+    pub enforced: Option<DataPolicy>,
     /// Where they serve, in the operator's own words, such as `eu`; empty: not known.
     pub regions: Vec<String>,
     /// Their share in random draws, against those of the others: above 0, 1 where nothing is said.
@@ -66,6 +72,7 @@ impl Default for Facts {
     fn default() -> Self {
         Self {
             data_policy: None,
+            enforced: None,
             regions: Vec::new(),
             weight: 1.0,
         }
@@ -78,6 +85,12 @@ impl Facts {
     pub const fn with_data_policy(mut self, policy: DataPolicy) -> Self {
         self.data_policy = Some(policy);
         self
+    }
+
+    /// Whether a request that demands this policy may go there. A promise that is too weak is not made up for by the provider: whoever
+    /// wrote it knows more.
+    pub fn keep(&self, policy: DataPolicy) -> bool {
+        self.data_policy.or(self.enforced) >= Some(policy)
     }
 
     /// Adds a place where they serve.
@@ -99,26 +112,47 @@ impl Facts {
     }
 }
 
-/// Facts by pattern. The first pattern that means a model counts.
+/// Facts by pattern, and by provider. The first pattern that means a model counts.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct FactBook(Vec<(ModelPattern, Facts)>);
+pub struct FactBook {
+    patterns: Vec<(ModelPattern, Facts)>,
+    enforced: BTreeMap<ProviderId, DataPolicy>,
+}
 
 impl FactBook {
     /// Nothing is known of any deployment.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            patterns: Vec::new(),
+            enforced: BTreeMap::new(),
+        }
     }
 
     /// Adds what is known of the models that a pattern means.
     #[must_use]
     pub fn with(mut self, pattern: ModelPattern, facts: Facts) -> Self {
-        self.0.push((pattern, facts));
+        self.patterns.push((pattern, facts));
         self
     }
 
-    /// What is known of a model.
-    pub fn facts(&self, model: &ModelId) -> Facts {
-        let known = self.0.iter().find(|(pattern, _)| pattern.matches(model));
-        known.map(|(_, facts)| facts.clone()).unwrap_or_default()
+    /// Says that a provider holds each request to a data policy, up to this one, if the request asks it to. Whoever decides with these
+    /// facts must send requests that ask.
+    #[must_use]
+    pub fn with_enforced(mut self, provider: ProviderId, policy: DataPolicy) -> Self {
+        self.enforced.insert(provider, policy);
+        self
+    }
+
+    /// What is known of a deployment.
+    pub fn facts(&self, target: &Target) -> Facts {
+        let known = self
+            .patterns
+            .iter()
+            .find(|(pattern, _)| pattern.matches(&target.model));
+        let mut facts = known.map(|(_, facts)| facts.clone()).unwrap_or_default();
+        if let Some(policy) = self.enforced.get(&target.provider) {
+            facts.enforced = Some(*policy);
+        }
+        facts
     }
 }

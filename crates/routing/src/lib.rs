@@ -8,6 +8,7 @@ mod executor;
 mod facts;
 mod index;
 mod live;
+mod named;
 mod plan;
 mod quality;
 mod record;
@@ -38,6 +39,7 @@ pub use live::{
     Breaker, BreakerConfig, Change, Ending, Live, LiveAt, LiveBook, LiveTable, RetryBudget,
     RetryBudgetConfig, Standing, Ticket, is_own_failure,
 };
+pub use named::{Named, NamedCandidate, NamedPlan};
 pub use plan::{Assumed, Candidate, Plan};
 pub use quality::{
     Belief, Evaluation, EvaluationError, EvaluationProblem, Feedback, FeedbackError, FeedbackRow,

@@ -168,7 +168,7 @@ impl Snapshot {
 }
 
 /// An amount as a decimal string: a JSON number could pass through a float on its way.
-struct Amount(Decimal);
+pub(crate) struct Amount(pub(crate) Decimal);
 
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -176,14 +176,25 @@ impl Serialize for Amount {
     }
 }
 
+/// Named amounts as an object.
+pub(crate) struct Amounts<'a>(pub(crate) &'a [(&'static str, Decimal)]);
+
+impl Serialize for Amounts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, amount)| (*name, Amount(*amount))))
+    }
+}
+
+struct Terms<'a>(&'a [Term]);
+
+impl Serialize for Terms<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|term| (term.name, term.value)))
+    }
+}
+
 impl Serialize for Candidate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Named<I>(I);
-        impl<V: Serialize, I: Iterator<Item = (&'static str, V)> + Clone> Serialize for Named<I> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_map(self.0.clone())
-            }
-        }
         let mut object = serializer.serialize_struct("Candidate", 10)?;
         object.serialize_field("provider", &self.target.provider)?;
         object.serialize_field("model", &self.target.model)?;
@@ -191,13 +202,8 @@ impl Serialize for Candidate {
         object.serialize_field("quality_sd", &self.quality_sd)?;
         object.serialize_field("expected_cost_usd", &Amount(self.expected_cost))?;
         object.serialize_field("expected_charge_usd", &Amount(self.expected_charge))?;
-        let parts = self
-            .cost_parts
-            .iter()
-            .map(|(name, amount)| (*name, Amount(*amount)));
-        object.serialize_field("cost_parts_usd", &Named(parts))?;
-        let terms = self.terms.iter().map(|term| (term.name, term.value));
-        object.serialize_field("terms", &Named(terms))?;
+        object.serialize_field("cost_parts_usd", &Amounts(&self.cost_parts))?;
+        object.serialize_field("terms", &Terms(&self.terms))?;
         object.serialize_field("reading", &self.reading)?;
         object.serialize_field("on_pareto_front", &self.on_pareto_front)?;
         object.end()

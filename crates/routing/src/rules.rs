@@ -442,7 +442,10 @@ impl<'r> Rules<'r> {
         if !request.only.is_empty() && !means(&request.only) {
             return Err(Failed::NotAllowed);
         }
-        if request.data_policy.is_some() && model.facts.data_policy < request.data_policy {
+        if request
+            .data_policy
+            .is_some_and(|policy| !model.facts.keep(policy))
+        {
             return Err(Failed::DataPolicy(model.facts.data_policy));
         }
         match &request.region {
@@ -481,7 +484,8 @@ impl<'r> Rules<'r> {
         Ok(())
     }
 
-    fn cost<'a>(&self, model: &'a Deployment) -> Result<Pico, Failed<'a>> {
+    /// What the call is expected to cost, or why nobody can say.
+    pub(crate) fn cost<'a>(&self, model: &'a Deployment) -> Result<Pico, Failed<'a>> {
         let sheet = model.prices.as_ref().ok_or(Failed::NoPrices)?;
         if sheet.is_dynamic() {
             return Err(Failed::DynamicPrice);

@@ -72,7 +72,7 @@ impl Deployment {
             max_completion_tokens: record.max_completion_tokens,
             benchmarks: record.benchmarks,
             beliefs: Task::ALL.map(|task| quality.belief(&record.id, task)),
-            facts: facts.facts(&record.id),
+            facts: facts.facts(&target),
             alias_target: record.alias_target,
             target,
             last_day,

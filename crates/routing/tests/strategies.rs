@@ -332,6 +332,54 @@ fn data_and_place_are_promised_or_not() {
 }
 
 #[test]
+fn a_provider_that_holds_requests_to_a_policy_makes_up_for_what_is_unknown_alone() {
+    let records = || {
+        vec![
+            record("a/weak", "0.000001", 50.0),
+            record("b/unknown", "0.000002", 50.0),
+            record("c/placed", "0.000003", 50.0),
+        ]
+    };
+    let (catalogue_p, prices_p) = catalogue("p", records());
+    let (catalogue_q, prices_q) = catalogue("q", records());
+    let facts = |policy| {
+        FactBook::new()
+            .with(
+                "a/*".parse().unwrap(),
+                Facts::default().with_data_policy(DataPolicy::NoTraining),
+            )
+            .with("c/*".parse().unwrap(), Facts::default().with_region("eu"))
+            .with_enforced("q".parse().unwrap(), policy)
+    };
+    let candidates = |enforced, demanded| {
+        let snapshot = Snapshot::with_parts(
+            &[(&catalogue_p, &prices_p), (&catalogue_q, &prices_q)],
+            &QualityBook::from_catalogue(&catalogue_p),
+            &facts(enforced),
+        );
+        let mut request = request("cheapest", 0);
+        request.data_policy = Some(demanded);
+        let plan = snapshot.plan(&request);
+        let names = plan
+            .candidates
+            .iter()
+            .map(|one| format!("{}:{}", one.target.provider, one.target.model));
+        names.collect::<Vec<_>>()
+    };
+    use DataPolicy::{NoRetention, NoTraining};
+    // By the promise at both, and where the provider sees to it.
+    let loose = ["p:a/weak", "q:a/weak", "q:b/unknown", "q:c/placed"];
+    assert_eq!(candidates(NoRetention, NoTraining), loose);
+    assert_eq!(candidates(NoTraining, NoTraining), loose);
+    // A promise that is too weak stays one, and a provider that sees to less does not see to this.
+    assert_eq!(
+        candidates(NoRetention, NoRetention),
+        ["q:b/unknown", "q:c/placed"]
+    );
+    assert!(candidates(NoTraining, NoRetention).is_empty());
+}
+
+#[test]
 fn what_is_cooling_or_too_slow_is_left_out() {
     let snapshot = three();
     let mut cooling = Reading::default();

@@ -6,6 +6,7 @@ mod check;
 mod entry;
 mod error;
 mod feedback;
+mod latency;
 mod lookup;
 mod open;
 mod reader;
@@ -17,5 +18,6 @@ mod store;
 mod writer;
 
 pub use error::OpenError;
+pub use latency::ModelLatency;
 pub use open::{Durability, StoreOptions};
 pub use store::{SqliteStore, Written};

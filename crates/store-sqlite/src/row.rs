@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 
 use crate::entry;
 use crate::error::ledger_error;
-use crate::{batch, feedback, lookup, rollup};
+use crate::{batch, feedback, latency, lookup, rollup};
 
 /// What makes up a record, in the order of [`read`]. The counts are in the usage.
 const SELECT: &str = "
@@ -37,6 +37,7 @@ pub(crate) fn fits(connection: &Connection) -> bool {
         .chain(&rollup::STATEMENTS)
         .chain(&lookup::STATEMENTS)
         .chain(&feedback::STATEMENTS)
+        .chain(&latency::STATEMENTS)
         .all(|sql| connection.prepare(sql).is_ok())
 }
 

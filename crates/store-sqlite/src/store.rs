@@ -20,12 +20,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Beginning, Ending};
 use crate::error::{OpenError, closed, ledger_error};
+use crate::latency::ModelLatency;
 use crate::open::{self, Opened, StoreOptions};
 use crate::reader::{self, Read};
 use crate::reply;
 use crate::row;
 use crate::writer::{self, Command, Counts, Reply};
-use crate::{check, entry, feedback, lookup, rollup};
+use crate::{check, entry, feedback, latency, lookup, rollup};
 
 /// The ledger in one SQLite file.
 ///
@@ -151,6 +152,19 @@ impl SqliteStore {
             writes: self.counts.commands.load(Ordering::Relaxed),
             transactions: self.counts.transactions.load(Ordering::Relaxed),
         }
+    }
+
+    /// How long the answers of each model have taken that were begun at `since` or later, of simulated answers or of real ones, by
+    /// the model's name. Models without an answer are not in it.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    pub async fn latencies(
+        &self,
+        since: SystemTime,
+        simulated: bool,
+    ) -> Result<Vec<ModelLatency>, LedgerError> {
+        self.read(move |c| latency::of_models(c, since, simulated)).await
     }
 
     /// The database file.

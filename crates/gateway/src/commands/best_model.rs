@@ -1,24 +1,34 @@
 //! `waypost best-model`.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use costing::{Markup, MarkupSubject, UtcTime};
-use routing::{Plan, RouteRequest, Snapshot, Task, strategy};
+use costing::UtcTime;
+use http_transport::SystemClock;
+use integration_core::Clock;
+use routing::{BreakerConfig, FeedbackRow, FeedbackStore, LiveBook, Plan, Router};
 
-use super::{Outcome, print_json, say, table};
-use crate::app::bundled;
-use crate::call::{Refused, needs, no_model_qualifies};
-use crate::cli::{BestModelArgs, WrongUsage};
+use super::{Outcome, print_json, read_ledger_if_any, say, table};
+use crate::app::{bundled, seed};
+use crate::call::no_model_qualifies;
+use crate::cli::BestModelArgs;
 use crate::config::Settings;
 use crate::environment::Environment;
+use crate::profile::{Chance, Question};
+use crate::quality::Sources;
 
-pub(super) fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Result<Outcome> {
+pub(super) async fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let settings = Settings::resolve(&args.place.overrides(), env)?;
     let (catalogue, prices) = bundled()?;
-    let markup = settings.markups.rule_for(MarkupSubject::default());
-    let route = route(args, markup.share())?;
-    let plan = Snapshot::new(&catalogue, &prices).plan(&route);
+    let clock = SystemClock;
+    let seed = seed(&clock);
+    let route = question(args).request(&settings, UtcTime::from(clock.wall()), Chance { seed, turn: 0 })?;
+    let sources = Sources::new(&settings, &catalogue, &prices);
+    let quality = sources.learned(&feedback(&settings).await?);
+    // How deployments are doing is known to the gateway that calls them.
+    let live = LiveBook::new(BreakerConfig::default(), clock.now(), seed);
+    let router = Router::new(sources.snapshot(&quality), Arc::new(live));
+    let plan = router.view().plan(&route, clock.now());
     if args.json {
         print_json(&plan)?;
     } else if !plan.candidates.is_empty() {
@@ -35,31 +45,29 @@ pub(super) fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Result<Out
     Ok(Outcome::Done)
 }
 
-fn route(args: &BestModelArgs, markup: Markup) -> anyhow::Result<RouteRequest> {
-    let usage = |error: String| anyhow::Error::from(WrongUsage(error));
-    let task: Task = args
-        .task
-        .parse()
-        .map_err(|e: routing::UnknownTask| usage(e.to_string()))?;
-    #[expect(clippy::disallowed_methods, reason = "a command reads the time once, here")]
-    let now = SystemTime::now();
-    let mut route = RouteRequest::new(task, UtcTime::from(now));
-    route.markup = markup;
-    route.min_quality = args.min_quality;
-    route.needs = needs(&args.needs).map_err(|refused: Refused| usage(refused.message))?;
-    route.context = args.context;
-    route.max_price = args.max_price;
-    route.allow_free = args.allow_free;
-    if let Some(word) = &args.strategy {
-        route.strategy = strategy(word).map_err(|e| usage(e.to_string()))?;
+fn question(args: &BestModelArgs) -> Question {
+    let mut question = Question {
+        context: args.context,
+        max_price: args.max_price,
+        ..Question::default()
+    };
+    let options = &mut question.options;
+    options.task = Some(args.task.clone());
+    options.min_quality = args.min_quality;
+    options.needs.clone_from(&args.needs);
+    options.strategy.clone_from(&args.strategy);
+    options.allow_free = args.allow_free;
+    options.prompt_tokens = args.prompt_tokens;
+    options.completion_tokens = args.completion_tokens;
+    question
+}
+
+/// What callers have said of models, where there is a ledger that knows.
+async fn feedback(settings: &Settings) -> anyhow::Result<Vec<FeedbackRow>> {
+    match read_ledger_if_any(settings)? {
+        Some(ledger) => Ok(ledger.feedback_sums(settings.is_simulated()).await?),
+        None => Ok(Vec::new()),
     }
-    if let Some(tokens) = args.prompt_tokens {
-        route.prompt_tokens = tokens;
-    }
-    if let Some(tokens) = args.completion_tokens {
-        route.completion_tokens = tokens;
-    }
-    Ok(route)
 }
 
 fn print(plan: &Plan, explain: bool) -> anyhow::Result<()> {

@@ -7,7 +7,6 @@ use costing::Caller;
 use futures_util::StreamExt;
 use integration_core::chat::{ChatFold, Message};
 use integration_core::{ChatRequest, ModelId, StreamEvent};
-use routing::Call;
 use serde_json::{Value, json};
 
 use super::{Outcome, print_json, say};
@@ -22,8 +21,8 @@ use crate::upstream::Mode;
 
 pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let app = App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?;
-    let body = body(args)?;
-    let prepared = prepare(&app, &body, &Caller::local())?;
+    let mut body = body(args)?;
+    let prepared = prepare(&app, &mut body, &Caller::local())?;
     let id = mint_request_id()?;
     let record = Arc::new(CallRecord::new(
         &app,
@@ -32,7 +31,7 @@ pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Ou
         &prepared,
         Caller::local(),
     ));
-    let call = Call::new(id, &prepared.targets, &body.request).with_gate(record.gate());
+    let call = prepared.call(id, &body.request).with_gate(record.gate());
     let mut failure = None;
     let mut shown = Ok(());
     let mut fold = ChatFold::new();
@@ -116,16 +115,32 @@ fn summary(app: &App, waypost: &Value) {
         }
     }
     if let Some(plan) = waypost["plan"].as_object() {
+        let chosen = plan["replay"].is_object();
         for candidate in plan["candidates"].as_array().into_iter().flatten().take(5) {
             eprintln!(
-                "candidate {}: quality {}, expected cost ${}",
+                "candidate {}: quality {}, expected cost {}{}",
                 candidate["model"].as_str().unwrap_or_default(),
-                candidate["quality"],
-                candidate["expected_cost_usd"].as_str().unwrap_or_default(),
+                candidate["quality"]
+                    .as_f64()
+                    .map_or_else(|| "unknown".to_owned(), |quality| quality.to_string()),
+                candidate["expected_cost_usd"]
+                    .as_str()
+                    .map_or_else(|| "unknown".to_owned(), |cost| format!("${cost}")),
+                candidate["why"]
+                    .as_str()
+                    .map_or_else(String::new, |why| format!(", {why}")),
             );
         }
-        let refused = plan["refused"].as_array().map_or(0, Vec::len);
-        eprintln!("{refused} models refused; `waypost best-model --explain` shows why");
+        let refused = plan["refused"].as_array().map_or(&[][..], Vec::as_slice);
+        if chosen {
+            let refused = refused.len();
+            eprintln!("{refused} models refused; `waypost best-model --explain` shows why");
+        } else {
+            for refusal in refused {
+                let word = |name: &str| refusal[name].as_str().unwrap_or_default();
+                eprintln!("passed over {}: it {}", word("model"), word("detail"));
+            }
+        }
     }
     let simulated = if app.mode() == Mode::Simulated {
         " (SIMULATED, nothing was paid)"

@@ -79,11 +79,11 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::BestModel(args) => {
             log(&env, "warn");
-            best_model::run(&args, &env)
+            runtime()?.block_on(best_model::run(&args, &env))
         }
         Command::Models(args) => {
             log(&env, "warn");
-            models::run(&args, &env)
+            runtime()?.block_on(models::run(&args, &env))
         }
         Command::Price(args) => {
             log(&env, "warn");
@@ -145,6 +145,15 @@ fn read_ledger(settings: &Settings) -> anyhow::Result<SqliteStore> {
         ),
         other => other.into(),
     })
+}
+
+/// The same, where a command can do without.
+fn read_ledger_if_any(settings: &Settings) -> anyhow::Result<Option<SqliteStore>> {
+    match SqliteStore::open_read_only(&settings.data_dir) {
+        Ok(ledger) => Ok(Some(ledger)),
+        Err(OpenError::Missing { .. }) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// A sign that something is going on, where a person looks at standard error.

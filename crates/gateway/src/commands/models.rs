@@ -1,32 +1,33 @@
 //! `waypost models`.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
+use http_transport::SystemClock;
+use integration_core::{Clock, ModelId};
 use model_catalogue::ModelRecord;
 use routing::Task;
 use rust_decimal::Decimal;
-use serde_json::json;
+use serde_json::{Value, json};
+use store_sqlite::ModelLatency;
 
-use super::{Outcome, per_million, print_json, say, table};
+use super::{Outcome, per_million, print_json, read_ledger_if_any, say, table};
 use crate::app::bundled;
 use crate::cli::{ModelsArgs, Sort, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
 use crate::report;
 
-pub(super) fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<Outcome> {
-    if args.sort == Some(Sort::Latency) {
-        return Err(
-            WrongUsage("latency is not measured yet, so nothing can be sorted by it".to_owned()).into(),
-        );
-    }
+pub(super) async fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let task: Task = match &args.task {
         Some(task) => task
             .parse()
             .map_err(|e: routing::UnknownTask| WrongUsage(e.to_string()))?,
         None => Task::Reasoning,
     };
-    Settings::resolve(&args.place.overrides(), env)?;
+    let settings = Settings::resolve(&args.place.overrides(), env)?;
+    let latencies = latencies(&settings).await?;
     let (catalogue, prices) = bundled()?;
     let mut records: Vec<&ModelRecord> = catalogue.records().iter().collect();
     let rate = |record: &ModelRecord, key: &str| -> Option<Decimal> {
@@ -54,10 +55,24 @@ pub(super) fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<Outcom
                 .map(|quality| (quality * 10.0).round() as i64);
             (Reverse(tenths), record.id.clone())
         }),
-        _ => records.sort_by_key(|record| record.id.clone()),
+        Some(Sort::Latency) => records.sort_by_key(|record| {
+            let known = latencies.get(&record.id);
+            let first = known.and_then(|latency| latency.first_content);
+            let total = known.and_then(|latency| latency.total);
+            // What was only timed as a whole comes after what was timed to its first text, and what was never timed comes last.
+            (first.is_none(), first, total.is_none(), total, record.id.clone())
+        }),
+        None => records.sort_by_key(|record| record.id.clone()),
     }
     if args.json {
-        let models: Vec<_> = records.into_iter().map(report::model).collect();
+        let models: Vec<_> = records
+            .into_iter()
+            .map(|record| {
+                let mut model = report::model(record);
+                model["latency"] = latencies.get(&record.id).map_or(Value::Null, as_json);
+                model
+            })
+            .collect();
         print_json(&json!({ "snapshot": prices.id(), "captured": catalogue.captured(), "models": models }))?;
         return Ok(Outcome::Done);
     }
@@ -67,6 +82,9 @@ pub(super) fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<Outcom
         "$/M prompt",
         "$/M completion",
         task.as_str(),
+        "first text ms",
+        "whole ms",
+        "answers",
         "abilities",
     ]);
     for record in records {
@@ -74,11 +92,20 @@ pub(super) fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<Outcom
             record.id.to_string(),
             record
                 .context_length
-                .map_or_else(|| "–".to_owned(), |tokens| tokens.to_string()),
+                .map_or_else(unknown, |tokens| tokens.to_string()),
             per_million(rate(record, "prompt")),
             per_million(rate(record, "completion")),
             task.quality(&record.benchmarks)
-                .map_or_else(|| "–".to_owned(), |quality| quality.to_string()),
+                .map_or_else(unknown, |quality| quality.to_string()),
+            milliseconds(
+                latencies
+                    .get(&record.id)
+                    .and_then(|latency| latency.first_content),
+            ),
+            milliseconds(latencies.get(&record.id).and_then(|latency| latency.total)),
+            latencies
+                .get(&record.id)
+                .map_or_else(unknown, |latency| latency.answers.to_string()),
             record.capabilities().to_string(),
         ]);
     }
@@ -89,4 +116,38 @@ pub(super) fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<Outcom
         catalogue.captured()
     ))?;
     Ok(Outcome::Done)
+}
+
+/// How far back answers say how fast a model is: providers change.
+const TIMED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How fast the models have been by the ledger, if there is one.
+async fn latencies(settings: &Settings) -> anyhow::Result<BTreeMap<ModelId, ModelLatency>> {
+    let Some(ledger) = read_ledger_if_any(settings)? else {
+        return Ok(BTreeMap::new());
+    };
+    let since = SystemClock
+        .wall()
+        .checked_sub(TIMED)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let found = ledger.latencies(since, settings.is_simulated()).await?;
+    Ok(found.into_iter().map(|one| (one.model.clone(), one)).collect())
+}
+
+fn as_json(latency: &ModelLatency) -> Value {
+    let ms = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1_000.0);
+    json!({
+        "first_content_ms": ms(latency.first_content),
+        "first_content_of": latency.first_content_of,
+        "total_ms": ms(latency.total),
+        "answers": latency.answers,
+    })
+}
+
+fn milliseconds(time: Option<Duration>) -> String {
+    time.map_or_else(unknown, |time| time.as_millis().to_string())
+}
+
+fn unknown() -> String {
+    "–".to_owned()
 }

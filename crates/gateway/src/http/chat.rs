@@ -46,8 +46,8 @@ async fn respond(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
-    let body = read_body(app, body).await?;
-    let mut prepared = prepare(app, &body, &caller)?;
+    let mut body = read_body(app, body).await?;
+    let mut prepared = prepare(app, &mut body, &caller)?;
     let headers = head
         .headers
         .iter()
@@ -100,7 +100,8 @@ impl Asked {
 
     fn call<'a>(&self, body: &'a Body, prepared: &'a Prepared, headers: Vec<(String, String)>) -> Call<'a> {
         let gate = self.record.gate();
-        let call = Call::new(self.record.request().clone(), &prepared.targets, &body.request)
+        let call = prepared
+            .call(self.record.request().clone(), &body.request)
             .with_headers(headers)
             .with_gate(gate);
         match body.options.max_latency_ms {

@@ -10,7 +10,8 @@ use rust_decimal::Decimal;
 
 use super::ApiError;
 use crate::app::App;
-use crate::call::{Refused, RouteOptions, no_model_qualifies, route_request};
+use crate::call::{Refused, no_model_qualifies};
+use crate::profile::{Chance, Question};
 
 /// `GET /v1/routing/best-model?task=reasoning&min_quality=50&needs=tools,vision&context=100000&max_price=5&allow_free=true`
 pub(super) async fn best_model(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
@@ -21,8 +22,8 @@ pub(super) async fn best_model(State(app): State<Arc<App>>, RawQuery(query): Raw
 }
 
 fn answer(app: &App, query: &str) -> Result<Response, Refused> {
-    let mut options = RouteOptions::default();
-    let (mut context, mut max_price) = (None, None);
+    let mut question = Question::default();
+    let options = &mut question.options;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<Option<T>, Refused> {
             let refused = || Refused::invalid(name, format!("`{name}` must be a number, not '{value}'"));
@@ -44,8 +45,8 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
                     )
                 })?;
             }
-            "context" => context = number(&name, &value)?,
-            "max_price" => max_price = number(&name, &value)?,
+            "context" => question.context = number(&name, &value)?,
+            "max_price" => question.max_price = number(&name, &value)?,
             "explain" => {}
             other => {
                 let message = format!(
@@ -62,7 +63,7 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
             "`task` is missing; it is reasoning, coding, agentic, chat, summarise, extract, translate or vision",
         ));
     }
-    let amounts: [Option<Decimal>; 2] = [max_price, options.max_cost_usd];
+    let amounts: [Option<Decimal>; 2] = [question.max_price, options.max_cost_usd];
     if amounts
         .into_iter()
         .flatten()
@@ -73,15 +74,14 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
             "`max_price` and `max_cost_usd` must not be negative",
         ));
     }
-    let mut route = route_request(app, &options, None, None).map_err(|refused| {
+    let asked = question.request(&app.settings, app.utc_now(), Chance::of(app));
+    let route = asked.map_err(|refused| {
         // The same options stand in the query without the name of the object they have in a body.
         let param = refused
             .param
             .map(|param| param.trim_start_matches("waypost.").to_owned());
         Refused { param, ..refused }
     })?;
-    route.context = context;
-    route.max_price = max_price;
     let plan = app.router.view().plan(&route, app.clock.now());
     if plan.candidates.is_empty() {
         return Err(no_model_qualifies(&plan, &route));
