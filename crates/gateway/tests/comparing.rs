@@ -526,6 +526,44 @@ async fn a_cost_that_is_not_known_is_counted_apart() {
     assert!(err.contains("and 1 attempts whose cost is not known"), "{err}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_a_price_is_in_no_mean() {
+    // Served by a model nobody has a price for, and the answer states none.
+    let upstream = provider(|model, text| match (model, text) {
+        (OTHER, "Question 1") => Script::json(
+            200,
+            r#"{"id":"gen-3","model":"nobody/knows-it","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant",
+                "content":"Fine."}}],"usage":{"prompt_tokens":8,"completion_tokens":2}}"#,
+        ),
+        _ => says(model, "Fine."),
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    prompts(dir.path(), 3);
+    let models = format!("{ONE},{OTHER}");
+    let args = ["--prompts", "prompts.jsonl", "--models", &models];
+    let (code, out, err) = ended(
+        at(&upstream, dir.path(), &[&args[..], &["--json"]].concat())
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(code, 0, "{err}");
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let models = json["models"].as_array().unwrap();
+    let figures = models.iter().find(|m| m["model"] == OTHER).unwrap();
+    assert_eq!(
+        figures["cost"],
+        json!({ "known": 2, "unknown": 1, "mean_usd": "0.001", "deviation_usd": "0" })
+    );
+    assert_eq!(
+        json["ranking"],
+        json!({ "measure": null, "unranked": "no_measure" })
+    );
+    let (_, out, _) = ended(at(&upstream, dir.path(), &args).output().unwrap());
+    assert!(out.contains("$0.001 ± 0 (1 unknown)"), "{out}");
+    assert!(out.contains("Name a --judge"), "{out}");
+}
+
 /// Stopped by Ctrl-C while one answer is there and one is not: what was begun is in the ledger, and what came is shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interruption_leaves_nothing_open() {

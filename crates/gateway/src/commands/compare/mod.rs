@@ -359,3 +359,42 @@ fn report(models: &[Contestant], answers: &[Vec<Option<Answered>>], judged: &[Ju
     }
     book.report()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn no_more_calls_run_at_once_than_were_asked_for() {
+        for at_once in [1, 3] {
+            let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let jobs = (0..20).map(|at| {
+                let (running, most) = (&running, &most);
+                async move {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    for _ in 0..at % 4 + 1 {
+                        tokio::task::yield_now().await;
+                    }
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    at
+                }
+            });
+            let mut done = Vec::new();
+            let mut never = std::pin::pin!(std::future::pending());
+            assert!(!drive(jobs, at_once, &mut never, |at| done.push(at)).await);
+            done.sort_unstable();
+            assert_eq!(done, (0..20).collect::<Vec<_>>());
+            assert_eq!(most.into_inner(), at_once);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interruption_begins_nothing_more() {
+        let begun = AtomicUsize::new(0);
+        let jobs = (0..20).map(|_| async { begun.fetch_add(1, Ordering::SeqCst) });
+        let mut now = std::pin::pin!(std::future::ready(()));
+        assert!(drive(jobs, 4, &mut now, |_| {}).await);
+        assert_eq!(begun.into_inner(), 0);
+    }
+}
