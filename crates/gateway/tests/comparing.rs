@@ -351,6 +351,59 @@ fn wrong_usage_is_told_before_anything_is_sent() {
     assert_eq!(number(dir.path(), "SELECT count(*) FROM attempts"), 0);
 }
 
+fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                found.insert(name.clone());
+                // Those of a tool call are OpenAI's.
+                if name != "tool_calls" {
+                    keys(value, found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
+}
+
+/// The page's file of prompts is one, and its table of the JSON names every field there is.
+#[test]
+fn the_page_says_what_comes() {
+    let page = format!("{}/../../docs/comparing-models.md", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, example) = page.split_once("```json\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let dir = simulated();
+    std::fs::write(dir.path().join("p.jsonl"), example).unwrap();
+    let models = format!("{ONE},{OTHER}");
+    let args = ["--prompts", "p.jsonl", "--models", &models, "--judge", JUDGE];
+    let (code, json, err) = compare(dir.path(), &args);
+    assert_eq!(code, 0, "{err}");
+    let mut names = std::collections::BTreeSet::new();
+    keys(&json, &mut names);
+    let (code, json, err) = compare(
+        dir.path(),
+        &["Hello", "--models", &models, "--max-cost", "0.000000001"],
+    );
+    assert_eq!(code, 1, "{err}");
+    keys(&json, &mut names);
+    assert!(names.len() > 60, "{names:?}");
+    let (_, fields) = page.split_once("## The JSON").unwrap();
+    for name in names {
+        assert!(fields.contains(&format!("`{name}`")), "{name} is not on the page");
+    }
+    for (judging, tag) in [(false, "compare"), (true, "compare-judge")] {
+        let (code, out, err) = run(
+            dir.path(),
+            &["report", "--tag", tag, "--by", "model", "--format", "csv"],
+        );
+        assert_eq!(code, 0, "{err}");
+        let has = |model: &str| out.contains(&format!(",{model},"));
+        assert_eq!((has(JUDGE), has(OTHER)), (judging, !judging), "{out}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_judge_sees_both_orders_and_no_names_and_is_booked() {
     let upstream = provider(|model, text| match model {
