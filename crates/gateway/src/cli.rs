@@ -46,6 +46,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Send one routed request, show the answer as it comes, then its cost
     Chat(ChatArgs),
+    /// Ask several models the same and show what came: answers, costs, times, checks, verdicts
+    Compare(CompareArgs),
     /// Say which model to use for a task right now, and why
     BestModel(BestModelArgs),
     /// List the models with their abilities, prices and quality
@@ -131,6 +133,38 @@ pub struct ChatArgs {
     /// Tell how the model was chosen
     #[arg(long)]
     pub explain: bool,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `compare`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("asked").required(true).args(["prompt", "prompts"]))]
+pub struct CompareArgs {
+    /// What to ask
+    pub prompt: Option<String>,
+    /// A file of prompts instead, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    /// The models to be compared, two at least
+    #[arg(long, value_delimiter = ',', value_name = "LIST", required = true)]
+    pub models: Vec<String>,
+    /// A model that says which of two answers is better; none of those compared
+    #[arg(long, value_name = "MODEL")]
+    pub judge: Option<String>,
+    /// How many calls run at once, 1 to 64
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub concurrency: u16,
+    /// The most each call may be expected to cost, in US dollars
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = dollars)]
+    pub max_cost: Option<Decimal>,
+    /// The most tokens each answer may have
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u64>,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 
 mod chain;
 mod classify;
+mod comparison;
 mod decision;
 #[cfg(feature = "executor")]
 mod executor;
@@ -25,6 +26,11 @@ pub use chain::ChainGap;
 pub use classify::{
     CONFIDENCE_THRESHOLD, Classified, Classifier, Example, MOST_READ, PICTURES_CONFIDENCE, TaskHints,
     classify,
+};
+pub use comparison::{
+    ComparedModel, ComparedPair, Comparison, ComparisonReport, CostFigures, JudgeChoice, JudgementError,
+    MOST_JUDGEMENT, PairVerdict, QualityFigures, QualityMeasure, Spread, TokenFigures, Trial, Unranked,
+    VerdictCounts, judge_format, judge_messages, read_judgement,
 };
 pub use decision::{Decision, Scratch};
 #[cfg(feature = "executor")]

@@ -3,6 +3,7 @@
 mod chat_chunk;
 mod completion;
 mod error_envelope;
+mod judgement;
 mod models_list;
 mod price_string;
 pub mod recorded;
@@ -40,6 +41,11 @@ pub const TARGETS: &[Target] = &[
         name: "error_envelope",
         run: error_envelope::run,
         dictionary: ERROR_WORDS,
+    },
+    Target {
+        name: "judgement",
+        run: judgement::run,
+        dictionary: JUDGEMENT_WORDS,
     },
     Target {
         name: "models_list",
@@ -123,6 +129,24 @@ const CHAT_WORDS: &[&str] = &[
     "\\ud800",
     "canary-key-7f3a91c05d",
     "\"extra\":{\"a\":[1]}",
+];
+
+const JUDGEMENT_WORDS: &[&str] = &[
+    "{",
+    "}",
+    "\"verdict\":",
+    "\"reason\":",
+    "\"A\"",
+    "\"B\"",
+    "\"tie\"",
+    "{\"verdict\":\"A\"}",
+    "```json\n",
+    "\n```",
+    "\\u0041",
+    ",",
+    "[null,\"A\"]",
+    "{\"A\":null}",
+    "\u{feff}",
 ];
 
 const ERROR_WORDS: &[&str] = &[

@@ -7,6 +7,7 @@
 
 mod best_model;
 mod chat;
+mod compare;
 mod health;
 mod models;
 mod price;
@@ -73,6 +74,10 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
             log(&env, "warn,gateway=info");
             runtime()?.block_on(chat::run(&args, &env))
         }
+        Command::Compare(args) => {
+            log(&env, "warn,gateway=info");
+            runtime()?.block_on(compare::run(&args, &env))
+        }
         Command::Health(args) => {
             log(&env, "warn");
             runtime()?.block_on(health::run(&args, &env))
@@ -107,7 +112,7 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
 
 /// Names that are promised and not built yet, and names that do not exist.
 fn other(name: &str) -> anyhow::Error {
-    const RESERVED: [&str; 4] = ["compare", "experiment", "replay", "keys"];
+    const RESERVED: [&str; 3] = ["experiment", "replay", "keys"];
     let message = if RESERVED.contains(&name) {
         format!("`{name}` is a reserved name and not built yet; `waypost --help` lists what is there")
     } else {
