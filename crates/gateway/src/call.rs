@@ -1,17 +1,21 @@
 //! From a request body to what is to be done: which models, in which order, under which name in the ledger.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use costing::{Caller, MarkupSubject, expected_cost};
 use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
-use routing::{Call, FallbackClass, Named, NamedPlan, Plan, RouteRequest, Scratch, Target, Task};
+use routing::{
+    Call, Cascade, FallbackClass, Named, NamedPlan, Plan, RouteRequest, Scratch, Strategy, Target, Task,
+};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::checks::{Checks, Expect};
 use crate::config::{ANY, AUTO};
 use crate::profile::{Chance, estimate_prompt_tokens, route_request};
 use crate::upstream::demand;
@@ -292,6 +296,14 @@ pub enum Explained {
     Named(NamedPlan),
 }
 
+/// Of the targets of a request, the first few are better and better, and an answer that does not pass its checks is asked for
+/// again from the next of them.
+#[derive(Debug)]
+pub struct Escalation {
+    pub(crate) steps: usize,
+    pub(crate) checks: Checks,
+}
+
 /// What is to be done with a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -300,6 +312,8 @@ pub struct Prepared {
     pub targets: Vec<Target>,
     /// Which to try instead of those that are left, after a failure of a class.
     pub by_class: BTreeMap<FallbackClass, Vec<Target>>,
+    /// How to go on where an answer is not good enough; `None` where the first answer is taken.
+    pub escalation: Option<Arc<Escalation>>,
     /// The task, where the gateway chose by one.
     pub task: Option<Task>,
     /// How the targets were found, where the caller wants to know.
@@ -327,6 +341,8 @@ impl Prepared {
             let sheet = app.prices.sheet(&model.id)?;
             expected_cost(sheet, tokens.prompt, tokens.completion, at)
         };
+        // What comes first now is no better than what comes after it.
+        self.escalation = None;
         self.targets
             .sort_by_cached_key(|target| cost(target).map_or((true, Decimal::ZERO), |cost| (false, cost)));
         if let Some(Explained::Named(plan)) = &mut self.explained {
@@ -388,7 +404,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         targets: Vec::new(),
         named: Vec::new(),
     };
-    let (mut explained, mut by_class) = (None, BTreeMap::new());
+    let (mut explained, mut escalation, mut by_class) = (None, None, BTreeMap::new());
     if automatic {
         let (view, now) = (app.router.view(), app.clock.now());
         let mut scratch = Scratch::new();
@@ -403,6 +419,14 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
             1
         };
         names.targets.extend(decision.targets().take(most).cloned());
+        if !body.stream && options.fallbacks.is_empty() && route.strategy.word() == Cascade.word() {
+            let request = &body.request;
+            let (format, tools) = (request.response_format.as_ref(), &request.tools);
+            let checks = Checks::new(format, tools, request.tool_choice.as_ref(), Expect::default());
+            let checks = checks.map_err(|why| Refused::invalid("response_format", why))?;
+            let steps = decision.steps();
+            escalation = Some(Arc::new(Escalation { steps, checks }));
+        }
         // Reasons are worked out for those who ask for them.
         explained = options
             .explain
@@ -431,6 +455,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
     Ok(Prepared {
         targets,
         by_class,
+        escalation,
         task,
         explained,
         tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod call;
 pub mod callers;
+mod checks;
 pub mod chunk;
 pub mod cli;
 pub mod commands;

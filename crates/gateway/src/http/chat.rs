@@ -12,13 +12,13 @@ use axum::{Extension, Json};
 use costing::Caller;
 use http_body_util::LengthLimitError;
 use integration_core::RequestId;
-use routing::{Call, Exhausted};
-use serde_json::Value;
+use routing::{Answer, Call, Exhausted, Verdict};
+use serde_json::{Value, json};
 
 use super::ApiError;
 use super::stream::Pump;
 use crate::app::{App, BODY_KILOBYTES};
-use crate::call::{Body, Prepared, prepare};
+use crate::call::{Body, Escalation, Prepared, prepare};
 use crate::callers::Identity;
 use crate::chunk::{ChunkWriter, completion};
 use crate::ledger::CallRecord;
@@ -65,6 +65,7 @@ async fn respond(
     }
     let asked = Asked {
         record,
+        escalation: prepared.escalation.clone(),
         plan: prepared.explanation(),
         app: Arc::clone(app),
     };
@@ -79,6 +80,7 @@ async fn respond(
 struct Asked {
     app: Arc<App>,
     record: Arc<CallRecord>,
+    escalation: Option<Arc<Escalation>>,
     /// How the model was chosen, if the caller wants to know.
     plan: Option<Value>,
 }
@@ -142,20 +144,51 @@ impl Asked {
     }
 
     async fn whole(self, call: Call<'_>) -> Result<Response, ApiError> {
-        let answer = match self.unless_killed(self.app.executor.chat(call)).await? {
-            Ok(answer) => answer,
+        let (answer, checked) = match self.unless_killed(self.checked(call)).await? {
+            Ok(answered) => answered,
             Err(exhausted) => return Ok(self.failed(&exhausted).await),
         };
         self.record.passed_over(&answer.passed_over);
         self.record.written().await;
+        let mut waypost = self.waypost();
+        if let Some(checked) = checked {
+            waypost["cascade"] = checked;
+        }
         let model = answer.target.model.as_str();
         let id = self.record.request().as_str();
-        let body = completion(id, model, created(&self.app), answer.response, self.waypost());
+        let body = completion(id, model, created(&self.app), answer.response, waypost);
         let mut response = Json(body).into_response();
         report::head(response.headers_mut(), Some(model), answer.attempts.len());
         report::costs(response.headers_mut(), &self.record.total());
         report::budget(response.headers_mut(), &self.record.standing());
         Ok(response)
+    }
+
+    /// The answer, and what a cascade had against those before it.
+    async fn checked(&self, call: Call<'_>) -> Result<(Answer, Option<Value>), Exhausted> {
+        let Some(escalation) = &self.escalation else {
+            return Ok((self.app.executor.chat(call).await?, None));
+        };
+        let done = self
+            .app
+            .executor
+            .cascade(call, escalation.steps, &escalation.checks)
+            .await?;
+        let mut answer = done.answer;
+        if let Some(exhausted) = done.exhausted {
+            answer.attempts.extend(exhausted.attempts);
+            answer.passed_over.extend(exhausted.passed_over);
+        }
+        let why = match done.verdict {
+            Verdict::Accepted => None,
+            Verdict::Rejected(why) => Some(why),
+        };
+        let rejected = done.rejected.iter();
+        let rejected: Vec<_> = rejected
+            .map(|one| json!({ "model": one.target.model, "why": one.why }))
+            .collect();
+        let checked = json!({ "accepted": why.is_none(), "why": why, "rejected": rejected });
+        Ok((answer, Some(checked)))
     }
 
     /// Waits for a call, or drops it, which settles it, when running answers must end or nobody wants it any more.

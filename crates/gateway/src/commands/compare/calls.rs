@@ -10,10 +10,10 @@ use integration_core::chat::{ChatFold, ChatRequest, ChatResponse, Message};
 use routing::{AttemptResult, Call, Trial};
 use rust_decimal::Decimal;
 
-use super::checks::Check;
 use super::prompts::Prompt;
 use crate::app::{App, mint_request_id};
 use crate::call::{Body, RouteOptions, prepare};
+use crate::checks::Check;
 use crate::ledger::{CallRecord, SettledAttempt};
 use crate::pricing::total;
 
@@ -177,13 +177,14 @@ impl<'a> Calls<'a> {
             tags: vec![purpose.tag().to_owned()],
             ..RouteOptions::default()
         };
-        let body = Body::new(request, true, options);
-        let mut prepared = match prepare(app, &body, &Caller::local()) {
+        let mut body = Body::new(request, true, options);
+        let mut prepared = match prepare(app, &mut body, &Caller::local()) {
             Ok(prepared) => prepared,
             Err(refused) => return Asked::refused(refused.code, refused.message),
         };
         // The model that was named comes first. What a caller would fall back to is another model.
         prepared.targets.truncate(1);
+        prepared.by_class.clear();
         let id = match mint_request_id() {
             Ok(id) => id,
             Err(error) => return Asked::refused("internal", error.to_string()),
@@ -196,7 +197,7 @@ impl<'a> Calls<'a> {
             Caller::local(),
         ));
         self.lock().push((purpose, Arc::clone(&record)));
-        let call = Call::new(id, &prepared.targets, &body.request).with_gate(record.gate());
+        let call = prepared.call(id, &body.request).with_gate(record.gate());
         let result = whole(app, call).await;
         record.written().await;
         Asked {

@@ -1,7 +1,6 @@
 //! `waypost compare`.
 
 mod calls;
-mod checks;
 mod json;
 mod prompts;
 mod text;
@@ -18,11 +17,11 @@ use routing::{
 use super::{Outcome, Progress, print_json};
 use crate::app::App;
 use crate::call::resolve;
+use crate::checks::Check;
 use crate::cli::{CompareArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
 use calls::{Asked, Calls, Purpose};
-use checks::Check;
 use prompts::Prompt;
 
 /// A model that is compared.

@@ -8,7 +8,7 @@ use integration_core::chat::{Message, ResponseFormat, Tool};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::checks::{Checks, Expect};
+use crate::checks::{Checks, Expect};
 use crate::cli::WrongUsage;
 
 /// The largest file of prompts, in bytes.

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
+use integration_core::ChatRequest;
 use integration_core::chat::{ChatResponse, Choice, FinishReason, ResponseFormat, Tool, ToolCall};
 use jsonschema::Validator;
+use routing::{Verdict, Verifier};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +16,7 @@ const MOST_DETAIL: usize = 200;
 /// What a prompt's author says of its answer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Expect {
+pub(crate) struct Expect {
     /// A text that must be somewhere in the answer.
     contains: Option<String>,
     /// What the answer must be, but for white space around it.
@@ -22,21 +25,29 @@ pub(super) struct Expect {
 
 /// One check of one answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Check {
+pub(crate) struct Check {
     /// A stable word.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Why it failed; `None` if it passed.
-    pub(super) failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// What the answers to a prompt are held against.
 #[derive(Debug, Default)]
-pub(super) struct Checks {
+pub(crate) struct Checks {
     format: Option<Format>,
     /// The functions that were offered, by name, with the form of their arguments.
     tools: BTreeMap<String, Option<Validator>>,
     must_call: bool,
     expect: Expect,
+}
+
+/// The form of an answer is what a cascade of the gateway asks for.
+#[async_trait]
+impl Verifier for Checks {
+    async fn verify(&self, _: &ChatRequest, response: &ChatResponse) -> Verdict {
+        self.verdict(response)
+    }
 }
 
 #[derive(Debug)]
@@ -50,7 +61,7 @@ impl Checks {
     ///
     /// # Errors
     /// What is wrong with a schema.
-    pub(super) fn new(
+    pub(crate) fn new(
         format: Option<&ResponseFormat>,
         tools: &[Tool],
         choice: Option<&Value>,
@@ -93,7 +104,7 @@ impl Checks {
     }
 
     /// Holds an answer against them. Where there are none, nothing is checked: that an answer ended well says little.
-    pub(super) fn of(&self, response: &ChatResponse) -> Vec<Check> {
+    pub(crate) fn of(&self, response: &ChatResponse) -> Vec<Check> {
         let choice = response.choices.first();
         let calls = choice.map_or(&[][..], |choice| &choice.message.tool_calls);
         let text = response.text();
@@ -139,6 +150,16 @@ impl Checks {
             );
         }
         checks
+    }
+
+    /// Whether an answer passes all of them. That it came to an end of its own is asked of every one here.
+    pub(crate) fn verdict(&self, response: &ChatResponse) -> Verdict {
+        let complete = ended(response.choices.first()).map_err(|why| format!("complete: {why}"));
+        let failed = |check: Check| Some(format!("{}: {}", check.name, check.failure?));
+        let failed = complete
+            .err()
+            .or_else(|| self.of(response).into_iter().find_map(failed));
+        failed.map_or(Verdict::Accepted, Verdict::Rejected)
     }
 
     fn call(&self, call: &ToolCall) -> Result<(), String> {
