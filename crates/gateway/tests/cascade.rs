@@ -1,0 +1,124 @@
+//! Cheap first: an answer that has not the form it was asked for is asked for again, from a better model, and both are booked.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use support::{Gateway, INSTANT};
+
+fn body(stream: bool) -> Value {
+    let schema =
+        json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] });
+    json!({
+        "model": "waypost/auto",
+        "stream": stream,
+        "messages": [{ "role": "user", "content": "Where is the tower?" }],
+        "response_format": { "type": "json_schema", "json_schema": { "name": "place", "schema": schema } },
+        "waypost": { "task": "reasoning", "min_quality": 30, "strategy": "cascade" },
+    })
+}
+
+async fn steps(gateway: &Gateway) -> Vec<String> {
+    let mut body = body(false);
+    body["waypost"]["explain"] = json!(true);
+    let (_, answer) = asked(gateway, "none/such=503", &body).await;
+    let candidates = answer["waypost"]["plan"]["candidates"].as_array().unwrap();
+    candidates
+        .iter()
+        .map(|one| one["model"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn asked(gateway: &Gateway, faults: &str, body: &Value) -> (u16, Value) {
+    let request = gateway.post(body.to_string()).header("x-simulator-fault", faults);
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, support::json(&answer.text().await.unwrap()))
+}
+
+fn amount(value: &Value) -> Decimal {
+    value.as_str().expect("an amount").parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_without_its_form_is_asked_for_again_from_a_better_model() {
+    let gateway = Gateway::with(INSTANT, []).await;
+    let steps = steps(&gateway).await;
+    let (first, second) = (&steps[0], &steps[1]);
+    let (status, good) = asked(&gateway, "none/such=503", &body(false)).await;
+    assert_eq!(
+        (status, good["waypost"]["attempts"].as_array().unwrap().len()),
+        (200, 1)
+    );
+    assert_eq!(
+        good["waypost"]["cascade"],
+        json!({ "accepted": true, "why": null, "rejected": [] })
+    );
+
+    for fault in ["content-filter", "refusal"] {
+        let (status, better) = asked(&gateway, &format!("{first}={fault}"), &body(false)).await;
+        assert_eq!(status, 200);
+        let waypost = &better["waypost"];
+        assert_eq!(waypost["model"], json!(second), "{fault}");
+        assert_eq!(waypost["cascade"]["accepted"], true);
+        assert_eq!(
+            waypost["cascade"]["rejected"][0]["model"],
+            json!(first),
+            "{waypost}"
+        );
+        let attempts = waypost["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 2);
+        // Both answered, and both are paid for.
+        let sum: Decimal = attempts.iter().map(|attempt| amount(&attempt["cost_usd"])).sum();
+        assert_eq!(amount(&waypost["cost_usd"]), sum);
+        assert!(
+            attempts.iter().all(|attempt| attempt["error"].is_null()),
+            "{attempts:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_every_step_was_rejected_the_last_answer_is_given_and_said_to_be_no_good() {
+    let gateway = Gateway::with(INSTANT, []).await;
+    let (status, answer) = asked(&gateway, "refusal", &body(false)).await;
+    assert_eq!(status, 200);
+    let waypost = &answer["waypost"];
+    let attempts = waypost["attempts"].as_array().unwrap().len();
+    assert!(attempts > 1);
+    assert_eq!(waypost["cascade"]["accepted"], false);
+    assert_eq!(
+        waypost["cascade"]["rejected"].as_array().unwrap().len(),
+        attempts - 1
+    );
+    assert!(
+        waypost["cascade"]["why"]
+            .as_str()
+            .is_some_and(|why| !why.is_empty())
+    );
+}
+
+#[tokio::test]
+async fn a_stream_is_not_checked_and_a_form_that_is_none_is_refused() {
+    let gateway = Gateway::with(INSTANT, []).await;
+    let first = steps(&gateway).await.remove(0);
+    let request = gateway.post(body(true).to_string());
+    let answer = request
+        .header("x-simulator-fault", format!("{first}=refusal"))
+        .send()
+        .await
+        .unwrap();
+    let lines = support::data_lines(&answer.text().await.unwrap());
+    let waypost = &support::json(&lines[lines.len() - 2])["waypost"];
+    assert_eq!(waypost["attempts"].as_array().unwrap().len(), 1);
+    let mut body = body(false);
+    body["response_format"]["json_schema"]["schema"] = json!({ "type": "no such type" });
+    let (status, refused) = asked(&gateway, "none/such=503", &body).await;
+    assert_eq!(
+        (status, &refused["error"]["param"]),
+        (400, &json!("response_format")),
+        "{refused}"
+    );
+}
