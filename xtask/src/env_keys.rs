@@ -9,7 +9,12 @@ use anyhow::Context;
 use crate::workspace::{self, Workspace};
 
 /// Variables that only tests and `cargo xtask` know; they are no setting of the product.
-pub(crate) const FOR_TESTS: &[&str] = &["WAYPOST_SHARED", "WAYPOST_SKIPPED", "WAYPOST_REQUIRE_SHARED"];
+pub(crate) const FOR_TESTS: &[&str] = &[
+    "WAYPOST_SHARED",
+    "WAYPOST_SKIPPED",
+    "WAYPOST_REQUIRE_SHARED",
+    "WAYPOST_SIMULATION_SEED",
+];
 
 /// Words above an entry of `.env.example` that say: promised, and read by nothing as yet.
 const RESERVED: &str = "not used yet";
