@@ -3,6 +3,7 @@
 mod error;
 mod experiment;
 mod hash;
+pub mod statistics;
 
 pub use error::ExperimentError;
 pub use experiment::{Arm, Assignment, Experiment, LayerSlot, Reason};
