@@ -10,7 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use integration_core::{ChatRequest, ChatResponse, Clock, ErrorKind, ManualClock};
 use proptest::prelude::*;
-use routing::{Call, Cascaded, EventQueue, ExecutorConfig, Exhausted, RouteEvent, Verdict, Verifier};
+use routing::{
+    Call, Cascaded, EventQueue, ExecutorConfig, Exhausted, FallbackClass, HedgePolicy, RouteEvent, Verdict,
+    Verifier,
+};
 use support::*;
 
 /// Wants to read this.
@@ -156,6 +159,95 @@ async fn the_verifiers_time_is_the_calls() {
     assert_eq!(clock.now() - begun, Duration::from_secs(61));
     assert_eq!(done.exhausted.unwrap().error.kind(), ErrorKind::Timeout);
     assert_eq!(client.models(), ["a/1"]);
+}
+
+/// Never says anything.
+struct Silent;
+
+#[async_trait]
+impl Verifier for Silent {
+    async fn verify(&self, _: &ChatRequest, _: &ChatResponse) -> Verdict {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_verifier_that_never_answers_ends_with_the_call() {
+    let clock = ManualClock::new();
+    let client = Player::new([says("bad")]);
+    let executor = executor(&client, &clock, config(4));
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let begun = clock.now();
+    let call = Call::new(call_id(), &targets, &request).with_deadline(Duration::from_secs(5));
+    let done = drive(&clock, executor.cascade(call, 2, &Silent)).await.unwrap();
+    assert_eq!(clock.now() - begun, Duration::from_secs(5));
+    assert!(matches!(done.verdict, Verdict::Rejected(_)));
+    assert_eq!(client.models(), ["a/1"]);
+}
+
+#[tokio::test]
+async fn neither_a_chain_nor_a_step_that_was_passed_over_leads_back() {
+    let clock = ManualClock::new();
+    let (targets, request) = (targets(&["a/1", "b/2", "c/3"]), request());
+    // The chain of the second one's failure has the first, which was asked.
+    let client = Player::new([says("bad"), fails(ErrorKind::Overloaded)]);
+    let on = executor(&client, &clock, config(4));
+    let call = Call::new(call_id(), &targets, &request)
+        .with_fallbacks(FallbackClass::Overload, targets[..1].to_vec());
+    let done = on.cascade(call, 2, &Wants("good")).await.unwrap();
+    assert_eq!(
+        (client.models(), done.answer.response.text().as_str()),
+        (vec!["a/1".to_owned(), "b/2".to_owned()], "bad")
+    );
+    // The first is full, and no better than the second, which answers.
+    let client = Player::new([says("bad"), says("good")]);
+    let on = executor(&client, &clock, config(4));
+    let gate = Recorder {
+        at_limit: Some("a/1"),
+        ..Recorder::default()
+    };
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate));
+    let done = on.cascade(call, 3, &Wants("good")).await.unwrap();
+    assert_eq!(client.models(), ["b/2", "c/3"]);
+    assert_eq!(
+        done.answer
+            .attempts
+            .iter()
+            .map(|one| one.number)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+}
+
+#[tokio::test]
+async fn whoever_was_given_up_for_an_answer_that_was_no_good_is_asked_again() {
+    let clock = ManualClock::new();
+    let client = Player::new([
+        Play::Later(Duration::from_secs(3), clock.clone(), answer("bad")),
+        Play::Silence,
+        says("good"),
+    ]);
+    let hedging = config(4).with_hedge(HedgePolicy::new(Duration::from_secs(2)).with_share(1.0));
+    let gate = Recorder::default();
+    let on = executor(&client, &clock, hedging);
+    let (targets, request) = (targets(&["a/1", "b/2"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate.clone()));
+    let done = drive(&clock, on.cascade(call, 2, &Wants("good"))).await.unwrap();
+    assert_eq!(client.models(), ["a/1", "b/2", "b/2"]);
+    assert_eq!(
+        (done.verdict, done.answer.target.model.as_str()),
+        (Verdict::Accepted, "b/2")
+    );
+    let mut numbers: Vec<_> = gate
+        .log
+        .lock()
+        .unwrap()
+        .admitted
+        .iter()
+        .map(|one| one.number)
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3], "no number comes twice");
 }
 
 #[derive(Debug, Clone, Copy)]

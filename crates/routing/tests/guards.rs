@@ -365,3 +365,25 @@ async fn f53_who_observes_sees_what_happened_and_can_neither_block_nor_break_a_c
         "what does not fit is counted"
     );
 }
+
+#[tokio::test]
+async fn the_last_one_is_waited_for_also_where_another_failed() {
+    let clock = ManualClock::new();
+    let client = Player::new([
+        refuses_for(3 * SECOND),
+        fails(ErrorKind::ContextLength),
+        Play::Events(answer("hi")),
+    ]);
+    let executor = executor(&client, &clock, config());
+    let (both, request) = (targets(&["a/1", "b/2"]), request());
+    executor
+        .chat(Call::new(call_id(), &both[1..], &request))
+        .await
+        .unwrap_err();
+    let begun = clock.now();
+    let answer = drive(&clock, executor.chat(Call::new(call_id(), &both, &request)))
+        .await
+        .unwrap();
+    assert_eq!((&answer.target, clock.now() - begun), (&both[1], 3 * SECOND));
+    assert_eq!((answer.attempts.len(), answer.passed_over.len()), (2, 1));
+}

@@ -1,9 +1,10 @@
 //! Cheap first: an answer is checked, and the next target is asked if it is not good enough.
 
 use async_trait::async_trait;
-use integration_core::{ChatRequest, ChatResponse};
+use integration_core::{ChatRequest, ChatResponse, ErrorKind};
 
 use super::ask::Whole;
+use super::deadline::race;
 use super::observe::RouteEvent;
 use super::walk::{Start, walk};
 use super::{Answer, AttemptReport, Call, Executor, Exhausted};
@@ -56,8 +57,8 @@ impl Executor {
     /// Asks for an answer in one piece, and for a better one as long as a verifier says no.
     ///
     /// The first `steps` of the call's targets are worth asking after one another, as in
-    /// [`Decision::steps`](crate::Decision::steps); those behind them are there for failures of the first answer alone. Who was
-    /// asked already is not asked again. All attempts are of one call: they share its deadline, its numbers and its cap. An
+    /// [`Decision::steps`](crate::Decision::steps); those behind them are there for failures of the first answer alone. An
+    /// answer leads to the steps behind the one that gave it, and who was asked already is not asked again. All attempts are of one call: they share its deadline, its numbers and its cap. An
     /// attempt that is made since an answer was not good enough is not a matter of load, and costs nothing of the budget of
     /// extra attempts.
     ///
@@ -73,9 +74,11 @@ impl Executor {
     ) -> Result<Cascaded, Exhausted> {
         let start = Start::of(self, &call);
         let limit = start.limit;
-        let first = walk::<Whole>(self, &call, start).await;
-        let mut answer = match first {
-            Ok(success) => Answer::from(success),
+        let (mut answer, mut number) = match walk::<Whole>(self, &call, start).await {
+            Ok(success) => {
+                let next = success.next_number;
+                (Answer::from(success), next)
+            }
             Err(exhausted) => {
                 self.tell_end(&call, None, exhausted.attempts.len());
                 return Err(exhausted);
@@ -84,23 +87,19 @@ impl Executor {
         let mut rejected = Vec::new();
         let mut exhausted = None;
         let verdict = loop {
-            let why = match verifier.verify(call.request, &answer.response).await {
-                Verdict::Accepted => break Verdict::Accepted,
-                Verdict::Rejected(why) => why,
+            let mut deadline = limit.wait(&*self.clock);
+            let verifying = verifier.verify(call.request, &answer.response);
+            let why = match race(&mut deadline, None, verifying).await {
+                Ok(Verdict::Accepted) => break Verdict::Accepted,
+                Ok(Verdict::Rejected(why)) => why,
+                Err(_) => break Verdict::Rejected("the call ended before it was checked".to_owned()),
             };
             self.teller(&call).tell(|request| RouteEvent::NotGoodEnough {
                 request,
                 number: answer.attempts.last().map_or(0, |attempt| attempt.number),
                 target: answer.target.clone(),
             });
-            let asked = |target: &Target| answer.attempts.iter().any(|attempt| attempt.target == *target);
-            let targets: Vec<_> = call
-                .targets
-                .iter()
-                .take(steps)
-                .filter(|target| !asked(target))
-                .collect();
-            let number = next_number(&answer.attempts);
+            let targets = next_steps(&call, steps, &answer);
             if targets.is_empty() || number > self.config.max_attempts.max(1) {
                 break Verdict::Rejected(why);
             }
@@ -108,9 +107,11 @@ impl Executor {
                 targets,
                 limit,
                 number,
+                tried: heard(&answer.attempts).cloned().collect(),
             };
             match walk::<Whole>(self, &call, start).await {
                 Ok(success) => {
+                    number = success.next_number;
                     let mut next = Answer::from(success);
                     answer.attempts.append(&mut next.attempts);
                     answer.passed_over.append(&mut next.passed_over);
@@ -140,8 +141,26 @@ impl Executor {
     }
 }
 
-/// The number after those that were given.
-fn next_number(attempts: &[AttemptReport]) -> u16 {
-    let last = attempts.iter().map(|attempt| attempt.number).max();
-    last.unwrap_or(0).saturating_add(1)
+/// Who was asked and heard to the end of its attempt: not whoever was given up for another.
+fn heard(attempts: &[AttemptReport]) -> impl Iterator<Item = &Target> {
+    let given_up = |attempt: &&AttemptReport| {
+        let error = attempt.error.as_ref();
+        error.is_some_and(|error| error.kind() == ErrorKind::Cancelled)
+    };
+    attempts
+        .iter()
+        .filter(move |attempt| !given_up(attempt))
+        .map(|attempt| &attempt.target)
+}
+
+/// The steps behind the one that answered. One before it that was passed over is no better, and none is asked twice.
+fn next_steps<'c>(call: &'c Call<'_>, steps: usize, answer: &Answer) -> Vec<&'c Target> {
+    let steps = call.targets.get(..steps).unwrap_or(call.targets);
+    let place = |target: &Target| steps.iter().position(|step| step == target);
+    // Whoever answered may be no step, but of a chain; then those count that were asked.
+    let last = place(&answer.target).or_else(|| heard(&answer.attempts).filter_map(place).max());
+    let behind = steps.iter().skip(last.map_or(0, |place| place + 1));
+    behind
+        .filter(|step| !heard(&answer.attempts).any(|heard| heard == *step))
+        .collect()
 }

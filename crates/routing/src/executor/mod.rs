@@ -454,6 +454,7 @@ impl Executor {
             attempts,
             passed_over,
             deadline,
+            ..
         } = walked?;
         let Beginning { replay, source } = answered;
         let committed = Committed {

@@ -46,6 +46,9 @@ pub(super) struct Success<T> {
     pub(super) target: Target,
     pub(super) attempts: Vec<AttemptReport>,
     pub(super) passed_over: Vec<PassedOver>,
+    /// The number that the next attempt of the call would have. It is no less than one more than that of any attempt that was
+    /// begun, reported or not.
+    pub(super) next_number: u16,
 }
 
 /// Why a target was passed over.
@@ -73,6 +76,10 @@ struct Walk<'c> {
     queue: VecDeque<&'c Target>,
     /// The number of the next attempt.
     number: u16,
+    /// Who was asked before this walk.
+    tried: Vec<Target>,
+    /// Who is asked beside the one whose end is being taken.
+    in_flight: Option<&'c Target>,
     attempts: Vec<AttemptReport>,
     passed_over: Vec<PassedOver>,
     /// Beside `passed_over`: who and why.
@@ -95,6 +102,8 @@ pub(super) struct Start<'c> {
     pub(super) limit: Limit,
     /// The number of the first attempt.
     pub(super) number: u16,
+    /// Who was asked before, and is not asked by the chain of a class either.
+    pub(super) tried: Vec<Target>,
 }
 
 impl<'c> Start<'c> {
@@ -106,6 +115,7 @@ impl<'c> Start<'c> {
             targets: call.targets.iter().collect(),
             limit: Limit::after(call.deadline.unwrap_or(allowed).min(allowed), &*executor.clock),
             number: 1,
+            tried: Vec::new(),
         }
     }
 }
@@ -123,6 +133,8 @@ pub(super) async fn walk<A: Ask>(
         teller: executor.teller(call),
         queue: start.targets.into(),
         number: start.number,
+        tried: start.tried,
+        in_flight: None,
         attempts: Vec::new(),
         passed_over: Vec::new(),
         held: Vec::new(),
@@ -177,6 +189,7 @@ impl<'c> Walk<'c> {
                         target: target.clone(),
                         attempts: self.attempts,
                         passed_over: self.passed_over,
+                        next_number: self.number,
                     });
                 }
                 Ok(None) => {}
@@ -214,18 +227,29 @@ impl<'c> Walk<'c> {
         if let Some(target) = self.first_standing() {
             return Some(target);
         }
-        if !self.attempts.is_empty() {
-            return self.again().await;
+        let asked = !self.attempts.is_empty();
+        if asked && let Some(target) = self.again().await {
+            return Some(target);
         }
-        if self.last_resort {
+        if self.last_resort || self.budget_spent {
             return None;
         }
         self.last_resort = true;
-        let (target, hold) = self.soonest()?;
+        let (target, hold) = self.soonest(asked)?;
         if let Hold::Cooling(until) = hold {
             self.wait(target, until).await;
+            // Where somebody was asked already, nobody is disturbed who asked for more time meanwhile.
+            if asked && !matches!(self.standing(target), Standing::Admits | Standing::ProbeDue) {
+                return None;
+            }
         }
         Some(target)
+    }
+
+    fn standing(&self, target: &Target) -> Standing {
+        let (standing, change) = self.executor.live.of(target).standing(self.executor.clock.now());
+        self.teller.changed(target, change);
+        standing
     }
 
     /// The first of the listed targets that is not left alone for now.
@@ -263,10 +287,11 @@ impl<'c> Walk<'c> {
 
     /// Which of the targets that were passed over will have room first: of those that will have it at all, the one with the
     /// shortest wait, where an unknown one counts as short. Whoever asked to be left alone for longer than the call lasts is
-    /// left alone.
-    fn soonest(&self) -> Option<(&'c Target, Hold)> {
+    /// left alone, and so is one that is ejected, if somebody was asked already.
+    fn soonest(&self, asked: bool) -> Option<(&'c Target, Hold)> {
         let in_time = |hold: Hold| match (hold, self.limit.at) {
             (Hold::Cooling(until), Some(end)) => until < end,
+            (Hold::Ejected, _) => !asked,
             _ => true,
         };
         self.held
@@ -404,7 +429,11 @@ impl<'c> Walk<'c> {
         self.owes = costs_budget(error.kind());
         let chain = FallbackClass::of(&error).and_then(|class| self.call.by_class.get(&class));
         if let Some(chain) = chain {
-            let tried = |target: &Target| self.attempts.iter().any(|attempt| attempt.target == *target);
+            let tried = |target: &Target| {
+                self.attempts.iter().any(|attempt| attempt.target == *target)
+                    || self.tried.contains(target)
+                    || self.in_flight == Some(target)
+            };
             self.queue = chain.iter().filter(|target| !tried(target)).collect();
         }
         self.ended = Some(error);
@@ -461,7 +490,6 @@ impl<'c> Walk<'c> {
         let mut timer = pin!(executor.clock.sleep(policy.after));
         let mut beside = None;
         let mut due = false;
-        let mut copy = request.clone();
         // Until the second one is asked.
         let ended = poll_fn(|cx| {
             if let Some(Poll::Ready(ended)) = first.as_mut().map(|first| first.as_mut().poll(cx)) {
@@ -495,6 +523,7 @@ impl<'c> Walk<'c> {
             };
             return self.take(number, target, ended);
         };
+        let mut copy = request.clone();
         copy.model = other.model.clone();
         let (second_number, attempt) = self.attempt_at::<A>(other);
         self.teller.tell(|request| RouteEvent::HedgeStarted {
@@ -557,7 +586,9 @@ impl<'c> Walk<'c> {
                 ended => ended,
             };
             let before = self.attempts.len();
+            self.in_flight = loser.map(|(_, target, _)| target);
             verdict = self.take(number, target, ended);
+            self.in_flight = None;
             if verdict.is_err() {
                 if let Some((number, target, _)) = loser.filter(|loser| loser.2.load(Ordering::Relaxed)) {
                     let report = AttemptReport {

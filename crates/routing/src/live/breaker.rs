@@ -109,8 +109,10 @@ pub struct Breaker {
     ejections: u32,
     /// Whether the last ejection was on suspicion: attempts waited for too long, but none had failed.
     suspected: bool,
-    /// When the latest attempt began that showed it to work: what began before and fails is old news.
+    /// When the latest attempt began that showed it to live, if only by a first word.
     proven: Option<Instant>,
+    /// When the latest attempt began that answered to its end: what began before and fails is old news.
+    answered: Option<Instant>,
     /// Since when it works well, as far as forgetting ejections goes.
     well_since: Option<Instant>,
     cooling_until: Option<Instant>,
@@ -131,6 +133,7 @@ impl Breaker {
             ejections: 0,
             suspected: false,
             proven: None,
+            answered: None,
             well_since: None,
             cooling_until: None,
             refusals: 0,
@@ -151,7 +154,7 @@ impl Breaker {
         }
     }
 
-    /// When the latest attempt began that showed it to work.
+    /// When the latest attempt began that showed it to live.
     pub(crate) const fn proven(&self) -> Option<Instant> {
         self.proven
     }
@@ -207,6 +210,7 @@ impl Breaker {
     /// Tells that an attempt that began at `begun` answered. `true` if that closed the breaker.
     pub fn succeeded(&mut self, begun: Instant, now: Instant) -> bool {
         let closed = self.lives(begun, now);
+        self.answered = self.answered.max(Some(begun));
         if self.state != State::Closed {
             return closed;
         }
@@ -223,15 +227,15 @@ impl Breaker {
     }
 
     /// Tells that an attempt that began at `begun` failed in a way that is the deployment's own, and opens if that is one too
-    /// many and `may_open` agrees. The time until which it is open, if it opened. What began before an attempt that showed the
-    /// deployment to work does not count.
+    /// many and `may_open` agrees. The time until which it is open, if it opened. What began before an attempt that
+    /// answered to its end does not count.
     pub fn failed(
         &mut self,
         begun: Instant,
         now: Instant,
         may_open: impl FnOnce() -> bool,
     ) -> Option<Instant> {
-        if self.proven.is_some_and(|proven| begun < proven) {
+        if self.answered.is_some_and(|answered| begun < answered) {
             return None;
         }
         self.well_since = None;

@@ -224,6 +224,20 @@ fn fast_refusals(size: Size) {
 }
 
 #[test]
+fn a_host_that_breaks_every_stream_in_the_middle_is_ejected_however_many_overlap() {
+    let size = Size { seeds: 100, ..USUAL };
+    let mut most = 0.0_f64;
+    for_seeds(size, |seed, calls| {
+        let run = run(three(seed, Weather::Breaks(1.0), calls));
+        assert!(run.ejected.iter().any(|(host, _)| *host == 0));
+        let share = run.failed() as f64 / calls as f64;
+        most = most.max(share);
+        assert!(share < 0.1, "{share} of the calls broke");
+    });
+    println!("{most} of the calls broke at the most");
+}
+
+#[test]
 fn in_any_weather_cooldowns_caps_deadlines_and_budget_are_kept() {
     any_weather(USUAL);
 }

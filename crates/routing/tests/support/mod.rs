@@ -100,6 +100,8 @@ pub enum Play {
     Stalls(Vec<StreamEvent>),
     /// A beginning, and the same piece again and again, ever, with so much time before each.
     Keeps(StreamEvent, Duration, ManualClock),
+    /// After so much time, pieces, then the end of the stream.
+    Later(Duration, ManualClock, Vec<StreamEvent>),
 }
 
 pub fn fails(kind: ErrorKind) -> Play {
@@ -207,6 +209,10 @@ impl ChatClient for Player {
             Play::Fail(error) => return Err(error),
             Play::Silence => std::future::pending().await,
             Play::Events(events) => (events, None, false),
+            Play::Later(wait, clock, events) => {
+                clock.sleep(wait).await;
+                (events, None, false)
+            }
             Play::Breaks(events, error) => (events, Some(error), false),
             Play::Stalls(events) => (events, None, true),
             Play::Keeps(event, every, clock) => {
