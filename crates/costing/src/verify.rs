@@ -30,6 +30,8 @@ pub enum Rule {
     RequestsAreKey,
     /// The hourly sums are the attempts and their entries.
     RollupsAreEntries,
+    /// The sums of feedback are what callers said, each in the sum of the model that answered.
+    SumsAreFeedback,
     /// An attempt is open, or it ended once: nothing is booked of an open one, everything of one that ended, and nothing is held
     /// for it any more.
     OneEnd,
@@ -47,6 +49,7 @@ impl Rule {
             Self::LinesAreRequest => "lines_are_request",
             Self::RequestsAreKey => "requests_are_key",
             Self::RollupsAreEntries => "rollups_are_entries",
+            Self::SumsAreFeedback => "sums_are_feedback",
             Self::OneEnd => "one_end",
             Self::Once => "once",
         }
@@ -67,6 +70,8 @@ pub enum Place {
     Attempt(RequestId, u16),
     /// In an hourly sum.
     Rollup(Box<RollupKey>),
+    /// In the feedback on a model, in words.
+    Feedback(String),
 }
 
 impl fmt::Display for Place {
@@ -76,6 +81,7 @@ impl fmt::Display for Place {
             Self::Account(account) => write!(f, "account {account}"),
             Self::Request(request) => write!(f, "request {request}"),
             Self::Attempt(request, attempt) => write!(f, "attempt {attempt} of request {request}"),
+            Self::Feedback(of) => write!(f, "the feedback on {of}"),
             Self::Rollup(key) => {
                 let hour = crate::time::UtcTime::from(key.hour).unix();
                 write!(
@@ -180,7 +186,8 @@ impl Verifier {
         Self::default()
     }
 
-    fn violated(&mut self, rule: Rule, place: Place, detail: impl Into<String>) {
+    /// Takes over a violation that its store found, of what only stores can hold against each other.
+    pub fn violated(&mut self, rule: Rule, place: Place, detail: impl Into<String>) {
         self.found.violation_count += 1;
         if self.found.violations.len() < DESCRIBED {
             self.found.violations.push(Violation {

@@ -17,7 +17,7 @@ use integration_core::{Clock, Error, ErrorKind, GenerationId, ProviderId, Reques
 use model_catalogue::Catalogue;
 use rate_limits::{RateLimiter, TokenEstimate};
 use routing::{
-    Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, LimitGate, PassedOver, Target,
+    Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult, LimitGate, LiveBook, PassedOver, Target,
 };
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -51,6 +51,7 @@ pub struct CallRecord {
     spending: Arc<Spending>,
     reconciler: Arc<Reconciler>,
     limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
+    live: Arc<LiveBook>,
     tokens: TokenEstimate,
     estimate: CallEstimate,
     clock: Arc<dyn Clock>,
@@ -120,6 +121,7 @@ impl CallRecord {
             spending: Arc::clone(&app.spending),
             reconciler: Arc::clone(&app.reconciler),
             limiters: Arc::clone(&app.limiters),
+            live: Arc::clone(app.executor.live()),
             tokens: prepared.tokens,
             estimate: CallEstimate::of(&body.request, prepared.tokens.prompt),
             clock: Arc::clone(&app.clock),
@@ -134,7 +136,8 @@ impl CallRecord {
     /// What each attempt of the call must pass: the rate limits of its model, then the ledger.
     pub fn gate(self: &Arc<Self>) -> Arc<dyn AttemptGate> {
         let ledger = Arc::new(LedgerGate(Arc::clone(self)));
-        Arc::new(LimitGate::new(Arc::clone(&self.limiters), self.tokens, ledger))
+        let limits = LimitGate::new(Arc::clone(&self.limiters), self.tokens, ledger);
+        Arc::new(limits.with_live(Arc::clone(&self.live), Arc::clone(&self.clock)))
     }
 
     /// The call's name.

@@ -190,6 +190,38 @@ async fn the_explanation_has_the_order_in_which_a_nearly_spent_budget_asks() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn under_headroom_calls_go_by_what_the_configured_limits_have_left() {
+    const NARROW: &str = "openai/gpt-5.4-mini";
+    let limit =
+        |model, requests| format!("[[rate_limit]]\nmodel = \"{model}\"\nrequests_per_minute = {requests}\n");
+    let config = format!("{INSTANT}{}{}", limit(NARROW, 4), limit(FLASH, 40));
+    let gateway = Gateway::with(&config, []).await;
+    let options =
+        json!({ "strategy": "headroom", "only": [NARROW, FLASH], "min_quality": 0, "explain": true });
+    let mut asked_of = std::collections::BTreeMap::<String, u32>::new();
+    let mut seen = Vec::new();
+    for _ in 0..11 {
+        let (status, answer) = asked(&gateway, "waypost/auto", options.clone()).await;
+        assert_eq!(status, 200, "{answer}");
+        let plan = &answer["waypost"]["plan"];
+        *asked_of
+            .entry(plan["model"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+        seen = list(&plan["candidates"], &["reading"])
+            .as_array()
+            .unwrap()
+            .clone();
+    }
+    assert_eq!(
+        asked_of,
+        std::collections::BTreeMap::from([(NARROW.to_owned(), 1), (FLASH.to_owned(), 10)])
+    );
+    let left: Vec<_> = seen.iter().map(|one| one[0]["headroom"].clone()).collect();
+    assert_eq!(left, [0.775, 0.75]);
+    gateway.stop().await;
+}
+
 #[test]
 fn the_command_explains_a_named_model() {
     let dir = tempfile::tempdir().unwrap();

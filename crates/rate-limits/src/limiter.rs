@@ -227,6 +227,13 @@ impl RateLimiter {
         })
     }
 
+    /// What is left of the tightest limit that holds for a model, 0 to 1, whoever shares it; `None` if nothing limits it, or
+    /// if its store does not know.
+    pub fn room(&self, model: &ModelId) -> Option<f64> {
+        let (scope, limits) = self.rules().find(model);
+        self.inner.store.room(&scope, &limits)
+    }
+
     /// Learns from a failed call. Errors that say nothing about rate limits teach nothing.
     pub fn learn(&self, model: &ModelId, error: &Error) {
         if let Some(lesson) = Lesson::from_error(error) {

@@ -469,6 +469,28 @@ impl LimitState {
         *place = until.max(*place);
     }
 
+    /// What is left of the tightest limit, 0 to 1: of those configured, and of those per minute or day that the provider told
+    /// where they are lower. `None` if nothing is limited. The spacing of requests is no part of it.
+    pub fn room(&mut self, now: Instant, wall: SystemTime, limits: &Limits) -> Option<f64> {
+        self.requests.expire(now);
+        self.tokens.expire(now);
+        self.day.roll(wall);
+        let per_minute = |configured, kind| self.per_minute(configured, kind, now).map(|(limit, _)| limit);
+        let requests = per_minute(limits.requests_per_minute.map(u64::from), Kind::Requests);
+        let tokens = per_minute(limits.tokens_per_minute, Kind::Tokens);
+        let per_day = least(limits.requests_per_day.map(u64::from), self.told.per_day(now));
+        let under_way = u64::try_from(self.held.len()).unwrap_or(u64::MAX);
+        [
+            (requests, self.requests.sum()),
+            (tokens, self.tokens.sum()),
+            (per_day, self.day.used),
+            (limits.concurrency.map(u64::from), under_way),
+        ]
+        .into_iter()
+        .filter_map(|(limit, used)| Some(share_left(limit?, used)))
+        .reduce(f64::min)
+    }
+
     /// Whether nothing is counted, learnt or under way, so that a fresh state would decide alike.
     pub fn is_idle(&mut self, now: Instant, wall: SystemTime) -> bool {
         self.requests.expire(now);
@@ -499,6 +521,15 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+/// Of a limit of nothing, nothing is left.
+#[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+fn share_left(limit: u64, used: u64) -> f64 {
+    match limit {
+        0 => 0.0,
+        limit => limit.saturating_sub(used) as f64 / limit as f64,
     }
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use integration_core::{Clock, ModelId, Result};
 
 use crate::learn::{LearnRules, Lesson};
+use crate::limits::Limits;
 use crate::rules::Scope;
 use crate::state::{Claim, Decision, LimitState, Release};
 
@@ -34,6 +35,9 @@ pub trait LimitStore: Debug + Send + Sync {
 
     /// Takes note of what an answer taught. See [`LimitState::learn`].
     fn learn(&self, scope: &Scope, model: &ModelId, lesson: &Lesson);
+
+    /// What is left of the tightest limit, 0 to 1, as far as it is known without asking anyone. See [`LimitState::room`].
+    fn room(&self, scope: &Scope, limits: &Limits) -> Option<f64>;
 }
 
 /// Keeps the counts in memory. One lock, held for well under a microsecond.
@@ -126,5 +130,14 @@ impl LimitStore for LocalStore {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         self.state(&mut states, scope)
             .learn(now, wall, model, lesson, &self.rules);
+    }
+
+    fn room(&self, scope: &Scope, limits: &Limits) -> Option<f64> {
+        let mut states = self.states();
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        match states.scopes.get_mut(scope) {
+            Some(state) => state.room(now, wall, limits),
+            None => LimitState::new().room(now, wall, limits),
+        }
     }
 }

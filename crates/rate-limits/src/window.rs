@@ -45,6 +45,11 @@ impl Window {
         }
     }
 
+    /// The sum of what counts, as of the last [`expire`](Self::expire).
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

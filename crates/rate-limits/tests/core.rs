@@ -105,6 +105,30 @@ impl Naive {
         first.sum::<u64>() + debts.map(|(_, debt)| debt).sum::<u64>()
     }
 
+    fn room(&self, now: Instant, wall: SystemTime, limits: &Limits) -> Option<f64> {
+        let today = |seen: &&Seen| seen.counts && seen.day == day(wall);
+        let left = |most: u64, used: u64| most.saturating_sub(used) as f64 / most as f64;
+        let counted = |count: usize| count as u64;
+        [
+            (
+                limits.requests_per_minute.map(u64::from),
+                counted(self.requests(now)),
+            ),
+            (limits.tokens_per_minute, self.tokens(now)),
+            (
+                limits.requests_per_day.map(u64::from),
+                counted(self.0.iter().filter(today).count()),
+            ),
+            (
+                limits.concurrency.map(u64::from),
+                counted(self.0.iter().filter(|seen| seen.under_way).count()),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(most, used)| Some(left(most?, used)))
+        .min_by(f64::total_cmp)
+    }
+
     fn fits(&self, now: Instant, wall: SystemTime, limits: &Limits, tokens: u64, under_way: bool) -> bool {
         let today = self
             .0
@@ -205,6 +229,7 @@ proptest! {
             if let Some(most) = limits.requests_per_minute {
                 prop_assert!(naive.requests(now) <= most as usize);
             }
+            prop_assert_eq!(state.room(now, clock.wall(), &limits), naive.room(now, clock.wall(), &limits));
             prop_assert_eq!(state.under_way(), naive.0.iter().filter(|seen| seen.under_way).count());
         }
         // When everything has ended and a day has passed, nothing is left.

@@ -422,6 +422,10 @@ impl LimitStore for Remote {
     fn learn(&self, scope: &Scope, model: &ModelId, lesson: &Lesson) {
         self.local.learn(scope, model, lesson);
     }
+
+    fn room(&self, scope: &Scope, limits: &Limits) -> Option<f64> {
+        self.local.room(scope, limits)
+    }
 }
 
 #[test]

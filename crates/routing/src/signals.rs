@@ -17,7 +17,7 @@ pub struct Reading {
     pub error_rate: Option<f64>,
     /// Attempts under way.
     pub in_flight: u32,
-    /// What is left of the tightest rate limit, 0 to 1.
+    /// What is left of the tightest rate limit, 0 to 1, of those kept here and those the provider told within the last minute.
     pub headroom: Option<f64>,
     /// Whether it is left alone for now: in cooldown, or its circuit breaker is open.
     pub cooling: bool,

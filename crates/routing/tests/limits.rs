@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use costing::{PriceBook, UtcTime};
 use integration_core::{Clock, Error, ErrorKind, ManualClock};
+use model_catalogue::{Benchmarks, Catalogue, ModelRecord, PriceStrings};
 use rate_limits::{LimitRules, Limits, RateLimiter, TokenEstimate};
-use routing::{Call, Executor, ExecutorConfig, LimitGate};
+use routing::{
+    Call, Executor, ExecutorConfig, LimitGate, RouteRequest, Router, Snapshot, Target, Task, strategy,
+};
 use support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -236,4 +240,99 @@ async fn a_refusal_gives_its_tokens_back() {
     let call = || Call::new(call_id(), &targets, &request).with_gate(bench.gate(1_000));
     bench.executor().chat(call()).await.unwrap_err();
     bench.executor().chat(call()).await.unwrap();
+}
+
+/// A router over models of one price, by the live data of an executor.
+fn router(executor: &Executor, names: &[&str]) -> Router {
+    let records = names.iter().map(|name| {
+        let mut record = ModelRecord::new(name.parse().unwrap());
+        record.prices = PriceStrings::new([("prompt", "0.000001"), ("completion", "0.000001")]);
+        record.benchmarks = Benchmarks::new(Some(50.0), None, None);
+        record.output_modalities = vec!["text".to_owned()];
+        record
+    });
+    let catalogue = Catalogue::new("2026-08-22", provider(), records.collect()).unwrap();
+    let (prices, _) = PriceBook::from_catalogue(&catalogue);
+    Router::new(Snapshot::new(&catalogue, &prices), Arc::clone(executor.live()))
+}
+
+fn by_headroom(router: &Router, bench: &Bench) -> Vec<Target> {
+    let mut request = RouteRequest::new(Task::Reasoning, UtcTime::from_unix(1_787_400_000));
+    request.strategy = strategy("headroom").unwrap();
+    let plan = router.view().plan(&request, bench.clock.now());
+    plan.candidates.iter().map(|one| one.target.clone()).collect()
+}
+
+#[tokio::test]
+async fn under_headroom_a_model_near_its_configured_limit_loses_its_calls_until_it_has_room() {
+    let limited = |requests| Limits::none().with_requests_per_minute(requests);
+    let rules = LimitRules::new()
+        .with("a/1".parse().unwrap(), limited(4))
+        .with("b/2".parse().unwrap(), limited(40));
+    let bench = Bench::new(rules, (0..25).map(|_| Play::Events(answer("x"))));
+    let executor = bench.executor();
+    let router = router(&executor, &["a/1", "b/2"]);
+    let request = request();
+    let gate = || {
+        let gate = bench.gate(10).as_ref().clone();
+        Arc::new(gate.with_live(Arc::clone(executor.live()), Arc::new(bench.clock.clone())))
+    };
+    let call = async || {
+        let order = by_headroom(&router, &bench);
+        let call = Call::new(call_id(), &order, &request).with_gate(gate());
+        let answer = executor.chat(call).await.unwrap();
+        assert!(answer.passed_over.is_empty(), "nobody is asked who has no room");
+        answer.target.model.to_string()
+    };
+    let mut asked = BTreeMap::<String, u32>::new();
+    for _ in 0..22 {
+        *asked.entry(call().await).or_default() += 1;
+    }
+    // As their limits are: 1 to 10.
+    assert_eq!(
+        asked,
+        BTreeMap::from([("a/1".to_owned(), 2), ("b/2".to_owned(), 20)])
+    );
+    let left = |name: &str| {
+        let live = executor.live().of(&targets(&[name])[0]);
+        live.reading(bench.clock.now()).headroom
+    };
+    assert_eq!((left("a/1"), left("b/2")), (Some(0.5), Some(0.5)));
+    // A suffix uses up what its model has.
+    let suffixed = targets(&["a/1:nitro"]);
+    executor
+        .chat(Call::new(call_id(), &suffixed, &request).with_gate(gate()))
+        .await
+        .unwrap();
+    assert_eq!((left("a/1"), left("a/1:nitro")), (Some(0.25), None));
+    assert_eq!(call().await, "b/2");
+    // A refusal tells as well: the last of the room was taken by somebody else.
+    let last = bench.limiter.try_acquire(&"a/1".parse().unwrap(), 1).await;
+    let rate_limits::Attempt::Granted(mut last) = last.unwrap() else {
+        panic!("there was room for one more");
+    };
+    last.sent();
+    let both = targets(&["a/1", "b/2"]);
+    let passed_on = Call::new(call_id(), &both, &request).with_gate(gate());
+    assert_eq!(executor.chat(passed_on).await.unwrap().target, both[1]);
+    assert_eq!(left("a/1"), Some(0.0));
+    // A minute later both are as they were at first.
+    bench.clock.advance(60 * SECOND);
+    assert_eq!((left("a/1"), left("b/2")), (None, None));
+}
+
+#[tokio::test]
+async fn what_an_attempt_gives_back_is_told_when_it_ends() {
+    let limits = Limits::none().with_tokens_per_minute(1_000).with_concurrency(1);
+    let rules = LimitRules::new().with("a/1".parse().unwrap(), limits);
+    // The answer says that it used 15 tokens, of 600 reserved.
+    let bench = Bench::new(rules, [Play::Events(answer("x"))]);
+    let executor = bench.executor();
+    let gate = bench.gate(600).as_ref().clone();
+    let gate = gate.with_live(Arc::clone(executor.live()), Arc::new(bench.clock.clone()));
+    let (targets, request) = (targets(&["a/1"]), request());
+    let call = Call::new(call_id(), &targets, &request).with_gate(Arc::new(gate));
+    executor.chat(call).await.unwrap();
+    let live = executor.live().of(&targets[0]);
+    assert_eq!(live.reading(bench.clock.now()).headroom, Some(0.985));
 }

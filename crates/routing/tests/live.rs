@@ -332,10 +332,29 @@ fn a_table_reads_what_the_book_knows_in_the_snapshots_order() {
     let book = book(now);
     let (a, b) = (target("a"), target("b"));
     let table = book.table([&b, &a]);
-    book.of(&a).set_headroom(0.25);
-    book.of(&a).set_headroom(f64::NAN);
+    book.of(&a).set_told_headroom(0.25, now);
+    book.of(&a).set_told_headroom(f64::NAN, now);
     let signals = table.at(now);
     assert_eq!(signals.reading(0).headroom, None);
     assert_eq!(signals.reading(1).headroom, Some(0.25));
     assert_eq!(signals.reading(9), routing::Reading::default());
+}
+
+#[test]
+fn the_headroom_is_the_lower_of_what_is_told_and_what_is_counted_and_is_forgotten_after_a_minute() {
+    let now = t0();
+    let live = book(now).of(&target("a"));
+    let read = |seconds: u64| live.reading(now + SECOND * seconds as u32).headroom;
+    live.set_own_headroom(0.5, now);
+    assert_eq!(read(0), Some(0.5));
+    live.set_told_headroom(0.25, now + 20 * SECOND);
+    assert_eq!(read(20), Some(0.25));
+    live.set_own_headroom(0.125, now + 30 * SECOND);
+    assert_eq!(read(30), Some(0.125));
+    // Neither overwrites the other.
+    live.set_own_headroom(0.75, now + 40 * SECOND);
+    assert_eq!((read(40), read(79)), (Some(0.25), Some(0.25)));
+    assert_eq!((read(80), read(99), read(100)), (Some(0.75), Some(0.75), None));
+    live.set_own_headroom(-3.0, now + 100 * SECOND);
+    assert_eq!(read(100), Some(0.0));
 }

@@ -4,7 +4,7 @@ use costing::{LedgerError, Verification, Verifier};
 use rusqlite::Connection;
 
 use crate::error::ledger_error;
-use crate::{entry, rollup, row};
+use crate::{entry, feedback, rollup, row};
 
 pub(crate) fn verify(connection: &Connection) -> Result<Verification, LedgerError> {
     // A read transaction: what is written meanwhile is not seen.
@@ -21,5 +21,6 @@ pub(crate) fn verify(connection: &Connection) -> Result<Verification, LedgerErro
         verifier.stray_entry(&stray);
     }
     rollup::for_each(&snapshot, |row| verifier.rollup(row))?;
+    feedback::check(&snapshot, &mut verifier)?;
     Ok(verifier.finish())
 }

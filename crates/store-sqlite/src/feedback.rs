@@ -1,6 +1,6 @@
 //! Between feedback and rows.
 
-use costing::{AttemptIntent, LedgerError, Outcome};
+use costing::{AttemptIntent, LedgerError, Outcome, Place, Rule, Verifier};
 use routing::{Feedback, FeedbackRow, FeedbackSums};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -41,8 +41,36 @@ const SUMS: &str = "
 SELECT model, served_model, task, count, score_e5, square_e10 FROM feedback_sums
 WHERE simulated = ?1 AND count > 0 ORDER BY model, served_model, task";
 
+/// The sums beside the feedback that is kept, where they differ. A second row of the same sum would be added to twice.
+const DIFFERENCES: &str = "
+SELECT model, served_model, task, simulated, sum(kept),
+       sum(count), sum(score), sum(square), sum(said), sum(said_score), sum(said_square)
+FROM (
+    SELECT model, served_model, task, simulated, 1 AS kept, count, score_e5 AS score, square_e10 AS square,
+           0 AS said, 0 AS said_score, 0 AS said_square
+    FROM feedback_sums
+    UNION ALL
+    SELECT a.model, a.served_model, a.task, a.simulated, 0, 0, 0, 0, 1, f.score_e5, f.score_e5 * f.score_e5
+    FROM feedback f LEFT JOIN attempts a ON a.request_id = f.request_id AND a.attempt = f.attempt
+)
+GROUP BY model, served_model, task, simulated
+HAVING model IS NULL OR sum(kept) > 1 OR sum(count) <> sum(said) OR sum(score) <> sum(said_score)
+    OR sum(square) <> sum(said_square)
+ORDER BY model, served_model, task, simulated";
+
 /// What the tables must take.
-pub(crate) const STATEMENTS: [&str; 9] = [ANSWERED, KNOWN, BEFORE, SOURCES, INSERT, UPDATE, ADD, BEGIN, SUMS];
+pub(crate) const STATEMENTS: [&str; 10] = [
+    ANSWERED,
+    KNOWN,
+    BEFORE,
+    SOURCES,
+    INSERT,
+    UPDATE,
+    ADD,
+    BEGIN,
+    SUMS,
+    DIFFERENCES,
+];
 
 /// Which sum an answer's scores are in.
 struct Answered {
@@ -154,6 +182,46 @@ pub(crate) fn sums(connection: &Connection, simulated: bool) -> Result<Vec<Feedb
         ));
     }
     Ok(found)
+}
+
+/// Holds the sums against the feedback.
+pub(crate) fn check(connection: &Connection, verifier: &mut Verifier) -> Result<(), LedgerError> {
+    let sqlite = |error: rusqlite::Error| ledger_error(&error);
+    let mut statement = connection.prepare_cached(DIFFERENCES).map_err(sqlite)?;
+    let mut rows = statement.query([]).map_err(sqlite)?;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let whole = |at: usize| -> Result<i64, LedgerError> { column(row, at, Some) };
+        let (rows_kept, said) = (whole(4)?, whole(8)?);
+        let Some(model) = optional::<String, _>(row, 0, Some)? else {
+            let detail = format!("{said} scores of attempts that are not there");
+            verifier.violated(Rule::SumsAreFeedback, Place::Ledger, detail);
+            continue;
+        };
+        let mut of = model;
+        if let Some(served) = optional::<String, _>(row, 1, Some)? {
+            of = format!("{of}, served as {served}");
+        }
+        match optional::<String, _>(row, 2, Some)? {
+            Some(task) => of = format!("{of}, for {task}"),
+            None => of.push_str(", for no task"),
+        }
+        if whole(3)? != 0 {
+            of.push_str(", simulated");
+        }
+        let detail = match rows_kept {
+            0 | 1 => format!(
+                "the sum has {} scores of {} parts and their squares {}, the feedback {said} of {} and {}",
+                whole(5)?,
+                whole(6)?,
+                whole(7)?,
+                whole(9)?,
+                whole(10)?
+            ),
+            more => format!("the sum is there {more} times"),
+        };
+        verifier.violated(Rule::SumsAreFeedback, Place::Feedback(of), detail);
+    }
+    Ok(())
 }
 
 /// The mean and the squared distances from it, of whole sums. What cancels out is whole still.

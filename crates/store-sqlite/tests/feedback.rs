@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::{at, bare_settlement, id, intent, open, open_quick, settlement};
-use costing::{AttemptIntent, LedgerError, LedgerStore};
+use costing::{AttemptIntent, LedgerError, LedgerStore, Rule};
 use proptest::prelude::*;
 use routing::{Feedback, FeedbackError, FeedbackRow, FeedbackStore, FeedbackSums};
 use rusqlite::Connection;
@@ -169,6 +169,77 @@ async fn sums_that_cannot_be_are_damage() {
     assert!(matches!(error, LedgerError::Corrupt { .. }), "{error}");
 }
 
+#[tokio::test]
+async fn the_check_finds_a_sum_that_is_not_what_was_said() {
+    let sum = "the feedback on a/m, served as a/m-2026, for coding";
+    for (sql, place, detail) in [
+        (
+            "UPDATE feedback_sums SET score_e5 = score_e5 + 1",
+            sum,
+            "of 75001 parts",
+        ),
+        (
+            "UPDATE feedback_sums SET square_e10 = square_e10 - 1",
+            sum,
+            "squares 3124999999",
+        ),
+        ("UPDATE feedback_sums SET count = 3", sum, "has 3 scores"),
+        (
+            "UPDATE feedback_sums SET score_e5 = -9223372036854775808",
+            sum,
+            "of -9223372036854775808 parts",
+        ),
+        (
+            "UPDATE feedback SET score_e5 = 25001 WHERE source = 'user'",
+            sum,
+            "the feedback 2 of 75001",
+        ),
+        ("DELETE FROM feedback_sums", sum, "has 0 scores"),
+        (
+            "INSERT INTO feedback_sums SELECT 0, model, served_model, task, 0, 0, 0 FROM feedback_sums",
+            sum,
+            "there 2 times",
+        ),
+        (
+            "UPDATE feedback_sums SET task = NULL",
+            "the feedback on a/m, served as a/m-2026, for no task",
+            "the feedback 0 of 0",
+        ),
+        (
+            "UPDATE feedback_sums SET simulated = 1",
+            "for coding, simulated",
+            "has 2 scores",
+        ),
+        (
+            "INSERT INTO feedback VALUES ('gone', 'user', 1, 5, 0)",
+            "the ledger",
+            "1 scores of attempts that are not there",
+        ),
+    ] {
+        let dir = tempdir().unwrap();
+        let store = open(dir.path());
+        answered(&store, "r", |_| {}).await;
+        store.give(said("r", "user", 0.25)).await.unwrap();
+        store.give(said("r", "judge", 0.5)).await.unwrap();
+        assert!(store.verify().await.unwrap().holds());
+        Connection::open(store.path())
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+        let found = store.verify().await.unwrap();
+        assert!(
+            found
+                .violations
+                .iter()
+                .any(|one| one.rule == Rule::SumsAreFeedback
+                    && one.place.to_string().contains(place)
+                    && one.detail.contains(detail)),
+            "{sql}: {:?}",
+            found.violations
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -191,6 +262,7 @@ proptest! {
             for task in tasks {
                 task.await.unwrap().unwrap();
             }
+            assert!(store.verify().await.unwrap().holds());
             store.feedback_sums(false).await.unwrap()
         });
         let last: BTreeMap<_, _> = given.iter().map(|(request, source, score)| ((request, source), *score)).collect();

@@ -325,7 +325,7 @@ impl Settler {
     fn told(&mut self, facts: Option<&RateLimitFacts>) {
         if let (Some(admission), Some(facts)) = (&mut self.admission, facts) {
             admission.told(facts);
-            self.watched.told(facts);
+            self.watched.told(facts, self.clock.now());
         }
     }
 

@@ -6,11 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use integration_core::{Error, ErrorKind, GenerationId, ModelId, ProviderId, RateLimitFacts, RetryClass};
+use integration_core::{
+    Clock, Error, ErrorKind, GenerationId, ModelId, ProviderId, RateLimitFacts, RetryClass,
+};
 use model_catalogue::is_routing_variant;
 use rate_limits::{Attempt as Try, Permit, RateLimiter, TokenEstimate};
 
 use super::attempt::{Admission, Attempt, AttemptGate, AttemptOutcome, AttemptResult};
+use crate::{LiveBook, Target};
 
 /// A gate that reserves each attempt's share of its target's rate limits before it asks another gate, and settles it with the
 /// tokens the attempt used.
@@ -27,6 +30,26 @@ pub struct LimitGate {
     limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     estimate: TokenEstimate,
     then: Arc<dyn AttemptGate>,
+    board: Option<Board>,
+}
+
+/// Where it is told what limits have left.
+#[derive(Clone)]
+struct Board {
+    live: Arc<LiveBook>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Board {
+    fn tell(&self, limiter: &RateLimiter, target: &Target) {
+        let listed = listed(&target.model);
+        let Some(left) = limiter.room(&listed) else { return };
+        let live = match listed {
+            Cow::Borrowed(_) => self.live.of(target),
+            Cow::Owned(model) => self.live.of(&Target::new(target.provider.clone(), model)),
+        };
+        live.set_own_headroom(left, self.clock.now());
+    }
 }
 
 impl LimitGate {
@@ -40,6 +63,21 @@ impl LimitGate {
             limiters,
             estimate,
             then,
+            board: None,
+        }
+    }
+
+    /// Tells a book, by its clock, what each attempt leaves of its model's limits, so that strategies see it
+    /// ([`Reading::headroom`](crate::Reading::headroom)). Models that share limits are each told of their own attempts alone.
+    #[must_use]
+    pub fn with_live(mut self, live: Arc<LiveBook>, clock: Arc<dyn Clock>) -> Self {
+        self.board = Some(Board { live, clock });
+        self
+    }
+
+    fn tell(&self, limiter: &RateLimiter, target: &Target) {
+        if let Some(board) = &self.board {
+            board.tell(limiter, target);
         }
     }
 
@@ -97,15 +135,15 @@ impl AttemptGate for LimitGate {
         let Some(limiter) = self.limiters.get(provider) else {
             return self.then.admit(attempt).await;
         };
-        let mut permit = self
-            .reserve(limiter, attempt)
-            .await
-            .map_err(|error| error.with_provider(provider.clone()))?;
+        let reserved = self.reserve(limiter, attempt).await;
+        self.tell(limiter, &attempt.target);
+        let mut permit = reserved.map_err(|error| error.with_provider(provider.clone()))?;
         let then = self.then.admit(attempt).await?;
         permit.sent();
         Ok(Box::new(Reserved {
             permit,
             limiter: limiter.clone(),
+            board: self.board.clone().map(|board| (board, attempt.target.clone())),
             then,
         }))
     }
@@ -114,6 +152,7 @@ impl AttemptGate for LimitGate {
 struct Reserved {
     permit: Permit,
     limiter: RateLimiter,
+    board: Option<(Board, Target)>,
     then: Box<dyn Admission>,
 }
 
@@ -140,9 +179,17 @@ impl Admission for Reserved {
             (_, Some(usage)) => self.permit.settle_usage(usage),
             (_, None) => {}
         }
-        let Self { permit, then, .. } = *self;
+        let Self {
+            permit,
+            limiter,
+            board,
+            then,
+        } = *self;
         // The place among the calls under way is free before anything else is done.
         drop(permit);
+        if let Some((board, target)) = board {
+            board.tell(&limiter, &target);
+        }
         then.settle(outcome);
     }
 }

@@ -64,14 +64,14 @@ impl Watched {
         self.teller.changed(self.live.target(), change);
     }
 
-    pub(super) fn told(&self, facts: &RateLimitFacts) {
+    pub(super) fn told(&self, facts: &RateLimitFacts, now: Instant) {
         let left = [&facts.requests, &facts.tokens]
             .into_iter()
             .flatten()
             .filter_map(share_left)
             .reduce(f64::min);
         if let Some(left) = left {
-            self.live.set_headroom(left);
+            self.live.set_told_headroom(left, now);
         }
     }
 

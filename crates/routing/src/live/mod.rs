@@ -28,6 +28,10 @@ const ERROR_DECAY_SECONDS: f64 = 30.0;
 const WEIGHT: f64 = 0.1;
 /// What a failure counts as, at least, in milliseconds: a host that fails fast must not look like a fast one.
 const PENALTY_MS: f64 = 5_000.0;
+/// How long what was left of a rate limit is believed. Each attempt tells it anew, so after a minute without one a limit per
+/// minute has all its room again, and a longer one is tried once a minute: else a deployment that has none would never be seen
+/// to have got it back.
+const HEADROOM_HOLDS: Duration = Duration::from_secs(60);
 /// How many deployments are kept: names that callers make up must not fill the memory.
 const MOST_KNOWN: usize = 8_192;
 
@@ -59,6 +63,37 @@ impl Published {
     }
 }
 
+/// What is left of a rate limit, for as long as that is believed.
+#[derive(Debug)]
+struct Room {
+    share: Published,
+    /// When it was said, in nanoseconds since the origin.
+    at: AtomicU64,
+}
+
+impl Room {
+    fn unknown() -> Self {
+        Self {
+            share: Published::unknown(),
+            at: AtomicU64::new(0),
+        }
+    }
+
+    fn set(&self, share: f64, nanos: u64) {
+        if !share.is_nan() {
+            self.share.set(share.clamp(0.0, 1.0));
+            self.at.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self, nanos: u64) -> Option<f64> {
+        let age = nanos.saturating_sub(self.at.load(Ordering::Relaxed));
+        self.share
+            .get()
+            .filter(|_| Duration::from_nanos(age) < HEADROOM_HOLDS)
+    }
+}
+
 /// One deployment, live.
 ///
 /// Readers take no lock: what they see of different numbers may be a moment apart. Attempts tell of their
@@ -76,7 +111,9 @@ pub struct Live {
     tokens_per_second: Published,
     error_rate: Published,
     error_rate_at: AtomicU64,
-    headroom: Published,
+    /// By what the provider tells, and by what is counted here.
+    told_room: Room,
+    own_room: Room,
     in_flight: AtomicU32,
     /// When the oldest attempt began that still waits for its first content; `UNKNOWN` if none waits.
     oldest: AtomicU64,
@@ -201,7 +238,8 @@ impl Live {
             tokens_per_second: Published::unknown(),
             error_rate: Published::unknown(),
             error_rate_at: AtomicU64::new(0),
-            headroom: Published::unknown(),
+            told_room: Room::unknown(),
+            own_room: Room::unknown(),
             in_flight: AtomicU32::new(0),
             oldest: AtomicU64::new(UNKNOWN),
             left_alone_until: AtomicU64::new(0),
@@ -248,7 +286,10 @@ impl Live {
             tokens_per_second: self.tokens_per_second.get(),
             error_rate: self.recent_errors(nanos),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            headroom: self.headroom.get(),
+            headroom: [self.told_room.get(nanos), self.own_room.get(nanos)]
+                .into_iter()
+                .flatten()
+                .reduce(f64::min),
             cooling: self.left_alone_until.load(Ordering::Relaxed) > nanos,
         }
     }
@@ -271,11 +312,15 @@ impl Live {
         )
     }
 
-    /// Tells what is left of the tightest rate limit, 0 to 1. What is not a number is not taken.
-    pub fn set_headroom(&self, headroom: f64) {
-        if !headroom.is_nan() {
-            self.headroom.set(headroom.clamp(0.0, 1.0));
-        }
+    /// Takes over what the provider tells is left of its tightest rate limit, 0 to 1, for the next minute. What is not a number is
+    /// not taken.
+    pub fn set_told_headroom(&self, left: f64, now: Instant) {
+        self.told_room.set(left, self.nanos(now));
+    }
+
+    /// Takes over what is left of the tightest rate limit that is kept here, alike. The lower of the two is read.
+    pub fn set_own_headroom(&self, left: f64, now: Instant) {
+        self.own_room.set(left, self.nanos(now));
     }
 
     /// Whether it may be asked. It may turn out to hang by being asked: what that changed comes with it.
