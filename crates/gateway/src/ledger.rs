@@ -79,6 +79,8 @@ struct Settled {
     standing: Standing,
     /// Why a budget refused one last.
     refusal: Option<Box<BudgetRefusal>>,
+    /// Whether an answer of the call bears its fixed fee, or will once its cost is known.
+    fee_is_borne: bool,
     writes: Vec<JoinHandle<()>>,
 }
 
@@ -249,7 +251,8 @@ impl CallRecord {
         sum(taken).unwrap_or_default()
     }
 
-    /// What is added to the cost of an attempt at a model.
+    /// What is added to the cost of an attempt at a model that begins now. A call bears its fixed fee once, so what follows an answer
+    /// that bears it, since that one was not good enough, is begun without. The intent says so, and a later correction goes by it.
     fn rule(&self, target: &Target) -> MarkupRule {
         let listed = self.catalogue.resolve(target.model.as_str());
         let model = listed.map_or(&target.model, |model| &model.id);
@@ -257,7 +260,12 @@ impl CallRecord {
         if let Some(team) = &self.caller.team {
             subject = subject.with_team(team);
         }
-        self.markups.rule_for(subject)
+        let rule = self.markups.rule_for(subject);
+        if self.lock().fee_is_borne {
+            rule.without_fee()
+        } else {
+            rule
+        }
     }
 
     /// The prices of the model that served, in the tier that served, or of the one asked for where the answer names none that is
@@ -462,13 +470,15 @@ impl Admission for LedgerAdmission {
         }
         let sheet = record.sheet(&target, outcome);
         let at = UtcTime::from(started);
-        // A fixed fee is for an answer, so a call bears it once, however many attempts it takes.
+        // A fixed fee is for an answer: an attempt that gave none does not bear it.
         let rule = match outcome.result {
             AttemptResult::Complete => markup,
             _ => markup.without_fee(),
         };
         let priced = price(outcome, sheet, at, rule, record.tokens.prompt);
         let charge = priced.charge;
+        // What is free bears none and leaves it to the next answer.
+        let bears_fee = rule.fee() > Pico::ZERO && (priced.fee > Pico::ZERO || charge.cost.is_none());
         match charge.charge {
             Some(charge) => reservation.settle(charge),
             None => reservation.settle_unknown(),
@@ -544,6 +554,7 @@ impl Admission for LedgerAdmission {
             }
         });
         let mut settled = record.lock();
+        settled.fee_is_borne |= bears_fee;
         settled.writes.push(write);
         settled.attempts.push(SettledAttempt {
             number,
