@@ -25,6 +25,7 @@ use crate::recovery;
 use crate::spending::Spending;
 use crate::tasks::Tasks;
 use crate::upstream::{Mode, Upstreams};
+use crate::warm::WarmCaches;
 
 /// How much memory request bodies may take together: half a gibibyte.
 pub(crate) const BODY_KILOBYTES: u32 = 512 * 1024;
@@ -57,6 +58,8 @@ pub struct App {
     pub(crate) seed: u64,
     /// Puts what callers say of models into the router's decisions.
     pub learned: Arc<LearnedQuality>,
+    /// Who has the beginning of which conversation in its cache.
+    pub(crate) warm: Arc<WarmCaches>,
     /// The rate limits of each provider's models.
     pub limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     /// The time.
@@ -177,6 +180,7 @@ impl App {
         Ok(Self {
             learned: Arc::new(learned),
             seed,
+            warm: Arc::default(),
             spending,
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),

@@ -19,6 +19,7 @@ use crate::checks::{Checks, Expect};
 use crate::config::{ANY, AUTO};
 use crate::profile::{Chance, estimate_prompt_tokens, route_request};
 use crate::upstream::demand;
+use crate::warm::conversation;
 
 /// Why a request cannot be served, before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -321,6 +322,8 @@ pub struct Prepared {
     /// How many tokens the call is taken to need, by the request itself: limits and budgets go by it, and not by what the caller says
     /// of its size.
     pub tokens: TokenEstimate,
+    /// A name for the conversation that the request goes on with.
+    pub(crate) conversation: u64,
 }
 
 impl Prepared {
@@ -397,6 +400,10 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
     if let Some(policy) = route.data_policy {
         demand(&mut body.request, policy)?;
     }
+    let conversation = conversation(&caller.key, &body.request);
+    if automatic && is_sticky(&*route.strategy) {
+        route.warm = app.warm.of(conversation, app.clock.now());
+    }
     let named = body.request.model.as_str();
     let mut names = Names {
         app,
@@ -459,7 +466,14 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         task,
         explained,
         tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),
+        conversation,
     })
+}
+
+/// Whether a strategy stays with the model that has the conversation in its cache. The others do not count on a cache that may be
+/// gone.
+fn is_sticky(strategy: &dyn Strategy) -> bool {
+    strategy.word().split(':').next() == Some("sticky")
 }
 
 /// The chain configured for a name, or else for the model that the name stands for.

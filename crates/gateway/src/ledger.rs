@@ -30,6 +30,7 @@ use crate::reconciler::Reconciler;
 use crate::spending::{self, CallEstimate, Offer, Spending};
 use crate::tasks::Tasks;
 use crate::upstream::Mode;
+use crate::warm::WarmCaches;
 
 /// What all attempts of one call share.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct CallRecord {
     spending: Arc<Spending>,
     reconciler: Arc<Reconciler>,
     limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
+    warm: Arc<WarmCaches>,
+    conversation: u64,
     tokens: TokenEstimate,
     estimate: CallEstimate,
     clock: Arc<dyn Clock>,
@@ -122,6 +125,8 @@ impl CallRecord {
             spending: Arc::clone(&app.spending),
             reconciler: Arc::clone(&app.reconciler),
             limiters: Arc::clone(&app.limiters),
+            warm: Arc::clone(&app.warm),
+            conversation: prepared.conversation,
             tokens: prepared.tokens,
             estimate: CallEstimate::of(&body.request, prepared.tokens.prompt),
             clock: Arc::clone(&app.clock),
@@ -493,6 +498,14 @@ impl Admission for LedgerAdmission {
             && let Some(model) = record.catalogue.resolve(target.model.as_str())
         {
             record.spending.see(&model.id, tokens);
+        }
+        if matches!(outcome.result, AttemptResult::Complete) {
+            // The cache was used when the attempt began.
+            let now = record.clock.now();
+            let used = now.checked_sub(outcome.duration).unwrap_or(now);
+            record
+                .warm
+                .see(record.conversation, &target, outcome.usage.as_ref(), used);
         }
         let prompt_tokens = outcome.usage.as_ref().and_then(|usage| usage.prompt_tokens);
         let mut asked = reconcile::Attempt::ended(record.request.clone(), number, started, charge.status);

@@ -23,3 +23,4 @@ pub mod report;
 pub mod spending;
 pub mod tasks;
 pub mod upstream;
+mod warm;
