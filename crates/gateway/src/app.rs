@@ -133,8 +133,11 @@ impl App {
         settings.check_models(&catalogue)?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let seed = seed(&*clock);
-        let mut config =
-            ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline()).with_seed(seed);
+        let mut config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline())
+            .with_seed(seed)
+            .with_retries(settings.limits.retries)
+            .with_breaker(settings.breaker)
+            .with_retry_budget(settings.retry_budget);
         config.hedge = settings.hedge;
         let executor = Executor::new(upstreams.clients(), Arc::clone(&clock), config);
         let simulated = upstreams.mode() == Mode::Simulated;
