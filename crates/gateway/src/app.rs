@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use costing::budget::LocalBudgets;
 use costing::reconcile::{ReconcileStore, Schedule};
-use costing::{LedgerStore, PriceBook, UtcTime};
+use costing::{Caller, LedgerStore, PriceBook, UtcTime};
 use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
@@ -19,6 +19,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::pricing::Charges;
 use crate::quality::{LearnedQuality, Sources};
 use crate::reconciler::Reconciler;
 use crate::recovery;
@@ -205,6 +206,15 @@ impl App {
     /// Where answers come from.
     pub fn mode(&self) -> Mode {
         self.upstreams.mode()
+    }
+
+    /// What a caller is charged for what models cost.
+    pub(crate) fn charges<'a>(&'a self, caller: &'a Caller) -> Charges<'a> {
+        Charges {
+            markups: &self.settings.markups,
+            catalogue: &self.catalogue,
+            caller,
+        }
     }
 
     /// The instant by which prices are read.

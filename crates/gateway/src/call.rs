@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use costing::{Caller, MarkupSubject, expected_cost};
+use costing::{Caller, expected_cost};
 use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
@@ -392,11 +392,6 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         Some(&body.request),
         default_quality,
     )?;
-    let mut subject = MarkupSubject::default().with_key(&caller.key);
-    if let Some(team) = &caller.team {
-        subject = subject.with_team(team);
-    }
-    route.markup = app.settings.markups.rule_for(subject).share();
     if let Some(policy) = route.data_policy {
         demand(&mut body.request, policy)?;
     }
@@ -408,6 +403,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
     let mut names = Names {
         app,
         route: &route,
+        caller,
         targets: Vec::new(),
         named: Vec::new(),
     };
@@ -437,7 +433,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         // Reasons are worked out for those who ask for them.
         explained = options
             .explain
-            .then(|| Explained::Chosen(Box::new(view.plan(&route, now))));
+            .then(|| Explained::Chosen(Box::new(app.charges(caller).of(view.plan(&route, now)))));
     } else {
         let found = names.add(named, "named by the request");
         names.or_explain(found, options.explain)?;
@@ -494,6 +490,7 @@ fn chain_of<'a>(
 struct Names<'a> {
     app: &'a App,
     route: &'a RouteRequest,
+    caller: &'a Caller,
     /// What the call may go to, in order.
     targets: Vec<Target>,
     /// What was named, the models among it that cannot serve the request too.
@@ -547,7 +544,8 @@ impl Names<'_> {
 
     fn explained(&self) -> NamedPlan {
         let view = self.app.router.view();
-        view.named(&self.named, self.route, self.app.clock.now())
+        let plan = view.named(&self.named, self.route, self.app.clock.now());
+        self.app.charges(self.caller).of_named(plan)
     }
 
     /// Puts what is known of the names beside the reason why one of them ends the call.

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use costing::budget::{BudgetError, BudgetRefusal, Claim, Reservation, ReservationId, Standing, Subject};
 use costing::reconcile;
 use costing::{
-    AttemptIntent, AttemptSettlement, Caller, Charge, LedgerError, MarkupRule, MarkupRules, MarkupSubject,
-    Outcome, Pico, PriceBook, PriceSheet, ServiceTier, UtcTime,
+    AttemptIntent, AttemptSettlement, Caller, Charge, LedgerError, MarkupRule, MarkupRules, Outcome, Pico,
+    PriceBook, PriceSheet, ServiceTier, UtcTime,
 };
 use integration_core::chat::FinishReason;
 use integration_core::{Clock, Error, ErrorKind, GenerationId, ProviderId, RequestId, RetryClass};
@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::app::{App, Store};
 use crate::call::{Body, Prepared};
-use crate::pricing::{price, sum, total};
+use crate::pricing::{price, rule_for, sum, total};
 use crate::reconciler::Reconciler;
 use crate::spending::{self, CallEstimate, Offer, Spending};
 use crate::tasks::Tasks;
@@ -259,13 +259,7 @@ impl CallRecord {
     /// What is added to the cost of an attempt at a model that begins now. A call bears its fixed fee once, so what follows an answer
     /// that bears it, since that one was not good enough, is begun without. The intent says so, and a later correction goes by it.
     fn rule(&self, target: &Target) -> MarkupRule {
-        let listed = self.catalogue.resolve(target.model.as_str());
-        let model = listed.map_or(&target.model, |model| &model.id);
-        let mut subject = MarkupSubject::new(&target.provider, model).with_key(&self.caller.key);
-        if let Some(team) = &self.caller.team {
-            subject = subject.with_team(team);
-        }
-        let rule = self.markups.rule_for(subject);
+        let rule = rule_for(&self.markups, &self.catalogue, &self.caller, target);
         if self.lock().fee_is_borne {
             rule.without_fee()
         } else {
