@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context;
 use costing::budget::LocalBudgets;
 use costing::reconcile::{ReconcileStore, Schedule};
-use costing::{LedgerStore, PriceBook, UtcTime};
+use costing::{Caller, LedgerStore, PriceBook, UtcTime};
 use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
@@ -19,12 +19,14 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::pricing::Charges;
 use crate::quality::{LearnedQuality, Sources};
 use crate::reconciler::Reconciler;
 use crate::recovery;
 use crate::spending::Spending;
 use crate::tasks::Tasks;
 use crate::upstream::{Mode, Upstreams};
+use crate::warm::WarmCaches;
 
 /// How much memory request bodies may take together: half a gibibyte.
 pub(crate) const BODY_KILOBYTES: u32 = 512 * 1024;
@@ -57,6 +59,8 @@ pub struct App {
     pub(crate) seed: u64,
     /// Puts what callers say of models into the router's decisions.
     pub learned: Arc<LearnedQuality>,
+    /// Who has the beginning of which conversation in its cache.
+    pub(crate) warm: Arc<WarmCaches>,
     /// The rate limits of each provider's models.
     pub limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     /// The time.
@@ -130,8 +134,11 @@ impl App {
         settings.check_models(&catalogue)?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let seed = seed(&*clock);
-        let mut config =
-            ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline()).with_seed(seed);
+        let mut config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline())
+            .with_seed(seed)
+            .with_retries(settings.limits.retries)
+            .with_breaker(settings.breaker)
+            .with_retry_budget(settings.retry_budget);
         config.hedge = settings.hedge;
         let executor = Executor::new(upstreams.clients(), Arc::clone(&clock), config);
         let simulated = upstreams.mode() == Mode::Simulated;
@@ -177,6 +184,7 @@ impl App {
         Ok(Self {
             learned: Arc::new(learned),
             seed,
+            warm: Arc::default(),
             spending,
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
@@ -198,6 +206,15 @@ impl App {
     /// Where answers come from.
     pub fn mode(&self) -> Mode {
         self.upstreams.mode()
+    }
+
+    /// What a caller is charged for what models cost.
+    pub(crate) fn charges<'a>(&'a self, caller: &'a Caller) -> Charges<'a> {
+        Charges {
+            markups: &self.settings.markups,
+            catalogue: &self.catalogue,
+            caller,
+        }
     }
 
     /// The instant by which prices are read.

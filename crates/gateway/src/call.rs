@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use costing::{Caller, MarkupSubject, expected_cost};
+use costing::{Caller, expected_cost};
 use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
@@ -19,6 +19,7 @@ use crate::checks::{Checks, Expect};
 use crate::config::{ANY, AUTO};
 use crate::profile::{Chance, estimate_prompt_tokens, route_request};
 use crate::upstream::demand;
+use crate::warm::conversation;
 
 /// Why a request cannot be served, before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -321,6 +322,8 @@ pub struct Prepared {
     /// How many tokens the call is taken to need, by the request itself: limits and budgets go by it, and not by what the caller says
     /// of its size.
     pub tokens: TokenEstimate,
+    /// A name for the conversation that the request goes on with.
+    pub(crate) conversation: u64,
 }
 
 impl Prepared {
@@ -389,18 +392,18 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         Some(&body.request),
         default_quality,
     )?;
-    let mut subject = MarkupSubject::default().with_key(&caller.key);
-    if let Some(team) = &caller.team {
-        subject = subject.with_team(team);
-    }
-    route.markup = app.settings.markups.rule_for(subject).share();
     if let Some(policy) = route.data_policy {
         demand(&mut body.request, policy)?;
+    }
+    let conversation = conversation(&caller.key, &body.request);
+    if automatic && is_sticky(&*route.strategy) {
+        route.warm = app.warm.of(conversation, app.clock.now());
     }
     let named = body.request.model.as_str();
     let mut names = Names {
         app,
         route: &route,
+        caller,
         targets: Vec::new(),
         named: Vec::new(),
     };
@@ -430,7 +433,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         // Reasons are worked out for those who ask for them.
         explained = options
             .explain
-            .then(|| Explained::Chosen(Box::new(view.plan(&route, now))));
+            .then(|| Explained::Chosen(Box::new(app.charges(caller).of(view.plan(&route, now)))));
     } else {
         let found = names.add(named, "named by the request");
         names.or_explain(found, options.explain)?;
@@ -459,7 +462,14 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         task,
         explained,
         tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),
+        conversation,
     })
+}
+
+/// Whether a strategy stays with the model that has the conversation in its cache. The others do not count on a cache that may be
+/// gone.
+fn is_sticky(strategy: &dyn Strategy) -> bool {
+    strategy.word().split(':').next() == Some("sticky")
 }
 
 /// The chain configured for a name, or else for the model that the name stands for.
@@ -480,6 +490,7 @@ fn chain_of<'a>(
 struct Names<'a> {
     app: &'a App,
     route: &'a RouteRequest,
+    caller: &'a Caller,
     /// What the call may go to, in order.
     targets: Vec<Target>,
     /// What was named, the models among it that cannot serve the request too.
@@ -533,7 +544,8 @@ impl Names<'_> {
 
     fn explained(&self) -> NamedPlan {
         let view = self.app.router.view();
-        view.named(&self.named, self.route, self.app.clock.now())
+        let plan = view.named(&self.named, self.route, self.app.clock.now());
+        self.app.charges(self.caller).of_named(plan)
     }
 
     /// Puts what is known of the names beside the reason why one of them ends the call.

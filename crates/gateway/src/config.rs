@@ -10,11 +10,13 @@ use anyhow::{Context, bail};
 use costing::budget::{BudgetConfig, BudgetRules, CallerConfig, HoldPolicy};
 use costing::reconcile::SampleRate;
 use costing::{Caller, Markup, MarkupConfig, MarkupRules, Pico};
+use http_transport::Timeouts;
 use integration_core::{ModelPattern, Secret};
 use model_catalogue::Catalogue;
 use rate_limits::{Account, LimitRules, Limits, openrouter_free_tier};
 use routing::{
-    Evaluation, FactBook, Facts, FallbackClass, HedgePolicy, Strategy, Task, read_evaluations, strategy,
+    BreakerConfig, Evaluation, FactBook, Facts, FallbackClass, HedgePolicy, RetryBudgetConfig, Strategy,
+    Task, read_evaluations, strategy,
 };
 use serde::Deserialize;
 use store_sqlite::Durability;
@@ -22,6 +24,7 @@ use store_sqlite::Durability;
 use crate::callers::Callers;
 use crate::cli::WrongUsage;
 use crate::environment::Environment;
+use crate::restraint::{BreakerSettings, RetryBudgetSettings, timeouts};
 
 /// The model name that asks the gateway to choose.
 pub const AUTO: &str = "waypost/auto";
@@ -88,6 +91,10 @@ pub struct RoutingConfig {
     pub evaluations: Option<PathBuf>,
     /// When a second model is asked beside the first, `[routing.hedge]`; absent: never. Both may have to be paid for.
     pub hedge: Option<HedgeConfig>,
+    /// When a deployment is left alone after failures of its own, `[routing.breaker]`.
+    pub breaker: BreakerSettings,
+    /// How many extra attempts there may be for failures of load, `[routing.retry_budget]`.
+    pub retry_budget: RetryBudgetSettings,
 }
 
 /// When a second model is asked beside the first.
@@ -169,6 +176,8 @@ impl Default for RoutingConfig {
             strategy: "cheapest".to_owned(),
             evaluations: None,
             hedge: None,
+            breaker: BreakerSettings::default(),
+            retry_budget: RetryBudgetSettings::default(),
         }
     }
 }
@@ -267,8 +276,16 @@ pub struct LimitsConfig {
     pub max_body_bytes: usize,
     /// The most models tried for one call.
     pub max_attempts: u16,
+    /// How often one call may ask a model again that failed, after all others were asked.
+    pub retries: u16,
     /// How long one call may take in all, in seconds.
     pub call_seconds: u64,
+    /// How long an attempt may wait for the head of its answer, in seconds. For an answer in one piece that is often all of it.
+    pub first_byte_seconds: u64,
+    /// How long an attempt may wait for the first content of its answer, in seconds from its start.
+    pub first_content_seconds: u64,
+    /// How long an answer that has begun may pause, in seconds.
+    pub idle_seconds: u64,
     /// How long a call waits for room in the rate limits of its last model, in seconds. At the models before it nobody waits.
     pub wait_seconds: u64,
     /// How long running answers may go on once the gateway is told to stop, in seconds.
@@ -280,7 +297,11 @@ impl Default for LimitsConfig {
         Self {
             max_body_bytes: 32 * 1024 * 1024,
             max_attempts: 4,
+            retries: 1,
             call_seconds: 600,
+            first_byte_seconds: 120,
+            first_content_seconds: 300,
+            idle_seconds: 90,
             wait_seconds: 10,
             drain_seconds: 30,
         }
@@ -367,6 +388,12 @@ pub struct Settings {
     pub class_fallbacks: ClassFallbacks,
     /// When a second model is asked beside the first.
     pub hedge: Option<HedgePolicy>,
+    /// When a deployment is left alone after failures of its own.
+    pub breaker: BreakerConfig,
+    /// How many extra attempts there may be for failures of load.
+    pub retry_budget: RetryBudgetConfig,
+    /// How long a provider may be silent.
+    pub timeouts: Timeouts,
     /// The task of requests that name none, unless it is guessed.
     pub task: Task,
     /// Whether a request that names no task has it guessed.
@@ -489,6 +516,9 @@ impl Settings {
             fallbacks: file.fallbacks,
             class_fallbacks: class_fallbacks(file.fallback)?,
             hedge: file.routing.hedge.as_ref().map(HedgeConfig::policy).transpose()?,
+            breaker: file.routing.breaker.breaker()?,
+            retry_budget: file.routing.retry_budget.budget()?,
+            timeouts: timeouts(&file.limits)?,
             guess_task: file.routing.task.is_none(),
             task: match &file.routing.task {
                 None => Task::Reasoning,

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use costing::budget::{BudgetError, BudgetRefusal, Claim, Reservation, ReservationId, Standing, Subject};
 use costing::reconcile;
 use costing::{
-    AttemptIntent, AttemptSettlement, Caller, Charge, LedgerError, MarkupRule, MarkupRules, MarkupSubject,
-    Outcome, Pico, PriceBook, PriceSheet, ServiceTier, UtcTime,
+    AttemptIntent, AttemptSettlement, Caller, Charge, LedgerError, MarkupRule, MarkupRules, Outcome, Pico,
+    PriceBook, PriceSheet, ServiceTier, UtcTime,
 };
 use integration_core::chat::FinishReason;
 use integration_core::{Clock, Error, ErrorKind, GenerationId, ProviderId, RequestId, RetryClass};
@@ -25,11 +25,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::app::{App, Store};
 use crate::call::{Body, Prepared};
-use crate::pricing::{price, sum, total};
+use crate::pricing::{price, rule_for, sum, total};
 use crate::reconciler::Reconciler;
 use crate::spending::{self, CallEstimate, Offer, Spending};
 use crate::tasks::Tasks;
 use crate::upstream::Mode;
+use crate::warm::WarmCaches;
 
 /// What all attempts of one call share.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct CallRecord {
     reconciler: Arc<Reconciler>,
     limiters: Arc<BTreeMap<ProviderId, RateLimiter>>,
     live: Arc<LiveBook>,
+    warm: Arc<WarmCaches>,
+    conversation: u64,
     tokens: TokenEstimate,
     estimate: CallEstimate,
     clock: Arc<dyn Clock>,
@@ -80,6 +83,8 @@ struct Settled {
     standing: Standing,
     /// Why a budget refused one last.
     refusal: Option<Box<BudgetRefusal>>,
+    /// Whether an answer of the call bears its fixed fee, or will once its cost is known.
+    fee_is_borne: bool,
     writes: Vec<JoinHandle<()>>,
 }
 
@@ -122,6 +127,8 @@ impl CallRecord {
             reconciler: Arc::clone(&app.reconciler),
             limiters: Arc::clone(&app.limiters),
             live: Arc::clone(app.executor.live()),
+            warm: Arc::clone(&app.warm),
+            conversation: prepared.conversation,
             tokens: prepared.tokens,
             estimate: CallEstimate::of(&body.request, prepared.tokens.prompt),
             clock: Arc::clone(&app.clock),
@@ -252,15 +259,15 @@ impl CallRecord {
         sum(taken).unwrap_or_default()
     }
 
-    /// What is added to the cost of an attempt at a model.
+    /// What is added to the cost of an attempt at a model that begins now. A call bears its fixed fee once, so what follows an answer
+    /// that bears it, since that one was not good enough, is begun without. The intent says so, and a later correction goes by it.
     fn rule(&self, target: &Target) -> MarkupRule {
-        let listed = self.catalogue.resolve(target.model.as_str());
-        let model = listed.map_or(&target.model, |model| &model.id);
-        let mut subject = MarkupSubject::new(&target.provider, model).with_key(&self.caller.key);
-        if let Some(team) = &self.caller.team {
-            subject = subject.with_team(team);
+        let rule = rule_for(&self.markups, &self.catalogue, &self.caller, target);
+        if self.lock().fee_is_borne {
+            rule.without_fee()
+        } else {
+            rule
         }
-        self.markups.rule_for(subject)
     }
 
     /// The prices of the model that served, in the tier that served, or of the one asked for where the answer names none that is
@@ -465,13 +472,15 @@ impl Admission for LedgerAdmission {
         }
         let sheet = record.sheet(&target, outcome);
         let at = UtcTime::from(started);
-        // A fixed fee is for an answer, so a call bears it once, however many attempts it takes.
+        // A fixed fee is for an answer: an attempt that gave none does not bear it.
         let rule = match outcome.result {
             AttemptResult::Complete => markup,
             _ => markup.without_fee(),
         };
         let priced = price(outcome, sheet, at, rule, record.tokens.prompt);
         let charge = priced.charge;
+        // What is free bears none and leaves it to the next answer.
+        let bears_fee = rule.fee() > Pico::ZERO && (priced.fee > Pico::ZERO || charge.cost.is_none());
         match charge.charge {
             Some(charge) => reservation.settle(charge),
             None => reservation.settle_unknown(),
@@ -486,6 +495,14 @@ impl Admission for LedgerAdmission {
             && let Some(model) = record.catalogue.resolve(target.model.as_str())
         {
             record.spending.see(&model.id, tokens);
+        }
+        if matches!(outcome.result, AttemptResult::Complete) {
+            // The cache was used when the attempt began.
+            let now = record.clock.now();
+            let used = now.checked_sub(outcome.duration).unwrap_or(now);
+            record
+                .warm
+                .see(record.conversation, &target, outcome.usage.as_ref(), used);
         }
         let prompt_tokens = outcome.usage.as_ref().and_then(|usage| usage.prompt_tokens);
         let mut asked = reconcile::Attempt::ended(record.request.clone(), number, started, charge.status);
@@ -547,6 +564,7 @@ impl Admission for LedgerAdmission {
             }
         });
         let mut settled = record.lock();
+        settled.fee_is_borne |= bears_fee;
         settled.writes.push(write);
         settled.attempts.push(SettledAttempt {
             number,

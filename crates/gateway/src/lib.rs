@@ -20,6 +20,8 @@ pub mod quality;
 pub mod reconciler;
 pub mod recovery;
 pub mod report;
+pub mod restraint;
 pub mod spending;
 pub mod tasks;
 pub mod upstream;
+mod warm;

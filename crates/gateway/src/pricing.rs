@@ -2,13 +2,66 @@
 
 use costing::reconcile::{Variance, VarianceRule};
 use costing::{
-    BillLine, CallToPrice, Charge, CostStatus, Ending, Markup, MarkupRule, Pico, PriceSheet, UtcTime,
+    BillLine, CallToPrice, Caller, Charge, CostStatus, Ending, Markup, MarkupRule, MarkupRules,
+    MarkupSubject, Pico, PriceSheet, UtcTime,
 };
 use integration_core::{Delivery, ErrorKind, Usage};
-use routing::{AttemptOutcome, AttemptResult};
+use model_catalogue::Catalogue;
+use routing::{AttemptOutcome, AttemptResult, NamedPlan, Plan, Target};
 use rust_decimal::Decimal;
 
 use crate::profile::BYTES_PER_TOKEN;
+
+/// What is added to the cost of a caller's attempt at a model, its fixed fee included.
+pub(crate) fn rule_for(
+    markups: &MarkupRules,
+    catalogue: &Catalogue,
+    caller: &Caller,
+    target: &Target,
+) -> MarkupRule {
+    let listed = catalogue.resolve(target.model.as_str());
+    let model = listed.map_or(&target.model, |model| &model.id);
+    let mut subject = MarkupSubject::new(&target.provider, model).with_key(&caller.key);
+    if let Some(team) = &caller.team {
+        subject = subject.with_team(team);
+    }
+    markups.rule_for(subject)
+}
+
+/// Puts the expected charges of a caller into plans. A plan is ordered by cost and made with one markup; which one an attempt bears
+/// depends on its model.
+pub(crate) struct Charges<'a> {
+    pub(crate) markups: &'a MarkupRules,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) caller: &'a Caller,
+}
+
+impl Charges<'_> {
+    /// A plan with the charges that would be asked for.
+    pub(crate) fn of(&self, mut plan: Plan) -> Plan {
+        for one in &mut plan.candidates {
+            if let Some(charge) = self.charge(&one.target, one.expected_cost) {
+                one.expected_charge = charge;
+            }
+        }
+        plan
+    }
+
+    /// The same for models that were named.
+    pub(crate) fn of_named(&self, mut plan: NamedPlan) -> NamedPlan {
+        for one in &mut plan.candidates {
+            one.expected_charge = one.expected_cost.and_then(|cost| self.charge(&one.target, cost));
+        }
+        plan
+    }
+
+    fn charge(&self, target: &Target, cost: Decimal) -> Option<Decimal> {
+        let rule = rule_for(self.markups, self.catalogue, self.caller, target);
+        let cost = Pico::from_decimal(cost).ok()?;
+        let charge = Charge::known(cost, rule, CostStatus::Estimated).ok()?;
+        charge.charge.map(Pico::to_decimal)
+    }
+}
 
 /// What an attempt cost, with everything that is kept beside it.
 pub(crate) struct Priced {

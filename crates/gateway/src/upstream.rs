@@ -285,7 +285,9 @@ async fn open(
         site.as_deref().unwrap_or_default(),
     );
     // The executor decides what is tried again, of whom, and under one budget; a client that repeats by itself would multiply it.
-    config = config.with_retry(RetryPolicy::None);
+    config = config
+        .with_retry(RetryPolicy::None)
+        .with_timeouts(settings.timeouts);
     let client = OpenRouterClient::with_clock(config, Arc::clone(clock))?;
     let by_day = match &settings.management_key {
         None => None,

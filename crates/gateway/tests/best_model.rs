@@ -12,6 +12,7 @@ use gateway::app::bundled;
 use http_transport::SystemClock;
 use integration_core::{Capability, CapabilitySet, Clock};
 use routing::{BreakerConfig, FactBook, LiveBook, QualityBook, RouteRequest, Router, Snapshot, Task};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use support::{Gateway, INSTANT, within_20_s};
 
@@ -265,4 +266,63 @@ async fn feedback_counts_where_the_gateway_runs_and_where_it_has_run() {
         before,
         "what is thought of simulated answers says nothing of real ones"
     );
+}
+
+/// The charge that a plan expects of a model, over what it expects it to cost, in basis points.
+fn added(plan: &Value, model: &str) -> Decimal {
+    let candidates = plan["candidates"].as_array().unwrap();
+    let one = candidates.iter().find(|one| one["model"] == model).unwrap();
+    let amount = |name: &str| -> Decimal { one[name].as_str().unwrap().parse().unwrap() };
+    let (cost, charge) = (amount("expected_cost_usd"), amount("expected_charge_usd"));
+    ((charge - cost) / cost * Decimal::from(10_000)).round_dp(2)
+}
+
+/// Each model's charge is expected by the rule that it will be settled by: of the caller's own key, the model, or for everything.
+#[tokio::test]
+async fn each_charge_is_expected_by_the_markup_of_its_own_model_and_caller() {
+    const MINI: &str = "openai/gpt-4.1-mini";
+    const FLASH: &str = "google/gemini-3.7-flash";
+    const GLM: &str = "z-ai/glm-5.3";
+    let config = format!(
+        "markup_bps = 100\n{INSTANT}\
+         [[caller]]\nkey = \"web\"\ntoken_env = \"WEB_TOKEN\"\nteam = \"sales\"\n\
+         [[caller]]\nkey = \"nightly\"\ntoken_env = \"NIGHTLY_TOKEN\"\n\
+         [[markup]]\nmodel = \"{MINI}\"\nbps = 2000\n\
+         [[markup]]\nmodel = \"{FLASH}\"\nbps = 3000\n\
+         [[markup]]\nteam = \"sales\"\nbps = 700\n"
+    );
+    let tokens = [
+        ("WEB_TOKEN", "token-of-web"),
+        ("NIGHTLY_TOKEN", "token-of-nightly"),
+    ];
+    let gateway = Gateway::with(&config, tokens).await;
+    let plan = async |token: &str| {
+        let url = format!("{}/v1/routing/best-model?task=reasoning", gateway.base);
+        let answer = gateway.http.get(url).bearer_auth(token).send().await.unwrap();
+        support::json(&answer.text().await.unwrap())
+    };
+    let by_model = [(MINI, 2_000), (FLASH, 3_000), (GLM, 100)];
+    let of_sales = by_model.map(|(model, _)| (model, 700));
+    for (token, rules) in [("token-of-nightly", by_model), ("token-of-web", of_sales)] {
+        let plan = plan(token).await;
+        for (model, bps) in rules {
+            assert_eq!(added(&plan, model), Decimal::from(bps), "{token} {model}");
+        }
+    }
+    // The plans beside answers say the same, of models that were chosen and of those that were named; and so does the ledger.
+    for (model, more) in [("waypost/auto", json!([])), (MINI, json!([FLASH]))] {
+        let body = json!({
+            "model": model, "messages": [{ "role": "user", "content": "Hello" }],
+            "waypost": { "task": "reasoning", "min_quality": 0, "fallbacks": more, "explain": true },
+        });
+        let request = gateway.post(body.to_string()).bearer_auth("token-of-nightly");
+        let answer = support::json(&request.send().await.unwrap().text().await.unwrap());
+        let waypost = &answer["waypost"];
+        assert_eq!(added(&waypost["plan"], MINI), Decimal::from(2_000), "{waypost}");
+        assert_eq!(added(&waypost["plan"], FLASH), Decimal::from(3_000), "{waypost}");
+        if model == MINI {
+            assert_eq!(waypost["markup_bps"], 2_000);
+        }
+    }
+    gateway.stop().await;
 }

@@ -4,9 +4,13 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use integration_core::ManualClock;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use support::{Gateway, INSTANT};
+use support::{Gateway, INSTANT, pico, within_20_s};
 
 fn body(stream: bool) -> Value {
     let schema =
@@ -121,4 +125,64 @@ async fn a_stream_is_not_checked_and_a_form_that_is_none_is_refused() {
         (400, &json!("response_format")),
         "{refused}"
     );
+}
+
+/// A fixed fee of a tenth of a cent, on everything.
+const FEE: &str = "[[caller]]\nkey = \"web\"\ntoken_env = \"WEB_TOKEN\"\n[[markup]]\nkey = \"web\"\nbps = 1000\nfee_usd = \"0.001\"\n";
+const WEB: [(&str, &str); 1] = [("WEB_TOKEN", "token-of-web")];
+
+#[tokio::test]
+async fn a_call_bears_its_fee_once_however_many_answers_it_takes() {
+    let clock = ManualClock::starting_at(UNIX_EPOCH + Duration::from_secs(1_795_348_800));
+    let gateway = Gateway::at(Arc::new(clock.clone()), &format!("{FEE}{INSTANT}"), WEB).await;
+    let request = gateway
+        .post(body(false).to_string())
+        .bearer_auth("token-of-web")
+        .header("x-simulator-fault", "refusal");
+    let answer = support::json(&request.send().await.unwrap().text().await.unwrap());
+    let waypost = &answer["waypost"];
+    let attempts = waypost["attempts"].as_array().unwrap();
+    assert!(attempts.len() > 1, "{waypost}");
+    let fee = |attempt: &Value| {
+        let (cost, markup) = (pico(&attempt["cost_usd"]), pico(&attempt["markup_usd"]));
+        // The share is a tenth, a half or less of a pico-dollar off.
+        (markup - cost / 10) / 1_000_000 * 1_000_000
+    };
+    assert_eq!(fee(&attempts[0]), 1_000_000_000, "{waypost}");
+    for later in &attempts[1..] {
+        assert_eq!(fee(later), 0, "{waypost}");
+    }
+    assert_eq!(fee(waypost), 1_000_000_000);
+    let once = |sql: &str| assert_eq!(gateway.number(sql), 1, "{sql}");
+    once("SELECT count(*) FROM attempts WHERE fee_pico > 0");
+    once("SELECT count(*) FROM entries WHERE kind = 'fee'");
+    // What an attempt bears is in its intent: a correction goes by it, and so does a start after a crash.
+    once("SELECT count(*) FROM attempts WHERE rule_fee_pico > 0");
+    gateway.holds().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_models_side_by_side_the_one_that_answers_bears_the_fee() {
+    let clock = ManualClock::new();
+    let config = format!("{FEE}{INSTANT}[routing.hedge]\nafter = \"2s\"\nshare = 1.0\n");
+    let gateway = Gateway::at(Arc::new(clock.clone()), &config, WEB).await;
+    let body = json!({
+        "model": "openai/gpt-4o-mini",
+        "messages": [{ "role": "user", "content": "Hello" }],
+        "waypost": { "fallbacks": ["google/gemini-3.7-flash"] },
+    });
+    let request = gateway
+        .post(body.to_string())
+        .bearer_auth("token-of-web")
+        .header("x-simulator-fault", "openai/gpt-4o-mini=hang");
+    let answer = tokio::spawn(request.send());
+    within_20_s(async || gateway.ledger().len() == 1).await;
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    within_20_s(async || gateway.ledger().iter().all(|row| row.outcome.is_some())).await;
+    let bearing = "SELECT sum(attempt * (fee_pico > 0)) FROM attempts";
+    assert_eq!((gateway.ledger().len(), gateway.number(bearing)), (2, 2));
+    gateway.holds().await;
+    gateway.stop().await;
 }

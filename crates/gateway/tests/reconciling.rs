@@ -133,6 +133,47 @@ async fn what_the_record_says_is_booked_and_told_to_the_budgets() {
     gateway.stop().await;
 }
 
+/// The first of two answers was no good, and its cost was not known when the second was begun: the fee is on the first alone, also after
+/// both were corrected.
+#[tokio::test]
+async fn a_call_of_two_answers_bears_its_fee_once_when_their_costs_are_corrected() {
+    let upstream = upstream(answer(""), record("0.002")).await;
+    let config = "[[markup]]\nkey = \"local\"\nbps = 1000\nfee_usd = \"0.0001\"\n";
+    let clock = clock();
+    let gateway = behind(&upstream, &clock, config).await;
+    let body = serde_json::json!({
+        "model": "waypost/auto",
+        "messages": [{ "role": "user", "content": "Hello" }],
+        "response_format": { "type": "json_object" },
+        "waypost": {
+            "task": "reasoning", "strategy": "cascade", "only": ["google/gemini-3.7-flash", "z-ai/glm-5.3"],
+        },
+    });
+    gateway
+        .post(body.to_string())
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert_eq!(gateway.ledger().len(), 2);
+    within_20_s(async || gateway.number("SELECT count(*) FROM lookups") == 2).await;
+    within_20_s(async || clock.due_in().contains(&Duration::from_millis(250))).await;
+    clock.advance(Duration::from_millis(250));
+    within_20_s(async || reconciled(&gateway).await.found == 2).await;
+    assert_eq!(
+        gateway.number("SELECT sum(fee_pico) FROM corrections"),
+        100_000_000
+    );
+    assert_eq!(
+        gateway.number("SELECT sum(charge_pico) FROM corrections"),
+        2 * 2_200_000_000 + 100_000_000
+    );
+    gateway.holds().await;
+    gateway.stop().await;
+}
+
 /// The record is not there at first, then never: it is given up after a day, stays unknown, and is counted.
 #[tokio::test]
 async fn f63_a_record_that_never_appears_is_given_up_and_counted() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use costing::UtcTime;
+use costing::{Caller, UtcTime};
 use http_transport::SystemClock;
 use integration_core::Clock;
 use routing::{BreakerConfig, FeedbackRow, FeedbackStore, LiveBook, Plan, Router};
@@ -14,6 +14,7 @@ use crate::call::no_model_qualifies;
 use crate::cli::BestModelArgs;
 use crate::config::Settings;
 use crate::environment::Environment;
+use crate::pricing::Charges;
 use crate::profile::{Chance, Question};
 use crate::quality::Sources;
 
@@ -28,7 +29,12 @@ pub(super) async fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Resu
     // How deployments are doing is known to the gateway that calls them.
     let live = LiveBook::new(BreakerConfig::default(), clock.now(), seed);
     let router = Router::new(sources.snapshot(&quality), Arc::new(live));
-    let plan = router.view().plan(&route, clock.now());
+    let charges = Charges {
+        markups: &settings.markups,
+        catalogue: &catalogue,
+        caller: &Caller::local(),
+    };
+    let plan = charges.of(router.view().plan(&route, clock.now()));
     if args.json {
         print_json(&plan)?;
     } else if !plan.candidates.is_empty() {

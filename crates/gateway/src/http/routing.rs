@@ -2,26 +2,32 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
+use costing::Caller;
 use rust_decimal::Decimal;
 
 use super::ApiError;
 use crate::app::App;
 use crate::call::{Refused, no_model_qualifies};
+use crate::callers::Identity;
 use crate::profile::{Chance, Question};
 
 /// `GET /v1/routing/best-model?task=reasoning&min_quality=50&needs=tools,vision&context=100000&max_price=5&allow_free=true`
-pub(super) async fn best_model(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
-    match answer(&app, query.as_deref().unwrap_or_default()) {
+pub(super) async fn best_model(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    match answer(&app, &identity.caller, query.as_deref().unwrap_or_default()) {
         Ok(response) => response,
         Err(refused) => ApiError::from(refused).into_response(),
     }
 }
 
-fn answer(app: &App, query: &str) -> Result<Response, Refused> {
+fn answer(app: &App, caller: &Caller, query: &str) -> Result<Response, Refused> {
     let mut question = Question::default();
     let options = &mut question.options;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -82,7 +88,9 @@ fn answer(app: &App, query: &str) -> Result<Response, Refused> {
             .map(|param| param.trim_start_matches("waypost.").to_owned());
         Refused { param, ..refused }
     })?;
-    let plan = app.router.view().plan(&route, app.clock.now());
+    let plan = app
+        .charges(caller)
+        .of(app.router.view().plan(&route, app.clock.now()));
     if plan.candidates.is_empty() {
         return Err(no_model_qualifies(&plan, &route));
     }
