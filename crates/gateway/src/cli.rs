@@ -181,9 +181,18 @@ pub struct BestModelArgs {
     /// The least quality on the task's index
     #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = quality)]
     pub min_quality: Option<f64>,
+    /// How sure its quality must be, from 0.5 to below 1
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = quality)]
+    pub confidence: Option<f64>,
     /// Abilities it must have, such as tools,vision,json-schema
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub needs: Vec<String>,
+    /// What must be promised of the data: no-training or no-retention
+    #[arg(long, value_name = "POLICY")]
+    pub data_policy: Option<String>,
+    /// Where the data must stay, as [[deployment]] of the configuration names it, such as eu
+    #[arg(long)]
+    pub region: Option<String>,
     /// Tokens of context it must hold
     #[arg(long, value_name = "N")]
     pub context: Option<u64>,

@@ -74,6 +74,13 @@ fn is_openrouter(base_url: &str) -> bool {
     })
 }
 
+/// The strictest data policy that what is behind these settings holds single requests to; `None` if it is not known to do so.
+pub(crate) fn enforced(simulated: bool, settings: &Settings) -> Option<DataPolicy> {
+    // The simulator does as OpenRouter does; nothing leaves the machine anyway.
+    let enforces = simulated || settings.base_url.as_deref().is_none_or(is_openrouter);
+    enforces.then_some(OPENROUTER_ENFORCES)
+}
+
 /// How long a health check of an integration is good for.
 const HEALTH_TTL: Duration = Duration::from_secs(10);
 
@@ -144,12 +151,9 @@ impl Upstreams {
 
     /// The strictest data policy that each provider holds single requests to; one that is not known to do so is left out.
     pub fn enforced(&self, settings: &Settings) -> impl Iterator<Item = (ProviderId, DataPolicy)> {
-        // The simulator does as OpenRouter does; nothing leaves the machine anyway.
-        let enforces = self.mode == Mode::Simulated || settings.base_url.as_deref().is_none_or(is_openrouter);
+        let policy = enforced(self.mode == Mode::Simulated, settings);
         let ids = self.ids().cloned().collect::<Vec<_>>();
-        ids.into_iter()
-            .filter(move |_| enforces)
-            .map(|id| (id, OPENROUTER_ENFORCES))
+        ids.into_iter().filter_map(move |id| Some((id, policy?)))
     }
 
     /// Whether answers come from a simulation in this very process, which ends with it.

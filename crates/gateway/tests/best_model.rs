@@ -6,12 +6,15 @@
 mod command;
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gateway::app::bundled;
 use http_transport::SystemClock;
 use integration_core::{Capability, CapabilitySet, Clock};
-use routing::{BreakerConfig, FactBook, LiveBook, QualityBook, RouteRequest, Router, Snapshot, Task};
+use routing::{
+    BreakerConfig, DataPolicy, FactBook, Facts, LiveBook, QualityBook, RouteRequest, Router, Snapshot, Task,
+};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use support::{Gateway, INSTANT, within_20_s};
@@ -65,6 +68,11 @@ fn asked() -> Vec<Asked> {
             },
         },
         Asked {
+            command: &["--min-quality", "20", "--confidence", "0.95"],
+            query: "&min_quality=20&confidence=0.95",
+            request: |request| (request.min_quality, request.confidence) = (Some(20.0), Some(0.95)),
+        },
+        Asked {
             command: &["--strategy", "best-quality"],
             query: "&strategy=best-quality",
             request: |request| request.strategy = routing::strategy("best-quality").unwrap(),
@@ -114,32 +122,48 @@ async fn by_route(gateway: &Gateway, task: Task, query: &str) -> Value {
 /// Holds the command and the route against a router for every task and question; `defaults` is what the configuration asks of a
 /// request that does not say.
 async fn all_agree(gateway: &Gateway, router: &Router, defaults: fn(&mut RouteRequest)) {
-    let clock = SystemClock;
     for task in Task::ALL {
         for asked in asked() {
-            let mut request = RouteRequest::new(task, clock.wall().into());
-            defaults(&mut request);
-            (asked.request)(&mut request);
-            let plan = router.view().plan(&request, clock.now());
-            let plan = essence(&serde_json::to_value(plan).unwrap());
-            assert!(plan["model"].is_string());
-            let (command, route) = (
-                by_command(gateway, task, asked.command),
-                by_route(gateway, task, asked.query).await,
-            );
-            assert_eq!(
-                command, plan,
-                "the command differs for {task} {:?}",
-                asked.command
-            );
-            assert_eq!(route, plan, "the route differs for {task} {}", asked.query);
+            agreed(gateway, router, task, defaults, &asked).await;
         }
     }
 }
 
+/// The plan that all three make of one question.
+async fn agreed(
+    gateway: &Gateway,
+    router: &Router,
+    task: Task,
+    defaults: fn(&mut RouteRequest),
+    asked: &Asked,
+) -> Value {
+    let clock = SystemClock;
+    let mut request = RouteRequest::new(task, clock.wall().into());
+    defaults(&mut request);
+    (asked.request)(&mut request);
+    let plan = router.view().plan(&request, clock.now());
+    let plan = essence(&serde_json::to_value(plan).unwrap());
+    assert!(plan["model"].is_string(), "{task} {:?}", asked.command);
+    let (command, route) = (
+        by_command(gateway, task, asked.command),
+        by_route(gateway, task, asked.query).await,
+    );
+    assert_eq!(
+        command, plan,
+        "the command differs for {task} {:?}",
+        asked.command
+    );
+    assert_eq!(route, plan, "the route differs for {task} {}", asked.query);
+    plan
+}
+
 fn router(quality: &QualityBook) -> Router {
+    router_with(quality, &FactBook::new())
+}
+
+fn router_with(quality: &QualityBook, facts: &FactBook) -> Router {
     let (catalogue, prices) = bundled().unwrap();
-    let snapshot = Snapshot::with_parts(&[(&*catalogue, &*prices)], quality, &FactBook::new());
+    let snapshot = Snapshot::with_parts(&[(&*catalogue, &*prices)], quality, facts);
     let live = LiveBook::new(BreakerConfig::default(), SystemClock.now(), 1);
     Router::new(snapshot, Arc::new(live))
 }
@@ -187,6 +211,92 @@ async fn what_routing_says_in_the_configuration_counts() {
         request.markup = costing::Markup::from_bps(250);
     })
     .await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_promised_of_deployments_counts() {
+    let config = format!(
+        "{INSTANT}[[deployment]]\nmodel = \"google/*\"\ndata_policy = \"no-training\"\nregions = [\"eu\", \"us\"]\n\
+         [[deployment]]\nmodel = \"openai/*\"\ndata_policy = \"no-retention\"\n\
+         [[deployment]]\nmodel = \"*\"\nregions = [\"us\"]\n"
+    );
+    let facts = FactBook::new()
+        .with(
+            "google/*".parse().unwrap(),
+            Facts::default()
+                .with_data_policy(DataPolicy::NoTraining)
+                .with_region("eu")
+                .with_region("us"),
+        )
+        .with(
+            "openai/*".parse().unwrap(),
+            Facts::default().with_data_policy(DataPolicy::NoRetention),
+        )
+        .with("*".parse().unwrap(), Facts::default().with_region("us"))
+        // The simulator does as OpenRouter does, where nothing is promised.
+        .with_enforced("openrouter".parse().unwrap(), DataPolicy::NoRetention);
+    let gateway = Gateway::with(&config, []).await;
+    let router = router_with(&bare(), &facts);
+    all_agree(&gateway, &router, |_| {}).await;
+    let promises: [Asked; 4] = [
+        Asked {
+            command: &["--data-policy", "no-training"],
+            query: "&data_policy=no-training",
+            request: |request| request.data_policy = Some(DataPolicy::NoTraining),
+        },
+        Asked {
+            command: &["--data-policy", "no-retention"],
+            query: "&data_policy=no-retention",
+            request: |request| request.data_policy = Some(DataPolicy::NoRetention),
+        },
+        Asked {
+            command: &["--region", "us"],
+            query: "&region=us",
+            request: |request| request.region = Some("us".to_owned()),
+        },
+        Asked {
+            command: &[
+                "--region",
+                "eu",
+                "--data-policy",
+                "no-training",
+                "--confidence",
+                "0.8",
+            ],
+            query: "&region=eu&data_policy=no-training&confidence=0.8",
+            request: |request| {
+                request.region = Some("eu".to_owned());
+                request.data_policy = Some(DataPolicy::NoTraining);
+                request.confidence = Some(0.8);
+            },
+        },
+    ];
+    let (mut best_ones, mut reasons) = (BTreeSet::new(), BTreeSet::new());
+    for asked in promises {
+        let plan = agreed(&gateway, &router, Task::Coding, |_| {}, &asked).await;
+        best_ones.insert(plan["model"].to_string());
+        let refused = plan["refused"].as_array().unwrap();
+        reasons.extend(refused.iter().map(|one| one["reason"].to_string()));
+    }
+    assert!(best_ones.len() > 1, "{best_ones:?}");
+    for reason in ["data_policy", "region"] {
+        assert!(reasons.contains(&format!("{reason:?}")), "{reasons:?}");
+    }
+    // A wrong word is refused by both, as in a request.
+    for (args, query, says) in [
+        (["--data-policy", "secret"], "data_policy=secret", "no-retention"),
+        (["--confidence", "0.3"], "confidence=0.3", "at least 0.5"),
+    ] {
+        let mut command = command::waypost(gateway.dir.path());
+        command.args(["best-model", "coding"]).args(args);
+        let (code, _, error) = command::ended(command.output().unwrap());
+        assert!(code != 0 && error.contains(says), "{error}");
+        let path = format!("/v1/routing/best-model?task=coding&{query}");
+        let (status, answer) = gateway.get(&path).await;
+        assert_eq!(status, 400);
+        assert!(answer.to_string().contains(says), "{answer}");
+    }
     gateway.stop().await;
 }
 

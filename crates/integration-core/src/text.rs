@@ -10,7 +10,7 @@ pub(crate) fn is_invisible_mark(c: char) -> bool {
 
 /// At most `max` bytes of the text (and an ellipsis where it was cut), with a space for each character that could break
 /// a line of a log, move a cursor or turn the direction of reading.
-pub(crate) fn printable(mut text: String, max: usize) -> String {
+pub fn printable(mut text: String, max: usize) -> String {
     if text.len() > max {
         let mut end = max;
         while !text.is_char_boundary(end) {

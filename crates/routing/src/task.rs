@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use integration_core::{Capability, CapabilitySet};
+use integration_core::{Capability, CapabilitySet, printable};
 use model_catalogue::Benchmarks;
 
 /// A task with a source of quality: an index of the catalogue's benchmarks, on a scale from 0 to 100 where higher is better. Not
@@ -98,6 +98,9 @@ impl fmt::Display for Task {
     }
 }
 
+/// So many bytes of a word that names no task are repeated.
+const LONGEST_WORD: usize = 64;
+
 /// A word that names no task. The message lists those there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a task with a known quality; the tasks are {names}", names = Task::ALL.map(Task::as_str).join(", "))]
@@ -110,6 +113,6 @@ impl FromStr for Task {
         Self::ALL
             .into_iter()
             .find(|task| task.as_str() == word)
-            .ok_or_else(|| UnknownTask(word.to_owned()))
+            .ok_or_else(|| UnknownTask(printable(word.to_owned(), LONGEST_WORD)))
     }
 }

@@ -3,6 +3,7 @@
 mod chat_chunk;
 mod completion;
 mod error_envelope;
+mod evaluations;
 mod judgement;
 mod models_list;
 mod price_string;
@@ -41,6 +42,11 @@ pub const TARGETS: &[Target] = &[
         name: "error_envelope",
         run: error_envelope::run,
         dictionary: ERROR_WORDS,
+    },
+    Target {
+        name: "evaluations",
+        run: evaluations::run,
+        dictionary: EVALUATION_WORDS,
     },
     Target {
         name: "judgement",
@@ -182,6 +188,35 @@ const ERROR_WORDS: &[&str] = &[
     "\u{202e}",
     "\\n",
     "canary-key\\u002d7f3a91c05d",
+];
+
+const EVALUATION_WORDS: &[&str] = &[
+    "\"model\":\"a/b\"",
+    "\"task\":\"extract\"",
+    "\"task\":\"coding\"",
+    "\"score\":",
+    "\"n\":",
+    "\"sd\":",
+    "{\"model\":\"a/c\",\"task\":\"chat\",\"score\":50,\"n\":9}",
+    "\"a\\nb\":1",
+    "\\u001b[31m",
+    "\u{202e}",
+    "\u{feff}",
+    "\u{85}",
+    "\u{2028}",
+    "\n",
+    "\r\n",
+    "\r",
+    ",",
+    "null",
+    "100.0000001",
+    "-0.0",
+    "71",
+    "4294967296",
+    "1e-400",
+    "NaN",
+    "{}",
+    "[]",
 ];
 
 const MODEL_WORDS: &[&str] = &[

@@ -188,11 +188,17 @@ targets! {
 }
 
 /// No price stands alone in a recording, and no judge was recorded.
-const UNRECORDED: &[&str] = &["price_string", "judgement"];
+const UNRECORDED: &[&str] = &["evaluations", "price_string", "judgement"];
 
 #[test]
 fn price_string() {
     written("price_string");
+}
+
+/// No provider sends any.
+#[test]
+fn evaluations() {
+    written("evaluations");
 }
 
 #[test]

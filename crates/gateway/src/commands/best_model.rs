@@ -17,6 +17,7 @@ use crate::environment::Environment;
 use crate::pricing::Charges;
 use crate::profile::{Chance, Question};
 use crate::quality::Sources;
+use crate::upstream::enforced;
 
 pub(super) async fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let settings = Settings::resolve(&args.place.overrides(), env)?;
@@ -24,7 +25,11 @@ pub(super) async fn run(args: &BestModelArgs, env: &Environment) -> anyhow::Resu
     let clock = SystemClock;
     let seed = seed(&clock);
     let route = question(args).request(&settings, UtcTime::from(clock.wall()), Chance { seed, turn: 0 })?;
-    let sources = Sources::new(&settings, &catalogue, &prices);
+    let mut sources = Sources::new(&settings, &catalogue, &prices);
+    if let Some(policy) = enforced(settings.is_simulated(), &settings) {
+        let provider = catalogue.provider().clone();
+        sources.facts = sources.facts.with_enforced(provider, policy);
+    }
     let quality = sources.learned(&feedback(&settings).await?);
     // How deployments are doing is known to the gateway that calls them.
     let live = LiveBook::new(BreakerConfig::default(), clock.now(), seed);
@@ -60,7 +65,10 @@ fn question(args: &BestModelArgs) -> Question {
     let options = &mut question.options;
     options.task = Some(args.task.clone());
     options.min_quality = args.min_quality;
+    options.confidence = args.confidence;
     options.needs.clone_from(&args.needs);
+    options.data_policy.clone_from(&args.data_policy);
+    options.region.clone_from(&args.region);
     options.strategy.clone_from(&args.strategy);
     options.allow_free = args.allow_free;
     options.prompt_tokens = args.prompt_tokens;

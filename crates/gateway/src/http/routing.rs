@@ -38,6 +38,9 @@ fn answer(app: &App, caller: &Caller, query: &str) -> Result<Response, Refused> 
         match &*name {
             "task" => options.task = Some(value.into_owned()),
             "min_quality" => options.min_quality = number(&name, &value)?,
+            "confidence" => options.confidence = number(&name, &value)?,
+            "data_policy" => options.data_policy = Some(value.into_owned()),
+            "region" => options.region = Some(value.into_owned()),
             "needs" => options.needs = value.split(',').map(str::to_owned).collect(),
             "strategy" => options.strategy = Some(value.into_owned()),
             "max_cost_usd" => options.max_cost_usd = number(&name, &value)?,
@@ -56,8 +59,8 @@ fn answer(app: &App, caller: &Caller, query: &str) -> Result<Response, Refused> 
             "explain" => {}
             other => {
                 let message = format!(
-                    "`{other}` is not a parameter; there are task, min_quality, needs, context, max_price, max_cost_usd, \
-                     strategy, allow_free, prompt_tokens and completion_tokens"
+                    "`{other}` is not a parameter; there are task, min_quality, confidence, needs, data_policy, region, \
+                     context, max_price, max_cost_usd, strategy, allow_free, prompt_tokens and completion_tokens"
                 );
                 return Err(Refused::invalid(other, message));
             }

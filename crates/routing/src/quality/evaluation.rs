@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use integration_core::ModelId;
+use integration_core::{ModelId, printable};
 use serde::Deserialize;
 
 use crate::{Task, UnknownTask};
@@ -163,13 +163,17 @@ pub fn read_evaluations(text: &str) -> Result<Vec<Evaluation>, EvaluationError> 
     Ok(found)
 }
 
+/// So many bytes of what is wrong with a line are told.
+const LONGEST_REASON: usize = 256;
+
 fn read_line(line: &str) -> Result<Evaluation, EvaluationProblem> {
     let unreadable = |error: &dyn std::fmt::Display| EvaluationProblem::Unreadable(error.to_string());
     let written: Written = serde_json::from_str(line).map_err(|error| {
         // The line that is counted within one line is always the first.
         let text = error.to_string().replace(" at line 1 column ", " at column ");
         EvaluationProblem::Unreadable(if error.is_data() {
-            text
+            // It repeats names and words of the line, whatever they are.
+            printable(text, LONGEST_REASON)
         } else {
             format!("this is not a JSON object: {text}")
         })
