@@ -2,7 +2,12 @@
 
 mod error;
 mod experiment;
+pub mod fixed;
 mod hash;
+pub mod multiple;
+pub mod noninferiority;
+pub mod power;
+pub mod srm;
 pub mod statistics;
 
 pub use error::ExperimentError;

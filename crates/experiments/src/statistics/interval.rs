@@ -90,6 +90,11 @@ impl Interval {
         Self { low, high }
     }
 
+    /// The interval of the value with its sign turned.
+    pub const fn negated(&self) -> Self {
+        Self::new(-self.high, -self.low)
+    }
+
     /// Whether a value lies in it, bounds included.
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high

@@ -17,9 +17,25 @@ fn finite(value: f64, what: &'static str) -> Result<f64, StatisticsError> {
 
 /// Successes of units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "RawCounts")]
 pub struct Counts {
     n: u64,
     successes: u64,
+}
+
+/// Counts as they were written, not yet checked.
+#[derive(Deserialize)]
+struct RawCounts {
+    n: u64,
+    successes: u64,
+}
+
+impl TryFrom<RawCounts> for Counts {
+    type Error = StatisticsError;
+
+    fn try_from(raw: RawCounts) -> Result<Self, StatisticsError> {
+        Self::new(raw.successes, raw.n)
+    }
 }
 
 impl Counts {
@@ -60,6 +76,14 @@ impl Counts {
     /// Units without success.
     pub const fn failures(&self) -> u64 {
         self.n - self.successes
+    }
+
+    /// Successes and failures exchanged: what is counted where fewer are better.
+    pub const fn flipped(&self) -> Self {
+        Self {
+            n: self.n,
+            successes: self.n - self.successes,
+        }
     }
 
     /// The share of successes; `None` without units.
