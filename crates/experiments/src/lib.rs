@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bayes;
 mod error;
 mod experiment;
 pub mod fixed;
@@ -7,6 +8,7 @@ mod hash;
 pub mod multiple;
 pub mod noninferiority;
 pub mod power;
+pub mod sequential;
 pub mod srm;
 pub mod statistics;
 

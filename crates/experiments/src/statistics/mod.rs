@@ -4,6 +4,7 @@ pub mod distributions;
 mod error;
 mod interval;
 mod moments;
+pub mod quadrature;
 
 pub use error::StatisticsError;
 pub use interval::{Alternative, Interval, Level};
