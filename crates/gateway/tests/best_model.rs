@@ -428,8 +428,8 @@ async fn each_charge_is_expected_by_the_markup_of_its_own_model_and_caller() {
         let request = gateway.post(body.to_string()).bearer_auth("token-of-nightly");
         let answer = support::json(&request.send().await.unwrap().text().await.unwrap());
         let waypost = &answer["waypost"];
-        assert_eq!(added(&waypost["plan"], MINI), Decimal::from(2_000), "{waypost}");
-        assert_eq!(added(&waypost["plan"], FLASH), Decimal::from(3_000), "{waypost}");
+        assert_eq!(added(&waypost["plan"], MINI), Decimal::from(2_000), "{model}");
+        assert_eq!(added(&waypost["plan"], FLASH), Decimal::from(3_000), "{model}");
         if model == MINI {
             assert_eq!(waypost["markup_bps"], 2_000);
         }
