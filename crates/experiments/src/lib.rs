@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bandit;
 pub mod bayes;
 mod error;
 mod experiment;
@@ -7,7 +8,9 @@ pub mod fixed;
 mod hash;
 pub mod multiple;
 pub mod noninferiority;
+pub mod off_policy;
 pub mod power;
+pub mod preference;
 pub mod sequential;
 pub mod srm;
 pub mod statistics;
