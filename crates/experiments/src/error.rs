@@ -14,7 +14,9 @@ pub enum ExperimentError {
         experiment: String,
     },
     /// A salt is empty, or holds the byte 0 that separates it from what follows.
-    #[error("the salt of experiment '{experiment}' or of its layer is empty or holds a NUL character")]
+    #[error(
+        "the salt of experiment '{experiment}', of its layer or of a holdout is empty or holds a NUL character"
+    )]
     InvalidSalt {
         /// Which experiment.
         experiment: String,
@@ -63,6 +65,60 @@ pub enum ExperimentError {
         /// Bucket after the last one.
         end: u16,
     },
+    /// A holdout cannot be drawn.
+    #[error("the holdout '{salt}' is refused: {why}")]
+    Holdout {
+        /// Its salt.
+        salt: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A unit cannot be forced into an arm.
+    #[error("experiment '{experiment}' cannot force unit '{unit}': {why}")]
+    Forced {
+        /// Which experiment.
+        experiment: String,
+        /// Which unit.
+        unit: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Kept assignments are honoured from a version that does not exist yet.
+    #[error("experiment '{experiment}' is at version {version}, below its min_version {min_version}")]
+    MinVersion {
+        /// Which experiment.
+        experiment: String,
+        /// The lowest version honoured.
+        min_version: u32,
+        /// The version.
+        version: u32,
+    },
+    /// Two experiments of a set have the same name.
+    #[error("there is more than one experiment '{experiment}'")]
+    DuplicateExperiment {
+        /// Which.
+        experiment: String,
+    },
+    /// Two experiments of a set own the same buckets of a layer.
+    #[error("experiments '{first}' and '{second}' own the same buckets of layer '{layer}'")]
+    LayerOverlap {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+        /// The layer's salt.
+        layer: String,
+    },
+    /// Two experiments of a set draw the same numbers for the same units, so one's arm says which is the other's.
+    #[error("experiments '{first}' and '{second}' have the same salt '{salt}', so their arms go together")]
+    SharedSalt {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+        /// Their salt.
+        salt: String,
+    },
     /// Two states were compared that belong to different experiments.
     #[error("'{next}' is not a later state of experiment '{experiment}'")]
     OtherExperiment {
@@ -79,7 +135,7 @@ pub enum ExperimentError {
     VersionNotRaised {
         /// Which experiment.
         experiment: String,
-        /// What changed: `arms`, `salt`, `layer` or `coverage`.
+        /// What changed: `arms`, `salt`, `unit`, `layer`, `targeting`, `holdouts`, `min_version` or `coverage`.
         what: &'static str,
         /// The version that runs.
         version: u32,

@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Arm,
     Coverage,
     Layer,
+    Holdout,
+    Mirror,
 }
 
 impl Purpose {
@@ -28,6 +30,8 @@ impl Purpose {
             Self::Arm => b"\0arm\0",
             Self::Coverage => b"\0coverage\0",
             Self::Layer => b"\0layer\0",
+            Self::Holdout => b"\0holdout\0",
+            Self::Mirror => b"\0mirror\0",
         }
     }
 }
@@ -85,11 +89,127 @@ mod tests {
     proptest! {
         #[test]
         fn the_hash_is_that_of_the_documented_bytes(salt in "[^\0]{0,300}", unit in ".{0,300}") {
-            for (purpose, word) in [(Purpose::Arm, "arm"), (Purpose::Coverage, "coverage"), (Purpose::Layer, "layer")] {
+            let words = [
+                (Purpose::Arm, "arm"),
+                (Purpose::Coverage, "coverage"),
+                (Purpose::Layer, "layer"),
+                (Purpose::Holdout, "holdout"),
+                (Purpose::Mirror, "mirror"),
+            ];
+            for (purpose, word) in words {
                 let bytes = format!("{salt}\0{word}\0{unit}").into_bytes();
                 prop_assert_eq!(hash(&salt, purpose, &unit), xxh3_64(&bytes));
                 prop_assert!(bucket(&salt, purpose, &unit) < BUCKETS);
             }
         }
+    }
+
+    const IDS: u32 = 1_000_000;
+
+    /// Ids of the shapes people use; sequential ones are what weak hashes fail on.
+    fn id(i: u32) -> String {
+        match i % 4 {
+            0 => format!("{i}"),
+            1 => format!("user-{i:08}"),
+            2 => format!("{:016x}", u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            _ => format!("tenant/{}/conversation/{i}", i % 97),
+        }
+    }
+
+    /// What chance passes about once in 30,000 (z = 4; Wilson and Hilferty 1931). The ids are fixed: no flaky test.
+    fn chi_square_bound(df: f64) -> f64 {
+        df * (1.0 - 2.0 / (9.0 * df) + 4.0 * (2.0 / (9.0 * df)).sqrt()).powi(3)
+    }
+
+    fn balance(buckets: impl Iterator<Item = u16>) -> f64 {
+        let mut counts = vec![0u32; usize::from(BUCKETS)];
+        let mut n = 0.0;
+        for bucket in buckets {
+            counts[usize::from(bucket)] += 1;
+            n += 1.0;
+        }
+        let expected = n / f64::from(BUCKETS);
+        counts
+            .iter()
+            .map(|count| (f64::from(*count) - expected).powi(2) / expected)
+            .sum()
+    }
+
+    /// Pearson's statistic of the joint table of two draws in tenths against the product of its margins: 81 degrees of freedom.
+    fn dependence(pairs: impl Iterator<Item = (u16, u16)>) -> f64 {
+        let mut table = [[0.0f64; 10]; 10];
+        for (a, b) in pairs {
+            table[usize::from(a / 1_000)][usize::from(b / 1_000)] += 1.0;
+        }
+        let rows = table.map(|row| row.iter().sum::<f64>());
+        let n: f64 = rows.iter().sum();
+        (0..10)
+            .flat_map(|j| {
+                let column: f64 = table.iter().map(|row| row[j]).sum();
+                let table = &table;
+                rows.iter().enumerate().map(move |(i, row)| {
+                    let expected = row * column / n;
+                    (table[i][j] - expected).powi(2) / expected
+                })
+            })
+            .sum()
+    }
+
+    #[test]
+    fn a_million_ids_are_spread_evenly_and_each_draw_is_independent_of_every_other() {
+        let one_salt = [
+            Purpose::Arm,
+            Purpose::Coverage,
+            Purpose::Layer,
+            Purpose::Holdout,
+            Purpose::Mirror,
+        ]
+        .map(|purpose| ("experiment-1", purpose));
+        let other_salts = ["experiment-2", "experiment-11", "2", ""].map(|salt| (salt, Purpose::Arm));
+        let draws: Vec<_> = one_salt.into_iter().chain(other_salts).collect();
+        let ids: Vec<_> = (0..IDS).map(id).collect();
+        let buckets: Vec<Vec<u16>> = draws
+            .iter()
+            .map(|(salt, purpose)| ids.iter().map(|id| bucket(salt, *purpose, id)).collect())
+            .collect();
+        for (i, first) in buckets.iter().enumerate() {
+            let statistic = balance(first.iter().copied());
+            assert!(
+                statistic < chi_square_bound(9_999.0),
+                "{:?}: {statistic}",
+                draws[i]
+            );
+            for (j, second) in buckets.iter().enumerate().take(i) {
+                let statistic = dependence(first.iter().copied().zip(second.iter().copied()));
+                assert!(
+                    statistic < chi_square_bound(81.0),
+                    "{:?} and {:?}: {statistic}",
+                    draws[i],
+                    draws[j]
+                );
+            }
+        }
+    }
+
+    /// FNV-1a over the id and then the seed, modulo 1,000: the first hash of GrowthBook, whose experiments were correlated.
+    fn id_before_seed_fnv(seed: &str, id: &str) -> u16 {
+        let hash = id
+            .bytes()
+            .chain(seed.bytes())
+            .fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            });
+        u16::try_from(hash % 1_000 * 10).unwrap()
+    }
+
+    #[test]
+    fn the_test_sees_the_correlation_of_a_hash_that_has_it() {
+        let statistic = dependence((0..100_000).map(id).map(|id| {
+            (
+                id_before_seed_fnv("experiment-1", &id),
+                id_before_seed_fnv("experiment-2", &id),
+            )
+        }));
+        assert!(statistic > 10.0 * chi_square_bound(81.0), "{statistic}");
     }
 }
