@@ -20,6 +20,7 @@ pub mod quality;
 pub mod reconciler;
 pub mod recovery;
 pub mod report;
+mod schema;
 pub mod spending;
 pub mod tasks;
 pub mod upstream;
