@@ -13,7 +13,7 @@ use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
 use rate_limits::RateLimiter;
-use routing::{Executor, ExecutorConfig, FeedbackStore, Router, Snapshot};
+use routing::{Executor, ExecutorConfig, FeedbackStore, RouteRequest, Router, Snapshot, Task};
 use store_sqlite::{OpenError, SqliteStore, StoreOptions};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -169,7 +169,9 @@ impl App {
             sources.facts = sources.facts.with_enforced(provider, policy);
         }
         let snapshot = sources.snapshot(&sources.base);
-        warn_of_chains(&settings, &catalogue, &snapshot);
+        for warning in chain_warnings(&settings, &catalogue, &snapshot, UtcTime::from(clock.wall())) {
+            tracing::warn!("{warning}");
+        }
         let router = Arc::new(Router::new(snapshot, Arc::clone(executor.live())));
         let learned = LearnedQuality::read(
             sources,
@@ -233,28 +235,45 @@ impl App {
     }
 }
 
-/// Says which configured fallbacks can never stand in for the model they are named for, or only for a part of its calls.
-fn warn_of_chains(settings: &Settings, catalogue: &Catalogue, snapshot: &Snapshot) {
+/// Which configured fallbacks can never stand in for the model they are named for, or only for a part of its calls. What stands in for
+/// every model, or for whichever is chosen, is held against the smallest of requests.
+fn chain_warnings(
+    settings: &Settings,
+    catalogue: &Catalogue,
+    snapshot: &Snapshot,
+    at: UtcTime,
+) -> Vec<String> {
     let listed = |name: &String| {
         let name = settings.aliases.get(name).unwrap_or(name);
         Some(catalogue.resolve(name)?.id.clone())
     };
-    let gaps = |named: &String, chain: &[String]| {
-        let members: Vec<_> = chain.iter().filter_map(listed).collect();
-        listed(named).map_or_else(Vec::new, |head| snapshot.chain_gaps(&head, &members))
+    let least = RouteRequest::new(Task::Reasoning, at);
+    let mut warnings = Vec::new();
+    let mut look = |of: String, named: &String, chain: &[String]| {
+        let mut members: Vec<_> = chain.iter().filter_map(listed).collect();
+        members.retain(|member| {
+            let refusal = snapshot.check_explicit(member, &least);
+            if let Some(refusal) = &refusal {
+                let detail = &refusal.detail;
+                warnings.push(format!(
+                    "{of}: {member} can never stand in: it {detail}; every call passes it over"
+                ));
+            }
+            refusal.is_none()
+        });
+        let gaps = listed(named).map_or_else(Vec::new, |head| snapshot.chain_gaps(&head, &members));
+        let gaps = gaps.iter();
+        warnings.extend(gaps.map(|gap| format!("{of}: {gap}; calls that need it pass it over")));
     };
     for (named, chain) in &settings.fallbacks {
-        for gap in gaps(named, chain) {
-            tracing::warn!("a fallback of '{named}': {gap}; calls that need it pass it over");
-        }
+        look(format!("a fallback of '{named}'"), named, chain);
     }
     for (class, chains) in &settings.class_fallbacks {
         for (named, chain) in chains {
-            for gap in gaps(named, chain) {
-                tracing::warn!("[fallback.{class}] of '{named}': {gap}; calls that need it pass it over");
-            }
+            look(format!("[fallback.{class}] of '{named}'"), named, chain);
         }
     }
+    warnings
 }
 
 /// Makes what is left to chance differ from other gateways and other starts.
@@ -275,4 +294,60 @@ fn open(settings: &Settings, path: &Path) -> Result<SqliteStore, OpenError> {
 /// Never in practice: a UUID is a valid name.
 pub fn mint_request_id() -> anyhow::Result<RequestId> {
     Ok(RequestId::new(uuid::Uuid::now_v7().to_string())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use integration_core::{Capability, ModelId};
+    use std::collections::BTreeSet;
+
+    use crate::config::Overrides;
+    use crate::environment::Environment;
+
+    /// The bundled models with one that draws, one that answers in batches, and one whose last day is over.
+    #[test]
+    fn members_of_a_chain_that_can_never_serve_are_told_whoever_they_stand_in_for() {
+        let (catalogue, prices) = bundled().unwrap();
+        let snapshot = Snapshot::new(&catalogue, &prices);
+        let id = |of: &dyn Fn(&model_catalogue::ModelRecord) -> bool| -> ModelId {
+            catalogue
+                .records()
+                .iter()
+                .find(|record| of(record))
+                .unwrap()
+                .id
+                .clone()
+        };
+        let expired = id(&|record| record.expiration_date.is_some());
+        let batch = id(&|record| record.id.variant() == Some("batch"));
+        let good = ModelId::new("openai/gpt-4o-mini").unwrap();
+        let silent = catalogue.records().iter();
+        let silent: Vec<_> = silent
+            .filter(|record| !record.capabilities().contains(Capability::TextOutput))
+            .map(|record| record.id.clone())
+            .take(1)
+            .collect();
+        let chain: Vec<String> = [&expired, &batch, &good]
+            .into_iter()
+            .chain(&silent)
+            .map(ToString::to_string)
+            .collect();
+        let mut settings = Settings::resolve(&Overrides::default(), &Environment::of([])).unwrap();
+        for head in ["*", "waypost/auto", "openai/gpt-4o"] {
+            settings.fallbacks.insert(head.to_owned(), chain.clone());
+        }
+        // The last second that is written in four digits.
+        let late = UtcTime::from_unix(253_402_300_799);
+        let warnings = chain_warnings(&settings, &catalogue, &snapshot, late);
+        for head in ["*", "waypost/auto", "openai/gpt-4o"] {
+            let told: BTreeSet<_> = warnings
+                .iter()
+                .filter(|warning| warning.starts_with(&format!("a fallback of '{head}'")))
+                .filter(|warning| warning.contains("can never stand in"))
+                .collect();
+            assert_eq!(told.len(), 2 + silent.len(), "{warnings:?}");
+            assert!(!told.iter().any(|warning| warning.contains(good.as_str())));
+        }
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use costing::{Caller, expected_cost};
 use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
 use routing::{
-    Call, Cascade, FallbackClass, Named, NamedPlan, Plan, RouteRequest, Scratch, Strategy, Target, Task,
+    Call, Cascade, FallbackClass, Named, NamedPlan, Plan, Reading, RouteRequest, Scratch, Signals, Strategy,
+    Target, Task, View,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -133,8 +135,12 @@ fn of_field(path: &str, error: &serde_json::Error) -> Refused {
     Refused::invalid(param, format!("{at}{text}"))
 }
 
-/// The longest name of a user, in bytes.
-const MOST_USER: usize = 256;
+/// The longest name of a user, of a model, or pattern for models, in bytes.
+const MOST_NAME: usize = 256;
+/// The most models that a request may name to fall back to: more than are ever asked for one call.
+const MOST_FALLBACKS: usize = 16;
+/// The most patterns for models: each is held against every model.
+const MOST_PATTERNS: usize = 64;
 
 impl RouteOptions {
     /// Holds the options against their ranges.
@@ -145,17 +151,25 @@ impl RouteOptions {
                 "`max_latency_ms` must be at least 1",
             ));
         }
-        if self.user.as_ref().is_some_and(|user| user.len() > MOST_USER) {
+        if self.user.as_ref().is_some_and(|user| user.len() > MOST_NAME) {
             return Err(Refused::invalid(
                 "waypost.user",
                 "`user` may have 256 bytes at the most",
             ));
         }
-        if self.tags.len() > 16 || self.tags.iter().any(|tag| tag.len() > 64) {
-            return Err(Refused::invalid(
-                "waypost.tags",
-                "`tags` may be 16 at the most, of 64 bytes each",
-            ));
+        for (field, list, most, bytes) in [
+            ("tags", &self.tags, 16, 64),
+            ("fallbacks", &self.fallbacks, MOST_FALLBACKS, MOST_NAME),
+            ("only", &self.only, MOST_PATTERNS, MOST_NAME),
+            ("never", &self.never, MOST_PATTERNS, MOST_NAME),
+            ("needs", &self.needs, 64, 64),
+        ] {
+            if list.len() > most || list.iter().any(|word| word.len() > bytes) {
+                return Err(Refused::invalid(
+                    format!("waypost.{field}"),
+                    format!("`{field}` may be {most} at the most, of {bytes} bytes each"),
+                ));
+            }
         }
         Ok(())
     }
@@ -257,7 +271,7 @@ impl Body {
             })?,
         };
         options.check()?;
-        if request.user.as_ref().is_some_and(|user| user.len() > MOST_USER) {
+        if request.user.as_ref().is_some_and(|user| user.len() > MOST_NAME) {
             return Err(Refused::invalid("user", "`user` may have 256 bytes at the most"));
         }
         for (field, instead) in [
@@ -400,20 +414,30 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         route.warm = app.warm.of(conversation, app.clock.now());
     }
     let named = body.request.model.as_str();
+    // One for all that is asked of it here: another may take its place meanwhile.
+    let (view, now) = (app.router.view(), app.clock.now());
     let mut names = Names {
         app,
         route: &route,
         caller,
+        view: &view,
+        now,
         targets: Vec::new(),
         named: Vec::new(),
     };
     let (mut explained, mut escalation, mut by_class) = (None, None, BTreeMap::new());
     if automatic {
-        let (view, now) = (app.router.view(), app.clock.now());
         let mut scratch = Scratch::new();
-        let decision = view.decide(&route, now, &mut scratch);
+        // Reasons are worked out for those who ask for them, from what the decision was made by.
+        let frozen = options.explain.then(|| Frozen::new(&view, &route, now));
+        let decision = match &frozen {
+            Some(frozen) => view.snapshot().decide_with(&route, frozen, &mut scratch),
+            None => view.decide(&route, now, &mut scratch),
+        };
+        let plan = |frozen: &Frozen| view.snapshot().plan_with(&route, frozen);
         if decision.chosen().is_none() {
-            return Err(no_model_qualifies(&view.plan(&route, now), &route));
+            let frozen = frozen.unwrap_or_else(|| Frozen::new(&view, &route, now));
+            return Err(no_model_qualifies(&plan(&frozen), &route));
         }
         // Fallbacks that the caller names take the place of the next best ones.
         let most = if options.fallbacks.is_empty() {
@@ -426,14 +450,12 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
             let request = &body.request;
             let (format, tools) = (request.response_format.as_ref(), &request.tools);
             let checks = Checks::new(format, tools, request.tool_choice.as_ref(), Expect::default());
-            let checks = checks.map_err(|why| Refused::invalid("response_format", why))?;
+            let checks = checks.map_err(|wrong| Refused::invalid(wrong.param, wrong.why))?;
+            let checks = checks.with_limit(request.completion_limit().is_some());
             let steps = decision.steps();
             escalation = Some(Arc::new(Escalation { steps, checks }));
         }
-        // Reasons are worked out for those who ask for them.
-        explained = options
-            .explain
-            .then(|| Explained::Chosen(Box::new(app.charges(caller).of(view.plan(&route, now)))));
+        explained = frozen.map(|frozen| Explained::Chosen(Box::new(app.charges(caller).of(plan(&frozen)))));
     } else {
         let found = names.add(named, "named by the request");
         names.or_explain(found, options.explain)?;
@@ -472,6 +494,33 @@ fn is_sticky(strategy: &dyn Strategy) -> bool {
     strategy.word().split(':').next() == Some("sticky")
 }
 
+/// How the deployments were doing at one moment: a decision and its reasons are to be of the same.
+#[derive(Debug)]
+struct Frozen(Vec<Reading>);
+
+impl Frozen {
+    /// Like [`View::decide`]: where all that qualify are left alone for now, it is as if none were.
+    fn new(view: &View, route: &RouteRequest, now: Instant) -> Self {
+        let signals = view.live().at(now);
+        let count = view.snapshot().deployments().len();
+        let mut frozen = Self((0..count).map(|at| signals.reading(at)).collect());
+        let mut scratch = Scratch::new();
+        let decision = view.snapshot().decide_with(route, &frozen, &mut scratch);
+        if decision.chosen().is_none() {
+            for reading in &mut frozen.0 {
+                reading.cooling = false;
+            }
+        }
+        frozen
+    }
+}
+
+impl Signals for Frozen {
+    fn reading(&self, at: usize) -> Reading {
+        self.0.get(at).copied().unwrap_or_default()
+    }
+}
+
 /// The chain configured for a name, or else for the model that the name stands for.
 fn configured_chain<'a>(app: &'a App, named: &str) -> &'a [String] {
     chain_of(app, &app.settings.fallbacks, named).map_or(&[], Vec::as_slice)
@@ -491,6 +540,8 @@ struct Names<'a> {
     app: &'a App,
     route: &'a RouteRequest,
     caller: &'a Caller,
+    view: &'a View,
+    now: Instant,
     /// What the call may go to, in order.
     targets: Vec<Target>,
     /// What was named, the models among it that cannot serve the request too.
@@ -505,13 +556,7 @@ impl Names<'_> {
             return Ok(());
         }
         self.named.push(Named::new(listed.clone(), target.clone(), why));
-        match self
-            .app
-            .router
-            .view()
-            .snapshot()
-            .check_explicit(&listed, self.route)
-        {
+        match self.view.snapshot().check_explicit(&listed, self.route) {
             None => self.targets.push(target),
             Some(refusal) => {
                 let message = format!("'{name}' cannot serve this request: it {}", refusal.detail);
@@ -527,10 +572,9 @@ impl Names<'_> {
     /// The configured chains for classes of failures, without members that cannot serve the request, and without those that have
     /// nobody left.
     fn by_class(&self, named: &str) -> BTreeMap<FallbackClass, Vec<Target>> {
-        let view = self.app.router.view();
         let fits = |name: &String| {
             let (listed, target) = resolve(self.app, name).ok()?;
-            let refusal = view.snapshot().check_explicit(&listed, self.route);
+            let refusal = self.view.snapshot().check_explicit(&listed, self.route);
             refusal.is_none().then_some(target)
         };
         let tables = self.app.settings.class_fallbacks.iter();
@@ -543,8 +587,7 @@ impl Names<'_> {
     }
 
     fn explained(&self) -> NamedPlan {
-        let view = self.app.router.view();
-        let plan = view.named(&self.named, self.route, self.app.clock.now());
+        let plan = self.view.named(&self.named, self.route, self.now);
         self.app.charges(self.caller).of_named(plan)
     }
 
@@ -576,11 +619,16 @@ pub fn resolve(app: &App, name: &str) -> Result<(ModelId, Target), Refused> {
         ))
     };
     let listed = app.catalogue.resolve(name).ok_or_else(unknown)?.id.clone();
-    let suffixes = name
-        .split(':')
-        .skip(1)
-        .filter(|suffix| is_routing_variant(suffix));
-    let asked = suffixes.fold(listed.as_str().to_owned(), |asked, suffix| asked + ":" + suffix);
+    // A suffix that is said again says nothing new, and every other target is another deployment to keep count of.
+    let mut suffixes: Vec<&str> = Vec::new();
+    for suffix in name.split(':').skip(1) {
+        if is_routing_variant(suffix) && !suffixes.contains(&suffix) {
+            suffixes.push(suffix);
+        }
+    }
+    let asked = suffixes
+        .iter()
+        .fold(listed.as_str().to_owned(), |asked, suffix| asked + ":" + suffix);
     let asked = ModelId::new(asked).map_err(|_| unknown())?;
     Ok((listed, Target::new(app.catalogue.provider().clone(), asked)))
 }

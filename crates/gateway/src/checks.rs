@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use integration_core::ChatRequest;
-use integration_core::chat::{ChatResponse, Choice, FinishReason, ResponseFormat, Tool, ToolCall};
-use jsonschema::Validator;
+use integration_core::chat::{ChatResponse, Choice, Content, FinishReason, ResponseFormat, Tool, ToolCall};
 use routing::{Verdict, Verifier};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::schema::{Bounds, Schema};
 
 /// The longest explanation of a failed check, in characters.
 const MOST_DETAIL: usize = 200;
@@ -37,9 +38,65 @@ pub(crate) struct Check {
 pub(crate) struct Checks {
     format: Option<Format>,
     /// The functions that were offered, by name, with the form of their arguments.
-    tools: BTreeMap<String, Option<Validator>>,
-    must_call: bool,
+    tools: BTreeMap<String, Option<Schema>>,
+    must: Must,
+    /// Whether an answer may be cut: the caller said how long it may be, and a dearer model would be cut too.
+    may_be_cut: bool,
     expect: Expect,
+}
+
+/// Which tools an answer must call.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Must {
+    #[default]
+    None,
+    Any,
+    Function(String),
+}
+
+impl Must {
+    fn of(choice: &Value) -> Self {
+        if choice == "required" {
+            return Self::Any;
+        }
+        let word = |of: &Value, field: &str| of.get(field).and_then(Value::as_str).map(str::to_owned);
+        match choice.get("type").and_then(Value::as_str) {
+            Some("function") => {
+                let name = choice.get("function").and_then(|function| word(function, "name"));
+                name.or_else(|| word(choice, "name"))
+                    .map_or(Self::Any, Self::Function)
+            }
+            // Which tools may be called says nothing of whether one must be.
+            Some("allowed_tools") => {
+                let mode = choice
+                    .get("allowed_tools")
+                    .and_then(|allowed| word(allowed, "mode"));
+                match mode.or_else(|| word(choice, "mode")).as_deref() {
+                    Some("required") => Self::Any,
+                    _ => Self::None,
+                }
+            }
+            _ => Self::None,
+        }
+    }
+}
+
+/// What is wrong with the fields that say what answers are held against.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    /// The field.
+    pub(crate) param: &'static str,
+    /// One sentence.
+    pub(crate) why: String,
+}
+
+impl Wrong {
+    fn new(param: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            param,
+            why: why.into(),
+        }
+    }
 }
 
 /// The form of an answer is what a cascade of the gateway asks for.
@@ -53,20 +110,21 @@ impl Verifier for Checks {
 #[derive(Debug)]
 enum Format {
     Object,
-    Schema(Validator),
+    Schema(Schema),
 }
 
 impl Checks {
     /// What a request's own fields and its author's expectations come to.
     ///
     /// # Errors
-    /// What is wrong with a schema.
+    /// What is wrong with a schema, or which bound it is over.
     pub(crate) fn new(
         format: Option<&ResponseFormat>,
         tools: &[Tool],
         choice: Option<&Value>,
         expect: Expect,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Wrong> {
+        let mut bounds = Bounds::default();
         let format = match format {
             None => None,
             Some(format) => match format.kind.as_str() {
@@ -76,8 +134,10 @@ impl Checks {
                         .fields
                         .get("json_schema")
                         .and_then(|named| named.get("schema"));
-                    let schema = schema.ok_or("`response_format` has no `json_schema.schema`")?;
-                    Some(Format::Schema(compile(schema, "`response_format`")?))
+                    let param = "response_format";
+                    let none = || Wrong::new(param, "`response_format` has no `json_schema.schema`");
+                    let schema = schema.ok_or_else(none)?;
+                    Some(Format::Schema(compile(schema, param, &mut bounds)?))
                 }
                 _ => None,
             },
@@ -86,61 +146,76 @@ impl Checks {
         let tools = functions
             .map(|function| {
                 let name = function.get("name").and_then(Value::as_str);
-                let name = name.ok_or("`tools` has a function without a name")?;
+                let none = || Wrong::new("tools", "`tools` has a function without a name");
+                let name = name.ok_or_else(none)?;
                 let form = function
                     .get("parameters")
-                    .map(|schema| compile(schema, "`tools`"))
+                    .map(|schema| compile(schema, "tools", &mut bounds))
                     .transpose()?;
                 Ok((name.to_owned(), form))
             })
-            .collect::<Result<_, String>>()?;
-        let must_call = choice.is_some_and(|choice| choice == "required" || choice.is_object());
+            .collect::<Result<_, Wrong>>()?;
         Ok(Self {
             format,
             tools,
-            must_call,
+            must: choice.map_or(Must::None, Must::of),
+            may_be_cut: false,
             expect,
         })
     }
 
-    /// Holds an answer against them. Where there are none, nothing is checked: that an answer ended well says little.
+    /// The same where the caller said how long an answer may be, or did not: one that is cut there came to its end.
+    pub(crate) const fn with_limit(mut self, is_set: bool) -> Self {
+        self.may_be_cut = is_set;
+        self
+    }
+
+    /// Holds an answer against them, with every choice in it. Where there are none, nothing is checked: that an answer ended well
+    /// says little.
     pub(crate) fn of(&self, response: &ChatResponse) -> Vec<Check> {
-        let choice = response.choices.first();
-        let calls = choice.map_or(&[][..], |choice| &choice.message.tool_calls);
-        let text = response.text();
+        let choices = &response.choices;
         let mut checks = Vec::new();
-        let mut check = |name, result: Result<(), String>| {
-            let failure = result.err().map(|why| why.chars().take(MOST_DETAIL).collect());
+        let mut check = |name, of: &dyn Fn(&Choice, &str) -> Result<(), String>| {
+            let one = |choice| of(choice, &text(choice));
+            let failure = present(choices)
+                .and_then(|choices| choices.iter().try_for_each(one))
+                .err();
+            let failure = failure.map(|why| why.chars().take(MOST_DETAIL).collect());
             checks.push(Check { name, failure });
         };
         // An answer that calls a tool has its form another time.
+        let has_form = |choice: &Choice| choice.message.tool_calls.is_empty() || !text(choice).is_empty();
         if let Some(format) = self
             .format
             .as_ref()
-            .filter(|_| calls.is_empty() || !text.is_empty())
+            .filter(|_| choices.is_empty() || choices.iter().any(has_form))
         {
-            let (name, result) = match format {
-                Format::Object => ("json", object(&text)),
-                Format::Schema(schema) => ("schema", fits(&text, Some(schema))),
+            let name = match format {
+                Format::Object => "json",
+                Format::Schema(_) => "schema",
             };
-            check(name, result);
+            check(name, &|choice, text| match format {
+                _ if !has_form(choice) => Ok(()),
+                Format::Object => object(text),
+                Format::Schema(schema) => schema.check(text),
+            });
         }
-        if self.must_call && calls.is_empty() {
-            check("tool_calls", Err("no tool is called".to_owned()));
-        } else if !calls.is_empty() {
-            check("tool_calls", calls.iter().try_for_each(|call| self.call(call)));
+        let calls = |choice: &Choice| !choice.message.tool_calls.is_empty();
+        if self.must != Must::None || choices.iter().any(calls) {
+            check("tool_calls", &|choice, _| self.calls(&choice.message.tool_calls));
         }
         if let Some(part) = &self.expect.contains {
-            check(
-                "contains",
-                must(text.contains(part.as_str()), "the text is not in it"),
-            );
+            check("contains", &|_, text| {
+                must(text.contains(part.as_str()), "the text is not in it")
+            });
         }
         if let Some(whole) = &self.expect.equals {
-            check("equals", must(text.trim() == whole.trim(), "it is another text"));
+            check("equals", &|_, text| {
+                must(text.trim() == whole.trim(), "it is another text")
+            });
         }
         if !checks.is_empty() {
-            let failure = ended(choice).err();
+            let failure = self.complete(choices).err();
             checks.insert(
                 0,
                 Check {
@@ -154,7 +229,9 @@ impl Checks {
 
     /// Whether an answer passes all of them. That it came to an end of its own is asked of every one here.
     pub(crate) fn verdict(&self, response: &ChatResponse) -> Verdict {
-        let complete = ended(response.choices.first()).map_err(|why| format!("complete: {why}"));
+        let complete = self
+            .complete(&response.choices)
+            .map_err(|why| format!("complete: {why}"));
         let failed = |check: Check| Some(format!("{}: {}", check.name, check.failure?));
         let failed = complete
             .err()
@@ -162,41 +239,71 @@ impl Checks {
         failed.map_or(Verdict::Accepted, Verdict::Rejected)
     }
 
+    fn complete(&self, choices: &[Choice]) -> Result<(), String> {
+        present(choices)?
+            .iter()
+            .try_for_each(|choice| ended(choice, self.may_be_cut))
+    }
+
+    fn calls(&self, calls: &[ToolCall]) -> Result<(), String> {
+        must(self.must == Must::None || !calls.is_empty(), "no tool is called")?;
+        calls.iter().try_for_each(|call| self.call(call))
+    }
+
     fn call(&self, call: &ToolCall) -> Result<(), String> {
         let name = &call.function.name;
+        if let Must::Function(wanted) = &self.must
+            && wanted != name
+        {
+            return Err(format!("'{name}' is called and not '{wanted}'"));
+        }
         let form = self
             .tools
             .get(name)
             .ok_or_else(|| format!("there is no tool '{name}'"))?;
-        fits(&call.function.arguments, form.as_ref()).map_err(|why| format!("{name}: {why}"))
+        let arguments = &call.function.arguments;
+        let fits = form
+            .as_ref()
+            .map_or_else(|| json(arguments).map(|_| ()), |schema| schema.check(arguments));
+        fits.map_err(|why| format!("{name}: {why}"))
     }
 }
 
-fn compile(schema: &Value, of: &str) -> Result<Validator, String> {
-    jsonschema::validator_for(schema).map_err(|error| format!("{of} has a schema that is none: {error}"))
+fn compile(schema: &Value, param: &'static str, bounds: &mut Bounds) -> Result<Schema, Wrong> {
+    let wrong = |why| Wrong::new(param, format!("`{param}` has a schema that is not taken: {why}"));
+    Schema::new(schema, bounds).map_err(wrong)
+}
+
+fn present(choices: &[Choice]) -> Result<&[Choice], String> {
+    must(!choices.is_empty(), "there is no answer in it").map(|()| choices)
+}
+
+fn text(choice: &Choice) -> String {
+    choice
+        .message
+        .content
+        .as_ref()
+        .map_or_else(String::new, Content::text)
 }
 
 fn must(holds: bool, otherwise: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise.to_owned()) }
 }
 
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+}
+
 fn object(text: &str) -> Result<(), String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    must(value.is_object(), "JSON, but no object")
+    must(json(text)?.is_object(), "JSON, but no object")
 }
 
-fn fits(text: &str, schema: Option<&Validator>) -> Result<(), String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let Some(schema) = schema else { return Ok(()) };
-    schema.validate(&value).map_err(|error| error.to_string())
-}
-
-/// Whether an answer came to an end of its own.
-fn ended(choice: Option<&Choice>) -> Result<(), String> {
-    let choice = choice.ok_or("there is no answer in it")?;
+/// Whether an answer came to an end of its own, or to the one that its caller set.
+fn ended(choice: &Choice, may_be_cut: bool) -> Result<(), String> {
     match &choice.finish_reason {
         _ if choice.tool_calls_truncated() => Err("a tool call is cut at the limit".to_owned()),
         Some(FinishReason::Stop | FinishReason::ToolCalls) => Ok(()),
+        Some(FinishReason::Length) if may_be_cut => Ok(()),
         Some(other) => Err(format!("it ended by '{}'", other.as_str())),
         None => Err("it does not say why it ended".to_owned()),
     }
@@ -291,6 +398,106 @@ mod tests {
         let text = answer("no", &[], FinishReason::Stop);
         assert_eq!(failed(&offered, &text), (0, vec![]));
         assert_eq!(failed(&required, &text), (2, vec!["tool_calls"]));
+    }
+
+    #[test]
+    fn which_tools_must_be_called_is_read_from_the_choice() {
+        let tools = json!([
+            { "type": "function", "function": { "name": "add" } },
+            { "type": "function", "function": { "name": "now" } },
+        ]);
+        let named = json!({ "type": "function", "function": { "name": "add" } });
+        let allowed = |mode: &str| json!({ "type": "allowed_tools", "allowed_tools": { "mode": mode, "tools": tools } });
+        // Whether a text will do, a call of `now`, one of `add`, and both.
+        for (choice, takes) in [
+            (json!("auto"), [true, true, true, true]),
+            (json!("none"), [true, true, true, true]),
+            (json!("required"), [false, true, true, true]),
+            (named, [false, false, true, false]),
+            (allowed("auto"), [true, true, true, true]),
+            (allowed("required"), [false, true, true, true]),
+            (
+                json!({ "type": "allowed_tools", "mode": "auto" }),
+                [true, true, true, true],
+            ),
+            (
+                json!({ "type": "allowed_tools", "mode": "required" }),
+                [false, true, true, true],
+            ),
+            (json!({}), [true, true, true, true]),
+        ] {
+            let checks = checks(json!({ "tools": tools, "tool_choice": choice }));
+            let (now, add) = (("now", "{}"), ("add", "{}"));
+            let answers = [
+                answer("text", &[], FinishReason::Stop),
+                answer("", &[now], FinishReason::ToolCalls),
+                answer("", &[add], FinishReason::ToolCalls),
+                answer("", &[add, now], FinishReason::ToolCalls),
+            ];
+            let taken = answers.map(|answer| checks.verdict(&answer) == Verdict::Accepted);
+            assert_eq!(taken, takes, "{choice}");
+        }
+    }
+
+    #[test]
+    fn an_answer_cut_where_its_caller_said_is_good_enough_but_for_its_form() {
+        let cut = |text: &str| answer(text, &[], FinishReason::Length);
+        let is_taken = |checks: Checks, text: &str, limit: bool| {
+            checks.with_limit(limit).verdict(&cut(text)) == Verdict::Accepted
+        };
+        let object = || checks(json!({ "response_format": { "type": "json_object" } }));
+        assert!(is_taken(Checks::default(), "Once upon", true));
+        assert!(!is_taken(Checks::default(), "Once upon", false));
+        assert!(is_taken(object(), "{}", true));
+        assert!(!is_taken(object(), "{\"a\": ", true));
+        let called = answer("", &[("now", "{}")], FinishReason::Length);
+        let tools = checks(json!({ "tools": [{ "type": "function", "function": { "name": "now" } }] }));
+        assert!(matches!(
+            tools.with_limit(true).verdict(&called),
+            Verdict::Rejected(_)
+        ));
+    }
+
+    #[test]
+    fn every_choice_is_checked() {
+        let object = checks(json!({ "response_format": { "type": "json_object" } }));
+        let both = |second: ChatResponse| {
+            let mut first = answer("{}", &[], FinishReason::Stop);
+            first.choices.extend(second.choices);
+            first
+        };
+        let stop = FinishReason::Stop;
+        assert_eq!(
+            failed(&object, &both(answer("{}", &[], stop.clone()))),
+            (2, vec![])
+        );
+        assert_eq!(
+            failed(&object, &both(answer("no", &[], stop.clone()))),
+            (2, vec!["json"])
+        );
+        let filtered = both(answer("{}", &[], FinishReason::ContentFilter));
+        assert_eq!(failed(&object, &filtered), (2, vec!["complete"]));
+        let none = ChatResponse::new(Vec::new());
+        assert_eq!(failed(&object, &none), (2, vec!["complete", "json"]));
+        let called = answer("", &[("now", "{}")], FinishReason::ToolCalls);
+        let required = checks(json!({ "tool_choice": "required",
+            "tools": [{ "type": "function", "function": { "name": "now" } }] }));
+        assert_eq!(failed(&required, &called), (2, vec![]));
+        let mut mixed = called.clone();
+        mixed.choices.extend(answer("text", &[], stop).choices);
+        assert_eq!(failed(&required, &mixed), (2, vec!["tool_calls"]));
+    }
+
+    #[test]
+    fn a_schema_at_fault_is_told_with_its_field() {
+        let wrong = json!({ "type": "no such type" });
+        let tools: Vec<Tool> = serde_json::from_value(
+            json!([{ "type": "function", "function": { "name": "a", "parameters": wrong } }]),
+        )
+        .unwrap();
+        let wrong = Checks::new(None, &tools, None, Expect::default()).unwrap_err();
+        assert_eq!(wrong.param, "tools");
+        assert!(wrong.why.starts_with("`tools`"), "{}", wrong.why);
     }
 
     #[test]

@@ -95,8 +95,8 @@ fn our_line(row: &AttemptRow) -> OurLine {
     line
 }
 
-/// The name without suffixes that only tell how to route, which the provider's books do not have.
-fn listed(model: &ModelId) -> String {
+/// The name without suffixes that only tell how to route, which the provider's books and lists do not have.
+pub(crate) fn listed(model: &ModelId) -> String {
     let mut parts = model.as_str().split(':');
     let name = parts.next().unwrap_or_default().to_owned();
     parts

@@ -21,6 +21,7 @@ pub mod reconciler;
 pub mod recovery;
 pub mod report;
 pub mod restraint;
+mod schema;
 pub mod spending;
 pub mod tasks;
 pub mod upstream;

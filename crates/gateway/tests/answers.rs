@@ -331,6 +331,25 @@ async fn a_named_model_with_fallbacks_and_an_alias() {
 }
 
 #[tokio::test]
+async fn a_suffix_that_is_said_again_is_no_other_deployment() {
+    let gateway = Gateway::start().await;
+    for (name, asked) in [
+        ("openai/gpt-4o-mini", "openai/gpt-4o-mini"),
+        ("openai/gpt-4o-mini:nitro:nitro:nitro", "openai/gpt-4o-mini:nitro"),
+        (
+            "openai/gpt-4o-mini:floor:nitro:floor:nitro",
+            "openai/gpt-4o-mini:floor:nitro",
+        ),
+    ] {
+        let (listed, target) = gateway::call::resolve(&gateway.app, name).unwrap();
+        assert_eq!(
+            (listed.as_str(), target.model.as_str()),
+            ("openai/gpt-4o-mini", asked)
+        );
+    }
+}
+
+#[tokio::test]
 async fn tools_and_explanations_pass_through() {
     let gateway = Gateway::start().await;
     let body = object!({

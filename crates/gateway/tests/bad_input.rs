@@ -172,6 +172,28 @@ async fn mistakes_in_a_body() {
 }
 
 #[tokio::test]
+async fn every_list_of_a_request_has_a_bound_that_its_refusal_names() {
+    let gateway = Gateway::start().await;
+    for (field, most, bytes, word) in [
+        ("tags", 16, 64, "t"),
+        ("fallbacks", 16, 256, "openai/gpt-4o-mini"),
+        ("only", 64, 256, "openai/*"),
+        ("never", 64, 256, "openai/*"),
+        ("needs", 64, 64, "tools"),
+    ] {
+        let body = |words: &[String]| {
+            serde_json::json!({ "model": "openai/gpt-4o-mini", "waypost": { field: words },
+                "messages": [{ "role": "user", "content": "Hello" }] })
+            .to_string()
+        };
+        let says = format!("`{field}` may be {most} at the most, of {bytes} bytes each");
+        refused(&gateway, &body(&vec![word.to_owned(); most + 1]), 400, &says).await;
+        refused(&gateway, &body(&["x".repeat(bytes + 1)]), 400, &says).await;
+        assert!(gateway::call::Body::parse(body(&vec![word.to_owned(); most]).as_bytes()).is_ok());
+    }
+}
+
+#[tokio::test]
 async fn no_model_qualifies_says_what_the_best_one_scores() {
     let gateway = Gateway::start().await;
     let (status, body) = gateway

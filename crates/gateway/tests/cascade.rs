@@ -186,3 +186,45 @@ async fn of_two_models_side_by_side_the_one_that_answers_bears_the_fee() {
     gateway.holds().await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_schema_that_doubles_is_refused_before_anything_is_sent() {
+    let gateway = Gateway::with(INSTANT, []).await;
+    let mut definitions = serde_json::Map::new();
+    for at in 0..40 {
+        let next = json!({ "$ref": format!("#/$defs/d{}", at + 1) });
+        definitions.insert(format!("d{at}"), json!({ "allOf": [next, next] }));
+    }
+    definitions.insert("d40".to_owned(), json!({}));
+    let doubling = json!({ "$defs": definitions, "$ref": "#/$defs/d0" });
+    let mut format = body(false);
+    format["response_format"]["json_schema"]["schema"] = doubling.clone();
+    let mut tools = body(false);
+    tools["response_format"] = Value::Null;
+    tools["tools"] = json!([{ "type": "function", "function": { "name": "place", "parameters": doubling } }]);
+    for (body, param) in [(format, "response_format"), (tools, "tools")] {
+        let (status, refused) = asked(&gateway, "none/such=503", &body).await;
+        assert_eq!(
+            (status, &refused["error"]["param"]),
+            (400, &json!(param)),
+            "{refused}"
+        );
+    }
+    assert!(gateway.ledger().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_where_its_caller_said_is_not_asked_for_again() {
+    let gateway = Gateway::with(INSTANT, []).await;
+    let mut free = body(false);
+    free["response_format"] = Value::Null;
+    free["max_tokens"] = json!(1);
+    let (status, answer) = asked(&gateway, "none/such=503", &free).await;
+    assert_eq!(
+        (status, &answer["choices"][0]["finish_reason"]),
+        (200, &json!("length")),
+        "{answer}"
+    );
+    assert_eq!(answer["waypost"]["cascade"]["accepted"], true);
+    assert_eq!(answer["waypost"]["attempts"].as_array().unwrap().len(), 1);
+}

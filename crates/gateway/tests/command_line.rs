@@ -270,6 +270,50 @@ fn models_lists_the_catalogue() {
 }
 
 #[test]
+fn a_model_that_was_asked_with_a_suffix_is_timed_under_that_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("waypost.toml"), "[simulator]\ninstant = true\n").unwrap();
+    for name in [
+        "openai/gpt-4o-mini:nitro",
+        "openai/gpt-4o-mini",
+        "openai/gpt-4o-mini:nitro",
+        "openai/gpt-4o:floor",
+    ] {
+        assert_eq!(run(dir.path(), &["chat", "Hello", "--model", name]).0, 0);
+    }
+    let (_, out, _) = run(dir.path(), &["models", "--sort", "latency", "--json"]);
+    let listed = json(&out)["models"].as_array().unwrap().clone();
+    // What was timed under any name comes before what never was.
+    let mut first: Vec<_> = listed[..2].to_vec();
+    first.sort_by_key(|model| model["id"].as_str().unwrap().len());
+    let [large, mini] = &first[..] else {
+        panic!("{first:?}")
+    };
+    assert_eq!(
+        (&large["id"], &large["latency"]),
+        (&serde_json::json!("openai/gpt-4o"), &Value::Null)
+    );
+    let answers = |model: &Value| -> Vec<(String, u64)> {
+        let all = model["latency_with_suffix"].as_array().unwrap().iter();
+        all.map(|one| {
+            (
+                one["model"].as_str().unwrap().to_owned(),
+                one["answers"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+    };
+    assert_eq!(answers(large), [("openai/gpt-4o:floor".to_owned(), 1)]);
+    assert_eq!(mini["latency"]["answers"], 1);
+    assert_eq!(answers(mini), [("openai/gpt-4o-mini:nitro".to_owned(), 2)]);
+    let (_, out, _) = run(dir.path(), &["models", "--sort", "latency"]);
+    assert!(
+        out.contains("openai/gpt-4o-mini:nitro") && out.contains("openai/gpt-4o:floor"),
+        "{out}"
+    );
+}
+
+#[test]
 fn models_are_sorted_by_how_fast_their_answers_were() {
     let dir = tempfile::tempdir().unwrap();
     let models = ["openai/gpt-4o-mini", "google/gemini-3.7-flash", "openai/gpt-4o"];

@@ -222,6 +222,46 @@ async fn under_headroom_calls_go_by_what_the_configured_limits_have_left() {
     gateway.stop().await;
 }
 
+/// Calls begin and end on every model while requests are prepared, and the strategy goes by just that.
+#[tokio::test]
+async fn the_plan_shown_is_the_one_that_is_followed_whatever_goes_on_meanwhile() {
+    let gateway = Gateway::start().await;
+    let app = &gateway.app;
+    let body = json!({ "model": "waypost/auto", "messages": [{ "role": "user", "content": "Hello" }],
+        "waypost": { "task": "reasoning", "strategy": "least-busy", "explain": true } });
+    let body = gateway::call::Body::parse(body.to_string().as_bytes()).unwrap();
+    let lives: Vec<_> = app.router.view().live().lives().to_vec();
+    assert!(!lives.is_empty());
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let now = app.clock.now();
+                let begun: Vec<_> = lives.iter().map(|live| live.begin(false, now)).collect();
+                for (live, ticket) in lives.iter().zip(begun) {
+                    live.end(ticket, routing::Ending::Cancelled, now);
+                }
+            }
+        });
+        let differ = (0..300).filter(|_| {
+            let mut body = body.clone();
+            let prepared = gateway::call::prepare(app, &mut body, &costing::Caller::local()).unwrap();
+            let plan = prepared.explanation().unwrap();
+            let planned = plan["candidates"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| &one["model"]);
+            !planned
+                .zip(plan["targets"].as_array().unwrap())
+                .all(|(planned, target)| planned == target)
+        });
+        let differ = differ.count();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(differ, 0);
+    });
+}
+
 #[test]
 fn the_command_explains_a_named_model() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,83 +1,66 @@
 //! `waypost chat`.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use costing::Caller;
-use futures_util::StreamExt;
-use integration_core::chat::{ChatFold, Message};
-use integration_core::{ChatRequest, ModelId, StreamEvent};
+use integration_core::chat::Message;
+use integration_core::{ChatRequest, ModelId};
 use serde_json::{Value, json};
 
+use super::one_call::OneCall;
 use super::{Outcome, print_json, say};
-use crate::app::{App, mint_request_id};
-use crate::call::{Body, RouteOptions, prepare};
+use crate::app::App;
+use crate::call::{Body, RouteOptions};
 use crate::cli::{ChatArgs, WrongUsage};
 use crate::config::{AUTO, Settings};
 use crate::environment::Environment;
-use crate::ledger::CallRecord;
 use crate::report;
 use crate::upstream::Mode;
 
 pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let app = App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?;
-    let mut body = body(args)?;
-    let prepared = prepare(&app, &mut body, &Caller::local())?;
-    let id = mint_request_id()?;
-    let record = Arc::new(CallRecord::new(
-        &app,
-        id.clone(),
-        &body,
-        &prepared,
-        Caller::local(),
-    ));
-    let call = prepared.call(id, &body.request).with_gate(record.gate());
-    let mut failure = None;
+    let outcome = asked(&app, args).await;
+    app.upstreams.shutdown().await;
+    outcome
+}
+
+async fn asked(app: &App, args: &ChatArgs) -> anyhow::Result<Outcome> {
+    let call = OneCall::begin(app, body(args)?, false)?;
     let mut shown = Ok(());
-    let mut fold = ChatFold::new();
-    match app.executor.stream(call).await {
-        Err(exhausted) => failure = Some(exhausted.error),
-        Ok(mut streamed) => {
-            while let Some(event) = streamed.stream.next().await {
-                match event {
-                    Err(error) => failure = Some(error),
-                    Ok(event) => {
-                        if let (StreamEvent::Content { text, .. }, false) = (&event, args.json) {
-                            shown = show(text);
-                        }
-                        fold.push(event)?;
-                    }
-                }
-                if shown.is_err() {
-                    // Nobody reads any more: the rest is not asked for.
-                    break;
-                }
+    let answer = call
+        .answer(|text| {
+            if !args.json {
+                shown = show(text);
             }
-        }
-    }
-    record.written().await;
+            shown.is_ok()
+        })
+        .await;
+    // Nobody reads any more: there is nobody to tell of the rest.
     shown?;
     if !args.json {
         say("")?;
     }
-    let plan = prepared.explanation();
-    let waypost = report::waypost(&record, app.mode(), app.prices.id(), plan.as_ref());
-    let outcome = if failure.is_some() {
+    let plan = call.prepared.explanation();
+    let waypost = report::waypost(&call.record, app.mode(), app.prices.id(), plan.as_ref());
+    let outcome = if answer.is_err() {
         Outcome::Failed
     } else {
         Outcome::Done
     };
     if args.json {
-        let text = fold.finish().map(|response| response.text());
-        let error = failure.map(|error| json!({ "kind": error.kind().as_str(), "message": error.message() }));
+        let (text, error) = match answer {
+            Ok(answer) => (Some(answer.text()), None),
+            Err(failure) => (
+                None,
+                Some(json!({ "kind": failure.kind, "message": failure.message })),
+            ),
+        };
         print_json(&json!({ "text": text, "error": error, "waypost": waypost }))?;
     } else {
-        if let Some(error) = failure {
-            eprintln!("waypost: {error}");
+        if let Err(failure) = answer {
+            eprintln!("waypost: {}: {}", failure.kind, failure.message);
         }
-        summary(&app, &waypost);
+        summary(app, &waypost);
     }
-    app.upstreams.shutdown().await;
     Ok(outcome)
 }
 

@@ -10,6 +10,7 @@ mod chat;
 mod compare;
 mod health;
 mod models;
+mod one_call;
 mod price;
 mod reconcile;
 mod report;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http_transport::SystemClock;
-use integration_core::{Clock, ModelId};
+use integration_core::Clock;
 use model_catalogue::ModelRecord;
 use routing::Task;
 use rust_decimal::Decimal;
@@ -16,6 +16,7 @@ use super::{Outcome, per_million, print_json, read_ledger_if_any, say, table};
 use crate::app::bundled;
 use crate::cli::{ModelsArgs, Sort, WrongUsage};
 use crate::config::Settings;
+use crate::days::listed;
 use crate::environment::Environment;
 use crate::report;
 
@@ -56,11 +57,15 @@ pub(super) async fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<
             (Reverse(tenths), record.id.clone())
         }),
         Some(Sort::Latency) => records.sort_by_key(|record| {
-            let known = latencies.get(&record.id);
-            let first = known.and_then(|latency| latency.first_content);
-            let total = known.and_then(|latency| latency.total);
-            // What was only timed as a whole comes after what was timed to its first text, and what was never timed comes last.
-            (first.is_none(), first, total.is_none(), total, record.id.clone())
+            let times = latencies.get(record.id.as_str()).into_iter().flatten();
+            // What was only timed as a whole comes after what was timed to its first text, and what was never timed comes last. Of the
+            // names that a model was asked by the quickest counts.
+            let times = times.map(|one| {
+                let (first, total) = (one.first_content, one.total);
+                (first.is_none(), first, total.is_none(), total)
+            });
+            let quickest = times.min().unwrap_or((true, None, true, None));
+            (quickest, record.id.clone())
         }),
         None => records.sort_by_key(|record| record.id.clone()),
     }
@@ -69,7 +74,14 @@ pub(super) async fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<
             .into_iter()
             .map(|record| {
                 let mut model = report::model(record);
-                model["latency"] = latencies.get(&record.id).map_or(Value::Null, as_json);
+                let (plain, suffixed) = names(&latencies, record);
+                model["latency"] = plain.map_or(Value::Null, as_json);
+                let named = |one: &ModelLatency| {
+                    let mut latency = as_json(one);
+                    latency["model"] = json!(one.model);
+                    latency
+                };
+                model["latency_with_suffix"] = suffixed.map(named).collect();
                 model
             })
             .collect();
@@ -88,6 +100,7 @@ pub(super) async fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<
         "abilities",
     ]);
     for record in records {
+        let (plain, suffixed) = names(&latencies, record);
         rows.add_row([
             record.id.to_string(),
             record
@@ -97,17 +110,24 @@ pub(super) async fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<
             per_million(rate(record, "completion")),
             task.quality(&record.benchmarks)
                 .map_or_else(unknown, |quality| quality.to_string()),
-            milliseconds(
-                latencies
-                    .get(&record.id)
-                    .and_then(|latency| latency.first_content),
-            ),
-            milliseconds(latencies.get(&record.id).and_then(|latency| latency.total)),
-            latencies
-                .get(&record.id)
-                .map_or_else(unknown, |latency| latency.answers.to_string()),
+            milliseconds(plain.and_then(|latency| latency.first_content)),
+            milliseconds(plain.and_then(|latency| latency.total)),
+            plain.map_or_else(unknown, |latency| latency.answers.to_string()),
             record.capabilities().to_string(),
         ]);
+        for one in suffixed {
+            rows.add_row([
+                one.model.to_string(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                milliseconds(one.first_content),
+                milliseconds(one.total),
+                one.answers.to_string(),
+                String::new(),
+            ]);
+        }
     }
     say(format_args!("{rows}"))?;
     say(format_args!(
@@ -121,8 +141,12 @@ pub(super) async fn run(args: &ModelsArgs, env: &Environment) -> anyhow::Result<
 /// How far back answers say how fast a model is: providers change.
 const TIMED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// By the listed model, how fast each of the names was that it has been asked by: a suffix such as `:nitro` asks for other hosts, so
+/// their medians are not thrown together.
+type Latencies = BTreeMap<String, Vec<ModelLatency>>;
+
 /// How fast the models have been by the ledger, if there is one.
-async fn latencies(settings: &Settings) -> anyhow::Result<BTreeMap<ModelId, ModelLatency>> {
+async fn latencies(settings: &Settings) -> anyhow::Result<Latencies> {
     let Some(ledger) = read_ledger_if_any(settings)? else {
         return Ok(BTreeMap::new());
     };
@@ -130,8 +154,21 @@ async fn latencies(settings: &Settings) -> anyhow::Result<BTreeMap<ModelId, Mode
         .wall()
         .checked_sub(TIMED)
         .unwrap_or(SystemTime::UNIX_EPOCH);
-    let found = ledger.latencies(since, settings.is_simulated()).await?;
-    Ok(found.into_iter().map(|one| (one.model.clone(), one)).collect())
+    let mut latencies = Latencies::new();
+    for one in ledger.latencies(since, settings.is_simulated()).await? {
+        latencies.entry(listed(&one.model)).or_default().push(one);
+    }
+    Ok(latencies)
+}
+
+/// How fast a model was by its listed name, and by those with a suffix.
+fn names<'a>(
+    latencies: &'a Latencies,
+    record: &'a ModelRecord,
+) -> (Option<&'a ModelLatency>, impl Iterator<Item = &'a ModelLatency>) {
+    let all = latencies.get(record.id.as_str()).map_or(&[][..], Vec::as_slice);
+    let plain = all.iter().find(|one| one.model == record.id);
+    (plain, all.iter().filter(|one| one.model != record.id))
 }
 
 fn as_json(latency: &ModelLatency) -> Value {

@@ -3,28 +3,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use costing::{Caller, Charge, CostStatus, Pico};
-use futures_util::StreamExt;
+use costing::{Charge, CostStatus, Pico};
 use integration_core::ModelId;
-use integration_core::chat::{ChatFold, ChatRequest, ChatResponse, Message};
-use routing::{AttemptResult, Call, Trial};
+use integration_core::chat::{ChatRequest, ChatResponse, Message};
+use routing::{AttemptResult, Trial};
 use rust_decimal::Decimal;
 
 use super::prompts::Prompt;
-use crate::app::{App, mint_request_id};
-use crate::call::{Body, RouteOptions, prepare};
+use crate::app::App;
+use crate::call::{Body, RouteOptions};
 use crate::checks::Check;
+use crate::commands::one_call::{Failure, OneCall};
 use crate::ledger::{CallRecord, SettledAttempt};
 use crate::pricing::total;
-
-/// Why a call has no answer.
-#[derive(Debug)]
-pub(super) struct Failure {
-    /// A stable word.
-    pub(super) kind: String,
-    /// One sentence.
-    pub(super) message: String,
-}
 
 /// One call, over.
 #[derive(Debug)]
@@ -40,10 +31,7 @@ impl Asked {
     fn refused(kind: &str, message: impl Into<String>) -> Self {
         Self {
             record: None,
-            result: Err(Failure {
-                kind: kind.to_owned(),
-                message: message.into(),
-            }),
+            result: Err(Failure::new(kind, message)),
         }
     }
 
@@ -177,31 +165,15 @@ impl<'a> Calls<'a> {
             tags: vec![purpose.tag().to_owned()],
             ..RouteOptions::default()
         };
-        let mut body = Body::new(request, true, options);
-        let mut prepared = match prepare(app, &mut body, &Caller::local()) {
-            Ok(prepared) => prepared,
+        // The model that was named comes first. What a caller would fall back to is another model.
+        let call = match OneCall::begin(app, Body::new(request, true, options), true) {
+            Ok(call) => call,
             Err(refused) => return Asked::refused(refused.code, refused.message),
         };
-        // The model that was named comes first. What a caller would fall back to is another model.
-        prepared.targets.truncate(1);
-        prepared.by_class.clear();
-        let id = match mint_request_id() {
-            Ok(id) => id,
-            Err(error) => return Asked::refused("internal", error.to_string()),
-        };
-        let record = Arc::new(CallRecord::new(
-            app,
-            id.clone(),
-            &body,
-            &prepared,
-            Caller::local(),
-        ));
-        self.lock().push((purpose, Arc::clone(&record)));
-        let call = prepared.call(id, &body.request).with_gate(record.gate());
-        let result = whole(app, call).await;
-        record.written().await;
+        self.lock().push((purpose, Arc::clone(&call.record)));
+        let result = call.answer(|_| true).await;
         Asked {
-            record: Some(record),
+            record: Some(call.record),
             result,
         }
     }
@@ -220,31 +192,6 @@ impl<'a> Calls<'a> {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Purpose, Arc<CallRecord>)>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Reads an answer to its end.
-async fn whole(app: &App, call: Call<'_>) -> Result<ChatResponse, Failure> {
-    let failure = |error: &integration_core::Error| Failure {
-        kind: error.kind().as_str().to_owned(),
-        message: error.message().to_owned(),
-    };
-    let mut streamed = app
-        .executor
-        .stream(call)
-        .await
-        .map_err(|exhausted| failure(&exhausted.error))?;
-    let mut fold = ChatFold::new();
-    while let Some(event) = streamed.stream.next().await {
-        let event = event.map_err(|error| failure(&error))?;
-        fold.push(event).map_err(|error| Failure {
-            kind: "protocol".to_owned(),
-            message: error.to_string(),
-        })?;
-    }
-    fold.finish().ok_or_else(|| Failure {
-        kind: "truncated".to_owned(),
-        message: "the answer ended before its end".to_owned(),
-    })
 }
 
 /// Milliseconds, for JSON.

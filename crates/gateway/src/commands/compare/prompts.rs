@@ -70,7 +70,8 @@ impl Prompt {
             &line.tools,
             line.tool_choice.as_ref(),
             line.expect,
-        )?;
+        )
+        .map_err(|wrong| wrong.why)?;
         Ok(Self {
             id: line.id.unwrap_or_else(|| number.to_string()),
             messages,
