@@ -119,7 +119,7 @@ fn draws_have_the_law_of_the_weights() {
 }
 
 #[test]
-fn dice_are_the_same_in_every_release() {
+fn dice_have_the_moments_they_should() {
     let mut dice = Dice::new(7);
     let first = [dice.unit(), dice.unit()];
     assert_eq!(Dice::new(7).unit(), first[0]);
@@ -219,6 +219,11 @@ fn stops_when_the_evidence_is_there_and_not_before() {
         let threshold = ((1.0 + 1000_f64.ln()) / 0.05).ln();
         assert!((stop.threshold - threshold).abs() < 1e-12 && stop.evidence > threshold);
         assert!((stop.evidence - 6.7).abs() < 0.15, "{}", stop.evidence);
+        // Two rivals: each gets half of the error.
+        let three = counts(&[(400, 100), (100, 400), (100, 400)]).unit_arms();
+        let stop = track.stop(&three).unwrap().unwrap();
+        let threshold = ((1.0 + 1500_f64.ln()) * 2.0 / 0.05).ln();
+        assert!((stop.threshold - threshold).abs() < 1e-12);
         // However clear it is, not before each arm was played 50 times.
         let clear = counts(&[(49, 0), (0, 1000)]).unit_arms();
         assert_eq!(track.stop(&clear).unwrap(), None);

@@ -519,9 +519,10 @@ mod tests {
     #[test]
     fn what_doubles_for_one_value_is_refused() {
         for keyword in ["allOf", "anyOf", "oneOf"] {
-            let doubling = chain(40, |next| json!({ keyword: [next, next] }));
-            let why = read(&doubling).unwrap_err();
+            let why = read(&chain(30, |next| json!({ keyword: [next, next] }))).unwrap_err();
             assert!(why.contains("100000"), "{why}");
+            let why = read(&chain(40, |next| json!({ keyword: [next, next] }))).unwrap_err();
+            assert!(why.contains("64 deep"), "{why}");
             assert!(read(&chain(10, |next| json!({ keyword: [next, next] }))).is_ok());
         }
         let again = chain(
@@ -710,7 +711,7 @@ mod tests {
     #[test]
     fn random_schemas_take_no_more_visits_than_were_counted_for_them() {
         let (mut taken, mut refused, mut stopped, mut most) = (0, 0, 0, 0);
-        for seed in 0..3_000 {
+        for seed in 0..1_000 {
             let draw = Draw(Cell::new(seed));
             let mut whole = draw.schema(2);
             whole["$defs"] = (0..4).map(|at| (format!("d{at}"), draw.schema(2))).collect();
@@ -743,7 +744,7 @@ mod tests {
                 most = most.max(visited);
             }
         }
-        assert!(taken > 1_000 && refused > 100, "{taken} {refused} {stopped}");
+        assert!(taken > 300 && refused > 30, "{taken} {refused} {stopped}");
         assert!(most > 100, "{most}");
     }
 }

@@ -1,11 +1,5 @@
 //! Fixed-horizon statistics against published figures and reference packages.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod coverage;
 mod decisions;
