@@ -296,3 +296,9 @@ fn f10_a_host_that_refuses_fast_loses_its_traffic_to_a_slow_one_for_long() {
 fn a_host_that_is_back_has_its_calls_back_within_one_ejection_period() {
     recovers(USUAL);
 }
+
+#[test]
+#[ignore = "long: 20 seeds of 100,000 calls"]
+fn a_host_that_is_back_has_its_calls_back_within_one_ejection_period_for_long() {
+    recovers(LONG);
+}
