@@ -190,7 +190,7 @@ pub struct BestModelArgs {
     /// What must be promised of the data: no-training or no-retention
     #[arg(long, value_name = "POLICY")]
     pub data_policy: Option<String>,
-    /// Where the data must stay, as [[deployment]] of the configuration names it, such as eu
+    /// Where the data must stay, as a deployment of the configuration names it, such as eu
     #[arg(long)]
     pub region: Option<String>,
     /// Tokens of context it must hold
