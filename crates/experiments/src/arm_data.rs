@@ -293,10 +293,19 @@ impl ExperimentData {
     /// # Errors
     /// [`MetricError::UnknownArm`], or as [`ArmData::push`]; nothing is added then.
     pub fn add(&mut self, row: &UnitRow, now_ms: i64) -> Result<Standing, MetricError> {
+        let standing = self.attribution.standing(row, now_ms);
+        self.add_as(row, standing)?;
+        Ok(standing)
+    }
+
+    /// Adds a unit of which it is known how it stands.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_as(&mut self, row: &UnitRow, standing: Standing) -> Result<(), MetricError> {
         let Some((_, arm)) = self.arms.iter_mut().find(|(arm, _)| *arm == row.arm) else {
             return Err(MetricError::UnknownArm(row.arm.clone()));
         };
-        let standing = self.attribution.standing(row, now_ms);
         match standing {
             Standing::Analysed => arm.push(row)?,
             Standing::Forced => self.excluded.forced += 1,
@@ -304,7 +313,7 @@ impl ExperimentData {
             Standing::MultipleArms => self.excluded.multiple_arms += 1,
             Standing::Immature => self.excluded.immature += 1,
         }
-        Ok(standing)
+        Ok(())
     }
 
     /// Adds what another node summed up over other units.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod analysis;
 mod arm_data;
 mod assignment;
 mod attribution;
@@ -40,7 +41,7 @@ pub use experiments::Experiments;
 pub use exposure::{Exposure, ExposureDeduper};
 pub use hash::{BUCKETS, HASH_VERSION};
 pub use metric_error::MetricError;
-pub use metrics::{Direction, Kind, Margin, Measure, MetricSpec, Metrics, Role};
+pub use metrics::{Direction, Expected, Kind, Margin, Measure, MetricSpec, Metrics, Role};
 pub use mirror::{MirrorGate, MirrorPolicy, MirrorPolicyError, MirrorTicket, NotMirrored};
 pub use outcome::{Call, Outcome, Units};
 pub use record_error::RecordError;

@@ -158,7 +158,7 @@ pub enum Role {
     Secondary,
 }
 
-/// Which way is better.
+/// Which way is better. Exhaustive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -197,6 +197,34 @@ pub struct MetricSpec {
     /// The covariate, as exposures name it, by which its noise is lessened. For proportions and means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covariate: Option<String>,
+    /// Whether a proportion is tested exactly, from the first unit on, where looks are sequential: for rates near 0 or 1. It needs
+    /// about twice the units, and several looks.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exact: bool,
+    /// What it is expected to be, from which the number of units is planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(exact: &bool) -> bool {
+    !*exact
+}
+
+/// What is expected of a metric before the experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// The control's figure.
+    pub control: f64,
+    /// How much better the treatment is, in the metric's own unit, in the metric's direction; 0 for a metric with a margin if nothing
+    /// is said. A goal without a margin needs it: it is the smallest effect that is worth finding.
+    #[serde(default)]
+    pub effect: f64,
+    /// The standard deviation of one unit's value; above 0. A proportion does not need it. For a ratio: of numerator − ratio ·
+    /// denominator, over the mean denominator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
 }
 
 impl MetricSpec {
@@ -209,6 +237,8 @@ impl MetricSpec {
             direction,
             margin: None,
             covariate: None,
+            exact: false,
+            expected: None,
         }
     }
 
@@ -256,11 +286,54 @@ impl MetricSpec {
             }
             _ => {}
         }
+        if self.exact {
+            if !matches!(self.kind, Kind::Proportion { .. }) || self.covariate.is_some() {
+                return refused("only a proportion without a covariate can be tested exactly");
+            }
+            match self.margin {
+                Some(Margin::Relative(_)) => return refused("an exact test needs an absolute margin"),
+                Some(Margin::Absolute(margin)) if margin >= 1.0 => {
+                    return refused("the margin of a proportion is below 1");
+                }
+                _ => {}
+            }
+        }
+        self.check_expected()?;
         match &self.covariate {
             Some(name) if name.is_empty() => refused("its covariate has an empty name"),
             Some(_) if matches!(self.kind, Kind::Ratio { .. } | Kind::Quantile { .. }) => {
                 refused("a covariate is for proportions and means")
             }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl MetricSpec {
+    fn check_expected(&self) -> Result<(), MetricError> {
+        let Some(expected) = &self.expected else {
+            return Ok(());
+        };
+        let refused = |why| {
+            Err(MetricError::Refused {
+                metric: self.key.clone(),
+                why,
+            })
+        };
+        if !expected.control.is_finite() || !expected.effect.is_finite() {
+            return refused("what is expected of it is not a finite number");
+        }
+        match (&self.kind, expected.deviation) {
+            (Kind::Proportion { .. }, _) if !(expected.control > 0.0 && expected.control < 1.0) => {
+                refused("the expected proportion is above 0 and below 1")
+            }
+            (Kind::Mean { .. } | Kind::Ratio { .. }, None) => {
+                refused("without an expected standard deviation nothing can be planned")
+            }
+            (_, Some(deviation)) if !(deviation > 0.0 && deviation.is_finite()) => {
+                refused("the expected standard deviation is above 0")
+            }
+            (Kind::Quantile { .. }, _) => refused("how many units a quantile needs cannot be planned"),
             _ => Ok(()),
         }
     }

@@ -6,21 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::metrics::Direction;
+
 use crate::fixed::means::{mean_and_variance, satterthwaite};
 use crate::fixed::paired::{Pairs, tango_interval, tango_test};
 use crate::fixed::proportions::{ScoreVariance, newcombe, score_interval, score_test};
 use crate::fixed::{Effect, Reliability, check_estimate, tail, tail_quantile};
 use crate::statistics::{Alternative, Counts, Level, Moments, StatisticsError};
-
-/// Which way is worse. Exhaustive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// Success, satisfaction: down is worse.
-    HigherIsBetter,
-    /// Cost, latency, errors: up is worse.
-    LowerIsBetter,
-}
 
 /// How much worse is still acceptable: a finite number above 0, in the unit of the measure, or a share of the control's mean where
 /// the function says so.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::statistics::StatisticsError;
+use crate::fixed::quantiles::{Quantile, order_ranks};
+use crate::statistics::{Interval, Level, StatisticsError};
 
 /// How far an answer may be from the true value, relative to it.
 const ACCURACY: f64 = 0.01;
@@ -139,5 +140,17 @@ impl QuantileSketch {
             n,
             needed: 1,
         })
+    }
+
+    /// The same with the interval of order statistics, as [`Sample::quantile`](crate::fixed::quantiles::Sample::quantile); the
+    /// bounds are within 1 % of the values that they stand for.
+    ///
+    /// # Errors
+    /// As [`quantile`](Self::quantile), and [`StatisticsError::TooFew`] if there are too few values for a bound.
+    pub fn bounded_quantile(&self, q: f64, level: Level) -> Result<Quantile, StatisticsError> {
+        let estimate = self.quantile(q)?;
+        let (low, high) = order_ranks(self.n(), q, level)?;
+        let value = |rank| self.order_statistic(rank).unwrap_or(estimate);
+        Quantile::between(estimate, Interval::new(value(low), value(high)), level)
     }
 }

@@ -45,6 +45,47 @@ pub fn least_sample(q: f64, level: Level) -> Result<u64, StatisticsError> {
     Ok(((level.alpha() / 2.0).ln() / rarer.ln()).ceil().max(1.0) as u64)
 }
 
+/// The ranks of the two of `n` values between which a quantile lies.
+pub(crate) fn order_ranks(n: u64, q: f64, level: Level) -> Result<(u64, u64), StatisticsError> {
+    let needed = least_sample(q, level)?;
+    let half = level.alpha() / 2.0;
+    // The first rank from 1 to n + 1 whose count below is likelier than that.
+    let first_rank = |enough: &dyn Fn(f64) -> bool| -> Result<u64, StatisticsError> {
+        let (mut low, mut high) = (1, n + 1);
+        while low < high {
+            let middle = u64::midpoint(low, high);
+            if enough(binomial_cdf(middle - 1, n, q)?) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    };
+    let low = first_rank(&|p| p > half)? - 1;
+    let high = first_rank(&|p| p >= 1.0 - half)?;
+    if low == 0 || high > n {
+        return Err(StatisticsError::TooFew {
+            what: "both bounds of this quantile",
+            n,
+            needed: needed.max(n + 1),
+        });
+    }
+    Ok((low, high))
+}
+
+impl Quantile {
+    /// An estimate between two values, with Woodruff's standard error.
+    pub(crate) fn between(estimate: f64, interval: Interval, level: Level) -> Result<Self, StatisticsError> {
+        let z = -normal_quantile(level.alpha() / 2.0)?;
+        Ok(Self {
+            estimate,
+            interval,
+            standard_error: (interval.high - interval.low) / (2.0 * z),
+        })
+    }
+}
+
 impl Sample {
     /// Of values in any order.
     ///
@@ -95,31 +136,7 @@ impl Sample {
     /// [`StatisticsError::TooFew`] if there are too few values for a bound; it tells how many would do.
     pub fn quantile(&self, q: f64, level: Level) -> Result<Quantile, StatisticsError> {
         let estimate = self.estimate(q)?;
-        let needed = least_sample(q, level)?;
-        let n = self.n();
-        let half = level.alpha() / 2.0;
-        // The first rank from 1 to n + 1 whose count below is likelier than that.
-        let first_rank = |enough: &dyn Fn(f64) -> bool| -> Result<u64, StatisticsError> {
-            let (mut low, mut high) = (1, n + 1);
-            while low < high {
-                let middle = u64::midpoint(low, high);
-                if enough(binomial_cdf(middle - 1, n, q)?) {
-                    high = middle;
-                } else {
-                    low = middle + 1;
-                }
-            }
-            Ok(low)
-        };
-        let low = first_rank(&|p| p > half)? - 1;
-        let high = first_rank(&|p| p >= 1.0 - half)?;
-        if low == 0 || high > n {
-            return Err(StatisticsError::TooFew {
-                what: "both bounds of this quantile",
-                n,
-                needed: needed.max(n + 1),
-            });
-        }
+        let (low, high) = order_ranks(self.n(), q, level)?;
         self.bounded(estimate, low, high, level)
     }
 
@@ -158,12 +175,7 @@ impl Sample {
 
     fn bounded(&self, estimate: f64, low: u64, high: u64, level: Level) -> Result<Quantile, StatisticsError> {
         let interval = Interval::new(self.ranked(low), self.ranked(high));
-        let z = -normal_quantile(level.alpha() / 2.0)?;
-        Ok(Quantile {
-            estimate,
-            interval,
-            standard_error: (interval.high - interval.low) / (2.0 * z),
-        })
+        Quantile::between(estimate, interval, level)
     }
 
     /// How much more a quantile varies because values come in units: 1 if each unit has one. `units` holds the values of each unit.

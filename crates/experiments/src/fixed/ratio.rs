@@ -93,6 +93,11 @@ impl ClusterSums {
         }
     }
 
+    /// Of moments that were summed up by units: the numerator is x, the denominator y.
+    pub const fn of_moments(units: Bivariate) -> Self {
+        Self { units }
+    }
+
     /// Adds one unit with the sums of *all* of its requests, for a store that has already grouped by unit. If it has not, use
     /// [`UnitSums`].
     ///
