@@ -58,6 +58,16 @@ fn value_of(bin: i32) -> f64 {
     if bin < 0 { -size } else { size }
 }
 
+/// Between what a bin's values lie.
+fn edges(bin: i32) -> Interval {
+    if bin == 0 {
+        return Interval::new(-SMALLEST, SMALLEST);
+    }
+    let outer = SMALLEST * growth().powi(bin.abs());
+    let edges = Interval::new(outer / growth(), outer);
+    if bin < 0 { edges.negated() } else { edges }
+}
+
 impl QuantileSketch {
     /// Whether a value can be counted.
     ///
@@ -111,6 +121,10 @@ impl QuantileSketch {
 
     /// The value with this rank in ascending order, from 1; `None` beyond the last.
     pub fn order_statistic(&self, rank: u64) -> Option<f64> {
+        self.bin_of_rank(rank).map(value_of)
+    }
+
+    fn bin_of_rank(&self, rank: u64) -> Option<i32> {
         let mut upto = 0u64;
         self.bins
             .iter()
@@ -118,7 +132,7 @@ impl QuantileSketch {
                 upto = upto.saturating_add(**count);
                 rank > 0 && upto >= rank
             })
-            .map(|(bin, _)| value_of(*bin))
+            .map(|(bin, _)| *bin)
     }
 
     /// The smallest value that at least a share `q` of all are not above: the inverse of the empirical distribution.
@@ -142,15 +156,16 @@ impl QuantileSketch {
         })
     }
 
-    /// The same with the interval of order statistics, as [`Sample::quantile`](crate::fixed::quantiles::Sample::quantile); the
-    /// bounds are within 1 % of the values that they stand for.
+    /// The same with the interval of order statistics, as [`Sample::quantile`](crate::fixed::quantiles::Sample::quantile), from the
+    /// lower edge of one bin to the upper edge of the other: what the bins do not tell apart is in it.
     ///
     /// # Errors
     /// As [`quantile`](Self::quantile), and [`StatisticsError::TooFew`] if there are too few values for a bound.
     pub fn bounded_quantile(&self, q: f64, level: Level) -> Result<Quantile, StatisticsError> {
         let estimate = self.quantile(q)?;
         let (low, high) = order_ranks(self.n(), q, level)?;
-        let value = |rank| self.order_statistic(rank).unwrap_or(estimate);
-        Quantile::between(estimate, Interval::new(value(low), value(high)), level)
+        let low = self.bin_of_rank(low).map_or(estimate, |bin| edges(bin).low);
+        let high = self.bin_of_rank(high).map_or(estimate, |bin| edges(bin).high);
+        Quantile::between(estimate, Interval::new(low, high), level)
     }
 }

@@ -226,7 +226,8 @@ fn metric(
         limit: figures.map(|figures| limit_of_difference(spec, figures.control.value)),
         p_value: judged.claim.p_value,
         adjusted_p_value: None,
-        e_value: judged.claim.log_e.map(f64::exp),
+        // Evidence beyond the largest number is that number, not none.
+        e_value: judged.claim.log_e.map(|log_e| log_e.exp().min(f64::MAX)),
         p_value_worse: judged.harm.p_value,
         chance_better: belief.map(|(chance, _)| chance),
         expected_loss: belief.map(|(_, loss)| loss),
