@@ -30,6 +30,7 @@ pub mod statistics;
 mod sticky;
 mod store;
 mod targeting;
+mod unit_lines;
 
 pub use arm_data::{ArmData, Excluded, ExperimentData, MetricData, MetricSums};
 pub use assignment::{Assignment, Reason};
@@ -49,3 +50,4 @@ pub use sketch::QuantileSketch;
 pub use sticky::{AssignmentStore, StoredAssignment, assign_sticky};
 pub use store::{OutcomeStore, OutcomeStoreError};
 pub use targeting::Condition;
+pub use unit_lines::{LeftOut, LineError, UnitLine, UnitLines, UnitLinesError};

@@ -1,5 +1,11 @@
 //! From units to a decision: what a report says equals what the methods say, and the rule does what it promises.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod agreement;
 mod page;
