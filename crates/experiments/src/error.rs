@@ -140,4 +140,16 @@ pub enum ExperimentError {
         /// The version that runs.
         version: u32,
     },
+    /// A version that has been would come back, and could mean something else afterwards.
+    #[error(
+        "experiment '{experiment}' is at version {version} and cannot go back to {next}; keep the version, or raise it"
+    )]
+    VersionLowered {
+        /// Which experiment.
+        experiment: String,
+        /// The version that runs.
+        version: u32,
+        /// The one that was to follow it.
+        next: u32,
+    },
 }

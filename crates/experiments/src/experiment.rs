@@ -592,10 +592,12 @@ impl Experiment {
 
     /// Whether `next` may replace this experiment while it runs: what moves people needs a higher version. The coverage may
     /// rise and a holdout may shrink freely; the other way takes people out, so it needs a higher version too. Status and forced
-    /// units may change freely: they move nobody whose outcomes count.
+    /// units may change freely: they move nobody whose outcomes count. The version never goes back: one that has been could mean
+    /// other arms afterwards.
     ///
     /// # Errors
-    /// [`ExperimentError::VersionNotRaised`] with what changed; [`ExperimentError::OtherExperiment`] if the keys differ.
+    /// [`ExperimentError::VersionNotRaised`] with what changed; [`ExperimentError::VersionLowered`];
+    /// [`ExperimentError::OtherExperiment`] if the keys differ.
     pub fn check_change(&self, next: &Self) -> Result<(), ExperimentError> {
         if self.key() != next.key() {
             return Err(ExperimentError::OtherExperiment {
@@ -623,6 +625,12 @@ impl Experiment {
             "min_version"
         } else if self.coverage_bps() > next.coverage_bps() {
             "coverage"
+        } else if next.version() < self.version() {
+            return Err(ExperimentError::VersionLowered {
+                experiment: self.key().to_owned(),
+                version: self.version(),
+                next: next.version(),
+            });
         } else {
             return Ok(());
         };

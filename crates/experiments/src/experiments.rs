@@ -93,7 +93,7 @@ impl Experiments {
     /// Whether `next` may replace this set while it runs: [`Experiment::check_change`] for each experiment that is in both.
     ///
     /// # Errors
-    /// [`ExperimentError::VersionNotRaised`].
+    /// [`ExperimentError::VersionNotRaised`], [`ExperimentError::VersionLowered`].
     pub fn check_change(&self, next: &Self) -> Result<(), ExperimentError> {
         self.iter()
             .filter_map(|now| Some((now, next.get(now.key())?)))

@@ -1,6 +1,7 @@
 //! Which outcomes count for which arm, and who is left out.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -210,7 +211,7 @@ fn what_cannot_be_an_outcome_is_refused() {
 
 /// Keeps everything in a list, as a store on disk would in tables.
 #[derive(Debug, Default)]
-struct Memory(Mutex<(Vec<Exposure>, Vec<Outcome>)>);
+struct Memory(Mutex<(Vec<Exposure>, Vec<Outcome>, BTreeMap<String, Experiment>)>);
 
 #[async_trait]
 impl OutcomeStore for Memory {
@@ -242,6 +243,15 @@ impl OutcomeStore for Memory {
         }
         let later = |row: &UnitRow| after.is_none_or(|after| row.unit.as_str() > after);
         Ok(joiner.rows().into_iter().filter(later).take(limit).collect())
+    }
+
+    async fn keep_definition(&self, experiment: &Experiment) -> Result<(), OutcomeStoreError> {
+        let kept = &mut self.0.lock().unwrap().2;
+        if let Some(before) = kept.get(experiment.key()) {
+            before.check_change(experiment)?;
+        }
+        kept.insert(experiment.key().to_owned(), experiment.clone());
+        Ok(())
     }
 }
 
@@ -341,5 +351,26 @@ proptest! {
             let row = rows.iter().find(|row| row.unit == unit);
             prop_assert_eq!(row.map_or(0, |row| row.arms as usize), arms.len());
         }
+    }
+}
+
+#[test]
+fn all_units_are_read_page_by_page() {
+    for units in [0, 1, 999, 1_000, 1_001, 2_000] {
+        let store: Arc<dyn OutcomeStore> = Arc::new(Memory::default());
+        let names: Vec<String> = (0..units).map(|unit| format!("{unit:04}")).collect();
+        let exposures: Vec<_> = names.iter().map(|name| exposure(name, "a", 2, 0)).collect();
+        store
+            .append_exposures(&exposures)
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        let mut seen = Vec::new();
+        store
+            .for_each_unit(&attribution(), &mut |row| seen.push(row.unit))
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        assert_eq!(seen, names);
     }
 }

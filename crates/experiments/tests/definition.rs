@@ -124,6 +124,12 @@ fn a_change_that_moves_people_needs_a_higher_version() {
         Ok(()),
         "the key is the salt already"
     );
+    // Else version 4 could come back with other arms in two steps.
+    let lowered = running.clone().with_version(3);
+    assert_eq!(
+        running.check_change(&lowered).unwrap_err().to_string(),
+        "experiment 'e' is at version 4 and cannot go back to 3; keep the version, or raise it"
+    );
     let other = Experiment::new("f", arms()).unwrap();
     assert!(matches!(
         running.check_change(&other),

@@ -9,6 +9,7 @@ mod feedback;
 mod latency;
 mod lookup;
 mod open;
+mod outcomes;
 mod reader;
 mod reply;
 mod rollup;

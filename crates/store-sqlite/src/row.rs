@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 
 use crate::entry;
 use crate::error::ledger_error;
-use crate::{batch, feedback, latency, lookup, rollup};
+use crate::{batch, feedback, latency, lookup, outcomes, rollup};
 
 /// What makes up a record, in the order of [`read`]. The counts are in the usage.
 const SELECT: &str = "
@@ -38,6 +38,7 @@ pub(crate) fn fits(connection: &Connection) -> bool {
         .chain(&lookup::STATEMENTS)
         .chain(&feedback::STATEMENTS)
         .chain(&latency::STATEMENTS)
+        .chain(&outcomes::STATEMENTS)
         .all(|sql| connection.prepare(sql).is_ok())
 }
 

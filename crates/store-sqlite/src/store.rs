@@ -13,6 +13,7 @@ use costing::{
     AttemptCorrection, AttemptIntent, AttemptRow, AttemptSettlement, Entry, ExportCursor, ExportPage,
     LedgerError, LedgerStore, RollupFilter, RollupRow, Verification,
 };
+use experiments::{Attribution, Experiment, Exposure, Outcome, OutcomeStore, OutcomeStoreError, UnitRow};
 use integration_core::{GenerationId, RequestId};
 use routing::{Feedback, FeedbackError, FeedbackRow, FeedbackStore};
 use rusqlite::Connection;
@@ -22,6 +23,7 @@ use crate::batch::{Beginning, Ending};
 use crate::error::{OpenError, closed, ledger_error};
 use crate::latency::ModelLatency;
 use crate::open::{self, Opened, StoreOptions};
+use crate::outcomes::{self, Definition, refused};
 use crate::reader::{self, Read};
 use crate::reply;
 use crate::row;
@@ -36,7 +38,7 @@ use crate::{check, entry, feedback, latency, lookup, rollup};
 /// Dropping the store writes what still waits and blocks until that is on the disk; [`SqliteStore::close`] does the same
 /// without blocking a runtime's thread.
 ///
-/// Times are kept to the microsecond, rounded down.
+/// Times are kept to the microsecond, rounded down; those of experiments are milliseconds and kept as they are.
 pub struct SqliteStore {
     path: PathBuf,
     // Options, so that dropping them ends the threads before they are joined.
@@ -51,7 +53,7 @@ pub struct SqliteStore {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
-    /// Intents, settlements, corrections and feedback.
+    /// Intents, settlements, corrections, feedback, and calls that brought something new of an experiment.
     pub writes: u64,
     /// The transactions they shared.
     pub transactions: u64,
@@ -362,6 +364,49 @@ impl FeedbackStore for SqliteStore {
 
     async fn feedback_sums(&self, simulated: bool) -> Result<Vec<FeedbackRow>, LedgerError> {
         self.read(move |c| feedback::sums(c, simulated)).await
+    }
+}
+
+#[async_trait]
+impl OutcomeStore for SqliteStore {
+    async fn append_exposures(&self, exposures: &[Exposure]) -> Result<(), OutcomeStoreError> {
+        let given = outcomes::exposures(exposures)?;
+        let written = self.write(|reply| Command::Expose(given, reply)).await;
+        written.map(drop).map_err(refused)
+    }
+
+    async fn append_outcomes(&self, outcomes: &[Outcome]) -> Result<(), OutcomeStoreError> {
+        let given = outcomes::outcomes(outcomes)?;
+        let written = self.write(|reply| Command::Record(given, reply)).await;
+        written.map(drop).map_err(refused)
+    }
+
+    async fn unit_rows(
+        &self,
+        attribution: &Attribution,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<UnitRow>, OutcomeStoreError> {
+        let (attribution, after) = (attribution.clone(), after.map(str::to_owned));
+        self.read(move |c| outcomes::unit_rows(c, &attribution, after.as_deref(), limit))
+            .await
+            .map_err(refused)
+    }
+
+    async fn keep_definition(&self, experiment: &Experiment) -> Result<(), OutcomeStoreError> {
+        // Somebody else may keep another one between the look and the write. Then what that is decides.
+        loop {
+            let key = experiment.key().to_owned();
+            let before = self.read(move |c| outcomes::kept(c, &key)).await;
+            let Some(definition) = Definition::following(before.map_err(refused)?, experiment)? else {
+                return Ok(());
+            };
+            let definition = Box::new(definition);
+            let written = self.write(|reply| Command::Define(definition, reply)).await;
+            if written.map_err(refused)? {
+                return Ok(());
+            }
+        }
     }
 }
 

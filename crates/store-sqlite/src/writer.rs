@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use costing::reconcile::{Job, JobEnd};
 use costing::{AttemptCorrection, LedgerError};
+use experiments::{Exposure, Outcome};
 use integration_core::{GenerationId, RequestId};
 use routing::Feedback;
 use rusqlite::{Connection, TransactionBehavior};
@@ -16,8 +17,9 @@ use tokio::sync::mpsc;
 use crate::batch::{Batch, Beginning, Ending};
 use crate::begun::Begun;
 use crate::error::ledger_error;
+use crate::outcomes::{Definition, WithText};
 use crate::reply::{self, Sleepers, Wakes};
-use crate::{feedback, lookup};
+use crate::{feedback, lookup, outcomes};
 
 /// How many commands may wait. Beyond it callers wait to be let in, and may give up without a trace.
 pub(crate) const QUEUE: usize = 1_024;
@@ -51,6 +53,9 @@ pub(crate) enum Command {
     AskAgain(Box<Job>, Reply),
     End(Box<JobEnd>, Reply),
     Feedback(Box<Feedback>, Reply),
+    Expose(Box<[WithText<Exposure>]>, Reply),
+    Record(Box<[WithText<Outcome>]>, Reply),
+    Define(Box<Definition>, Reply),
     /// Fails in a way that nobody foresaw.
     #[cfg(test)]
     Panic(Reply),
@@ -180,6 +185,9 @@ impl Writer<'_> {
                 Command::AskAgain(job, _) => Ok(lookup::put_off(&transaction, job)?),
                 Command::End(end, _) => Ok(lookup::end(&transaction, end)?),
                 Command::Feedback(given, _) => feedback::give(&transaction, given)?,
+                Command::Expose(given, _) => Ok(outcomes::expose(&transaction, given)?),
+                Command::Record(given, _) => Ok(outcomes::record(&transaction, given)?),
+                Command::Define(definition, _) => Ok(outcomes::define(&transaction, definition)?),
                 #[cfg(test)]
                 Command::Panic(_) => std::panic::panic_any("nobody foresaw this"),
                 Command::Check(_) | Command::Close(_) => Ok(false),
@@ -216,6 +224,7 @@ impl Writer<'_> {
             }
             Command::Correct(_, reply) | Command::Name(_, reply) | Command::Ask(_, _, reply) => reply,
             Command::AskAgain(_, reply) | Command::End(_, reply) | Command::Feedback(_, reply) => reply,
+            Command::Expose(_, reply) | Command::Record(_, reply) | Command::Define(_, reply) => reply,
             Command::Check(reply) | Command::Close(reply) => reply,
             #[cfg(test)]
             Command::Panic(reply) => reply,

@@ -9,6 +9,7 @@ use costing::{
     Caller, Charge, CostStatus, EntryKind, LedgerStore, Markup, MarkupRule, Outcome, Pico, PicoSum,
     RollupFilter,
 };
+use experiments::{Arm, Attribution, Context, Experiment, Exposure, OutcomeStore, UnitKey, Units};
 use rusqlite::Connection;
 use tempfile::tempdir;
 
@@ -17,6 +18,8 @@ const V1: &str = include_str!("common/v1.sql");
 const V2: &str = include_str!("common/v2.sql");
 
 const V3: &str = include_str!("common/v3.sql");
+
+const V4: &str = include_str!("common/v4.sql");
 
 const ROWS: &str = "
 INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
@@ -134,9 +137,25 @@ async fn f40_a_ledger_of_the_second_version_is_brought_forward() {
     assert!(found.holds(), "{:#?}", found.violations);
 }
 
+/// What the steps after the fourth and the third version have made is taken away again, the newest first.
+const BACK_TO_V4: &str =
+    "DROP TABLE exposures; DROP TABLE outcomes; DROP TABLE experiments; PRAGMA user_version = 4;";
+
+const BACK_TO_V3: &str = "DROP TABLE feedback; DROP TABLE feedback_sums; PRAGMA user_version = 3;";
+
 /// The third version had the books and sums of now: they are not added to themselves.
 #[tokio::test]
 async fn f40_a_ledger_of_the_third_version_is_brought_forward() {
+    brought_forward(&[BACK_TO_V4, BACK_TO_V3], &[V1, V2, V3]).await;
+}
+
+/// The fourth version had no experiments.
+#[tokio::test]
+async fn f40_a_ledger_of_the_fourth_version_is_brought_forward() {
+    brought_forward(&[BACK_TO_V4], &[V1, V2, V3, V4]).await;
+}
+
+async fn brought_forward(back: &[&str], steps: &[&str]) {
     let dir = tempdir().unwrap();
     let path = dir.path().join("waypost.db");
     let store = open(&path);
@@ -146,11 +165,11 @@ async fn f40_a_ledger_of_the_third_version_is_brought_forward() {
     let before = all_rollups(&store, &RollupFilter::default()).await;
     drop(store);
     let old = Connection::open(&path).unwrap();
-    // What the newest step has made is taken away again.
-    old.execute_batch("DROP TABLE feedback; DROP TABLE feedback_sums; PRAGMA user_version = 3;")
-        .unwrap();
+    for sql in back {
+        old.execute_batch(sql).unwrap();
+    }
     let fresh = Connection::open_in_memory().unwrap();
-    for sql in [V1, V2, V3] {
+    for sql in steps {
         fresh.execute_batch(sql).unwrap();
     }
     let tables = |file: &Connection| -> Vec<(String, Option<String>)> {
@@ -169,6 +188,15 @@ async fn f40_a_ledger_of_the_third_version_is_brought_forward() {
         assert!(found.holds(), "{:#?}", found.violations);
         let said = routing::Feedback::new(id("r"), "user", 0.5, common::at(1)).unwrap();
         routing::FeedbackStore::give(&store, said).await.unwrap();
+        let experiment = Experiment::new("e", [Arm::new("a", 10_000)]).unwrap();
+        store.keep_definition(&experiment).await.unwrap();
+        let context = Context::of(UnitKey::User, "u");
+        let exposure = Exposure::of(&experiment.assign("u"), &context, 1).unwrap();
+        store.append_exposures(&[exposure]).await.unwrap();
+        let called = experiments::Outcome::new("o", 2, Units::from(&context));
+        store.append_outcomes(&[called]).await.unwrap();
+        let attribution = Attribution::new("e", 1, UnitKey::User, 10).unwrap();
+        assert_eq!(store.unit_rows(&attribution, None, 10).await.unwrap().len(), 1);
     }
 }
 
