@@ -5,11 +5,12 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use costing::{Cost, Markup, PriceSheet, PricedCall, Quantities, price_call};
-use experiments::Experiment;
+use experiments::{Attribute, Condition, Context, Experiment};
 use gungraun::prelude::*;
 use http_transport::sse::{SseDecoder, SseLimits};
 use integration_core::Usage;
 use routing::{Plan, RouteRequest, Scratch, Snapshot};
+use xxhash_rust::xxh3::xxh3_64;
 
 mod fixture;
 #[path = "../../crates/routing/benches/support/mod.rs"]
@@ -97,11 +98,45 @@ fn plan(inputs: (Snapshot, RouteRequest, Scratch)) -> (Plan, (Snapshot, RouteReq
     (black_box(black_box(&inputs.0).plan(black_box(&inputs.1))), inputs)
 }
 
-#[library_benchmark(setup = fixture::experiment)]
-#[bench::two_arms()]
-fn assign(experiment: Experiment) -> (bool, Experiment) {
+fn bytes_of_a_draw() -> Vec<u8> {
+    [fixture::EXPERIMENT, "arm", fixture::UNIT]
+        .join("\0")
+        .into_bytes()
+}
+
+// What an assignment hashes, and nothing else: an assignment less this is what deciding costs.
+#[library_benchmark(setup = bytes_of_a_draw)]
+#[bench::bytes_of_a_draw()]
+fn hash(bytes: Vec<u8>) -> (u64, Vec<u8>) {
+    (black_box(xxh3_64(black_box(&bytes))), bytes)
+}
+
+type Assigned = (Box<Experiment>, Context<'static>);
+
+fn plain() -> Assigned {
+    (
+        Box::new(fixture::experiment()),
+        Context::new().with_user(fixture::UNIT),
+    )
+}
+
+fn targeted() -> Assigned {
+    let (experiment, context) = plain();
+    let team = Condition::one_of(Attribute::Team, ["research", "search"]);
+    (
+        Box::new(experiment.with_targeting([team])),
+        context.with_team("search"),
+    )
+}
+
+// The experiment is boxed, so that moving it in and out is not counted.
+#[library_benchmark]
+#[bench::two_arms(setup = plain)]
+#[bench::two_arms_one_condition(setup = targeted)]
+fn assign(inputs: Assigned) -> (bool, Box<Experiment>) {
+    let (experiment, context) = inputs;
     let assigned = black_box(&experiment)
-        .assign(black_box(fixture::UNIT))
+        .assign_for(black_box(&context))
         .arm
         .is_some();
     (black_box(assigned), experiment)
@@ -141,7 +176,7 @@ fn sse(pieces: Vec<Bytes>) -> (usize, SseDecoder, Vec<Bytes>) {
 
 library_benchmark_group!(
     name = request,
-    benchmarks = [assign, decide, decide_20, plan, cost, price]
+    benchmarks = [hash, assign, decide, decide_20, plan, cost, price]
 );
 library_benchmark_group!(name = answer, benchmarks = [sse]);
 main!(library_benchmark_groups = request, answer);

@@ -11,15 +11,19 @@ use crate::statistics::StatisticsError;
 /// of the bandit with a knapsack (Badanidiyuru, Kleinberg & Slivkins 2013, FOCS; Agrawal & Devanur 2016, NIPS).
 ///
 /// What is held is the average over time, not each cost: a limit that must never be passed is a budget, and is kept where
-/// money is counted. Costs here are statistics and may be in any unit, as long as it is one unit.
+/// money is counted. Costs here are weights in a unit of the caller's choice (dollars, seconds, tokens; the same one for all), and
+/// λ is a weight in units of reward. Neither is money: they steer a choice, and nothing is charged or booked by them.
 ///
 /// A pacer belongs to one node: several nodes that share a budget each get a target of their own, which is the same one, because it
 /// is per choice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredPacer")]
 pub struct Pacer {
+    /// In the caller's unit of cost; a weight, not money.
     target: f64,
+    /// In units of reward.
     step: f64,
+    /// λ, in units of reward; a weight, not money.
     price: f64,
 }
 
@@ -61,8 +65,8 @@ impl Pacer {
     /// come down once it does.
     pub const MOST: f64 = 100.0;
 
-    /// Holds an average cost of `target`, with a price that moves by `step` when a choice costs twice that. 0.01 to 0.05 does for
-    /// rewards from 0 to 1; larger steps react sooner and waver more.
+    /// Holds an average cost of `target`, in the caller's unit, with a price that moves by `step` when a choice costs twice that.
+    /// 0.01 to 0.05 does for rewards from 0 to 1; larger steps react sooner and waver more.
     ///
     /// # Errors
     /// [`StatisticsError`] unless both are finite and above 0.
@@ -75,7 +79,7 @@ impl Pacer {
         })
     }
 
-    /// Writes down what a choice cost.
+    /// Writes down what a choice cost, in the unit of the target.
     ///
     /// # Errors
     /// [`StatisticsError`] if it is negative or not finite; nothing is changed then.
@@ -86,13 +90,13 @@ impl Pacer {
         Ok(())
     }
 
-    /// λ.
+    /// λ, in units of reward, from 0 to [`MOST`](Self::MOST).
     pub const fn price(&self) -> f64 {
         self.price
     }
 
-    /// The arms with λ·cost/target taken off, for [`super::thompson`]. `costs` is what a choice of each arm costs on average: known
-    /// well beside the rewards, so that it is taken for certain.
+    /// The arms with λ·cost/target taken off, for [`super::thompson`]. `costs` is what a choice of each arm costs on average,
+    /// in the unit of the target: known well beside the rewards, so that it is taken for certain.
     ///
     /// # Errors
     /// [`StatisticsError`] if there is not one cost for each arm, or one is negative or not finite.

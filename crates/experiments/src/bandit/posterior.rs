@@ -7,7 +7,7 @@ use crate::statistics::{Counts, StatisticsError};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Posterior {
     kind: Kind,
-    /// Taken off every value.
+    /// Taken off every value, in the reward's unit; a weight, not money.
     price: f64,
 }
 
@@ -50,7 +50,7 @@ impl Posterior {
         })
     }
 
-    /// The same with a price taken off the reward, in the reward's unit; see [`super::Pacer`].
+    /// The same with a price taken off the reward, in the reward's unit: a weight and no money; see [`super::Pacer`].
     ///
     /// # Errors
     /// [`StatisticsError::NotFinite`].

@@ -92,13 +92,50 @@ impl Counts {
     }
 }
 
-/// Number, mean and spread of values.
+/// Number, mean and spread of values. What is read from a store is checked: sums that no values have are an error.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "RawMoments")]
 pub struct Moments {
     n: u64,
     mean: f64,
     /// The sum of squared distances from the mean.
     squares: f64,
+}
+
+/// Moments as they were written, not yet checked.
+#[derive(Deserialize)]
+struct RawMoments {
+    n: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl TryFrom<RawMoments> for Moments {
+    type Error = StatisticsError;
+
+    fn try_from(raw: RawMoments) -> Result<Self, StatisticsError> {
+        let mean = finite(raw.mean, "the mean")?;
+        let squares = finite(raw.squares, "the sum of squares")?;
+        if raw.n == 0 && mean != 0.0 {
+            return Err(StatisticsError::OutOfRange {
+                what: "the mean of no units",
+                value: mean,
+                range: "0",
+            });
+        }
+        if squares < 0.0 || (raw.n < 2 && squares > 0.0) {
+            return Err(StatisticsError::OutOfRange {
+                what: "the sum of squares",
+                value: squares,
+                range: "0 or more, and 0 below two units",
+            });
+        }
+        Ok(Self {
+            n: raw.n,
+            mean,
+            squares,
+        })
+    }
 }
 
 impl Moments {
@@ -211,13 +248,48 @@ impl FromIterator<f64> for Moments {
 }
 
 /// Moments of two values of the same units, and how they go together: a ratio's numerator and denominator, an outcome and its
-/// covariate.
+/// covariate. Checked when it is read, as [`Moments`] are.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "RawBivariate")]
 pub struct Bivariate {
     x: Moments,
     y: Moments,
     /// The sum of products of distances from the means.
     products: f64,
+}
+
+/// Moments of two values as they were written, not yet checked.
+#[derive(Deserialize)]
+struct RawBivariate {
+    x: Moments,
+    y: Moments,
+    products: f64,
+}
+
+impl TryFrom<RawBivariate> for Bivariate {
+    type Error = StatisticsError;
+
+    fn try_from(raw: RawBivariate) -> Result<Self, StatisticsError> {
+        if raw.x.n != raw.y.n {
+            return Err(StatisticsError::NoSupport(format!(
+                "the two values of the same units are of {} and of {} units",
+                raw.x.n, raw.y.n
+            )));
+        }
+        let products = finite(raw.products, "the sum of products")?;
+        if raw.x.n < 2 && products != 0.0 {
+            return Err(StatisticsError::OutOfRange {
+                what: "the sum of products",
+                value: products,
+                range: "0 below two units",
+            });
+        }
+        Ok(Self {
+            x: raw.x,
+            y: raw.y,
+            products,
+        })
+    }
 }
 
 impl Bivariate {
@@ -286,5 +358,74 @@ impl Bivariate {
             });
         }
         Ok(self.products / (self.x.n - 1) as f64)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn moments(json: &str) -> Result<Moments, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn sums_that_no_values_have_are_not_read() {
+        let sums: Moments = [1.0, 2.0, 4.0].into_iter().collect();
+        assert_eq!(moments(&serde_json::to_string(&sums).unwrap()).unwrap(), sums);
+        assert_eq!(
+            moments(r#"{"n":0,"mean":0,"squares":0}"#).unwrap(),
+            Moments::new()
+        );
+        assert!(moments(r#"{"n":1,"mean":-7.5,"squares":0}"#).is_ok());
+        for (bad, why) in [
+            (r#"{"n":-1,"mean":0,"squares":0}"#, "-1"),
+            (r#"{"n":2,"mean":null,"squares":0}"#, "null"),
+            (r#"{"n":2,"mean":1e999,"squares":0}"#, "out of range"),
+            (r#"{"n":2,"mean":1,"squares":-0.5}"#, "-0.5"),
+            (r#"{"n":1,"mean":1,"squares":0.5}"#, "below two units"),
+            (r#"{"n":0,"mean":1,"squares":0}"#, "the mean of no units"),
+            (r#"{"n":2,"mean":1}"#, "squares"),
+        ] {
+            let error = moments(bad).unwrap_err().to_string();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+        for raw in [(f64::NAN, 1.0), (1.0, f64::NAN), (1.0, f64::INFINITY)] {
+            let raw = RawMoments {
+                n: 2,
+                mean: raw.0,
+                squares: raw.1,
+            };
+            assert!(matches!(
+                Moments::try_from(raw),
+                Err(StatisticsError::NotFinite(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn two_values_are_read_only_if_they_are_of_the_same_units() {
+        let mut sums = Bivariate::new();
+        for (x, y) in [(1.0, 2.0), (3.0, 5.0), (-1.0, 0.5)] {
+            sums.push(x, y).unwrap();
+        }
+        let text = serde_json::to_string(&sums).unwrap();
+        let read = |text: &str| serde_json::from_str::<Bivariate>(text);
+        assert_eq!(read(&text).unwrap(), sums);
+        assert!(read(&serde_json::to_string(&Bivariate::new()).unwrap()).is_ok());
+        let other = text.replacen(r#""n":3"#, r#""n":4"#, 1);
+        assert!(read(&other).unwrap_err().to_string().contains("4 and of 3 units"));
+        let one = r#"{"x":{"n":1,"mean":1,"squares":0},"y":{"n":1,"mean":1,"squares":0},"products":2}"#;
+        assert!(read(one).unwrap_err().to_string().contains("below two units"));
+        let raw = RawBivariate {
+            x: sums.x,
+            y: sums.y,
+            products: f64::INFINITY,
+        };
+        assert!(matches!(
+            Bivariate::try_from(raw),
+            Err(StatisticsError::NotFinite(_))
+        ));
     }
 }

@@ -1,5 +1,6 @@
 //! How often intervals hold the truth, and tests reject what is true: exactly where outcomes can be counted, else by simulation.
 
+use experiments::bandit::Dice;
 use experiments::fixed::cuped::adjust;
 use experiments::fixed::means::{Fieller, fieller, lift, paired_t, welch};
 use experiments::fixed::paired::{Pairs, mcnemar_exact, mcnemar_mid_p, newcombe_paired, tango_interval};
@@ -10,29 +11,10 @@ use experiments::fixed::quantiles::{Sample, quantile_difference};
 use experiments::fixed::ratio::{ClusterSums, UnitSums, ratio_difference};
 use experiments::statistics::distributions::{binomial_pmf, normal_quantile};
 use experiments::statistics::{Alternative, Bivariate, Counts, Interval, Moments};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::{counts, level};
 
-struct Dice(ChaCha8Rng);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
-    }
-
-    /// Between 0 and 1, neither included.
-    fn uniform(&mut self) -> f64 {
-        ((self.0.next_u64() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
-    }
-}
-
-fn wald(control: Counts, treatment: Counts, z: f64) -> Interval {
+pub(super) fn wald(control: Counts, treatment: Counts, z: f64) -> Interval {
     let part = |arm: Counts| {
         let p = arm.rate().unwrap();
         (p, p * (1.0 - p) / arm.n() as f64)
@@ -43,7 +25,7 @@ fn wald(control: Counts, treatment: Counts, z: f64) -> Interval {
 }
 
 /// The sum of the probabilities of all outcomes of two arms of `n` units that are counted.
-fn exact(n: u64, control: f64, treatment: f64, counted: impl Fn(Counts, Counts) -> bool) -> f64 {
+pub(super) fn exact(n: u64, control: f64, treatment: f64, counted: impl Fn(Counts, Counts) -> bool) -> f64 {
     let of = |p| {
         (0..=n)
             .map(|k| binomial_pmf(k, n, p).unwrap())
@@ -62,7 +44,7 @@ fn exact(n: u64, control: f64, treatment: f64, counted: impl Fn(Counts, Counts) 
 }
 
 /// The share of replications that are counted.
-fn share(replications: u32, seed: u64, mut counted: impl FnMut(&mut Dice) -> bool) -> f64 {
+pub(super) fn share(replications: u32, seed: u64, mut counted: impl FnMut(&mut Dice) -> bool) -> f64 {
     let mut dice = Dice::new(seed);
     let hits = (0..replications).filter(|_| counted(&mut dice)).count();
     hits as f64 / f64::from(replications)
@@ -172,7 +154,7 @@ fn intervals_of_shares_hold() {
 }
 
 /// Arms of skewed values, mean 1 and deviation about 0.8.
-fn skewed(dice: &mut Dice, n: u32, mean: f64) -> Moments {
+pub(super) fn skewed(dice: &mut Dice, n: u32, mean: f64) -> Moments {
     (0..n)
         .map(|_| mean * (0.7 * dice.normal() - 0.245).exp())
         .collect()
@@ -224,10 +206,10 @@ fn costs(dice: &mut Dice, n: u32, success: f64) -> ClusterSums {
     let mut units = UnitSums::new();
     for unit in 0..n {
         let habit = (0.3 * dice.normal()).exp();
-        for _ in 0..=(dice.uniform() * 5.0) as u32 {
+        for _ in 0..=(dice.unit() * 5.0) as u32 {
             let cost = habit * (0.5 * dice.normal()).exp();
             units
-                .add(unit, cost, f64::from(u8::from(dice.uniform() < success)))
+                .add(unit, cost, f64::from(u8::from(dice.unit() < success)))
                 .unwrap();
         }
     }
@@ -238,14 +220,29 @@ fn cost_per_success(replications: u32, tolerance: f64, sizes: &[u32]) {
     let mean_cost = (0.045_f64 + 0.125).exp();
     let truth = mean_cost / 0.7 - mean_cost / 0.8;
     for &n in sizes {
+        let mut one = 0;
         let found = share(replications, u64::from(n), |dice| {
             let (c, t) = (costs(dice, n, 0.8), costs(dice, n, 0.7));
+            let alone = c.ratio().unwrap().interval(level()).unwrap();
+            one += u32::from(alone.contains(mean_cost / 0.8));
             ratio_difference(&c, &t, level(), Alternative::TwoSided)
                 .unwrap()
                 .interval
                 .contains(truth)
         });
-        about(&format!("cost per success, n={n}"), found, 0.95, tolerance);
+        let one = f64::from(one) / f64::from(replications);
+        about(
+            &format!("cost per success of one arm, n={n}"),
+            one,
+            0.95,
+            1.5 * tolerance,
+        );
+        about(
+            &format!("difference of cost per success, n={n}"),
+            found,
+            0.95,
+            tolerance,
+        );
     }
 }
 
@@ -258,14 +255,14 @@ fn clustering(replications: u32) -> (f64, f64) {
             for _ in 0..100 {
                 // 0.166² is 17 % of 0.8 · 0.2: ten requests vary √(1 + 9·0.17) = 1.6 times as much as independent ones, and
                 // 1.96/1.6 standard errors are exceeded 22 times in 100.
-                let p = if dice.uniform() < 0.5 {
+                let p = if dice.unit() < 0.5 {
                     0.8 - 0.166
                 } else {
                     0.8 + 0.166
                 };
                 let mut successes = 0;
                 for _ in 0..10 {
-                    let success = dice.uniform() < p;
+                    let success = dice.unit() < p;
                     requests.push(success);
                     successes += u8::from(success);
                 }
@@ -312,7 +309,7 @@ fn covariates(replications: u32, tolerance: f64) {
 fn pairs(dice: &mut Dice, n: u32, treatment_only: f64, control_only: f64, both: f64) -> Pairs {
     let mut pairs = Pairs::default();
     for _ in 0..n {
-        let u = dice.uniform();
+        let u = dice.unit();
         let (a, b, c) = (
             treatment_only,
             treatment_only + control_only,
@@ -380,6 +377,29 @@ fn quantiles(replications: u32, tolerance: f64) {
     );
 }
 
+/// A tenth is slower; 60 callers with five requests each, all of a caller's slowed by the same factor.
+fn clustered_quantiles(replications: u32) -> (f64, f64) {
+    let truth = (0.86_f64.sqrt() * normal_quantile(0.9).unwrap()).exp();
+    let mut ignored = 0;
+    let found = share(replications, 12, |dice| {
+        let units: Vec<Vec<f64>> = (0..60)
+            .map(|_| {
+                let habit = 0.7 * dice.normal();
+                // 0.7² + 0.608² = 0.86.
+                (0..5)
+                    .map(|_| (habit + 0.37_f64.sqrt() * dice.normal()).exp())
+                    .collect()
+            })
+            .collect();
+        let sample = Sample::new(units.concat()).unwrap();
+        ignored += u32::from(sample.quantile(0.9, level()).unwrap().interval.contains(truth));
+        let factor = sample.cluster_factor(0.9, &units).unwrap();
+        let clustered = sample.clustered_quantile(0.9, level(), factor).unwrap();
+        clustered.interval.contains(truth)
+    });
+    (found, f64::from(ignored) / f64::from(replications))
+}
+
 #[test]
 fn simulated_intervals_hold() {
     let (replications, tolerance) = (400, 0.04);
@@ -388,6 +408,8 @@ fn simulated_intervals_hold() {
     covariates(replications, tolerance);
     paired(replications, tolerance);
     quantiles(replications, tolerance);
+    let (clustered, ignored) = clustered_quantiles(replications);
+    assert!(clustered > 0.9 && ignored < clustered, "{clustered} {ignored}");
     let (by_unit, by_request) = clustering(300);
     println!("no difference, but found: by caller {by_unit:.3}, by request {by_request:.3}");
     assert!(by_unit < 0.09 && by_request > 0.12);
@@ -402,6 +424,9 @@ fn simulated_intervals_hold_closely() {
     covariates(replications, tolerance);
     paired(replications, tolerance);
     quantiles(5_000, tolerance);
+    let (clustered, ignored) = clustered_quantiles(5_000);
+    about("clustered quantile .9, 60 callers", clustered, 0.95, 0.03);
+    println!("the same with callers ignored: {ignored:.4}");
     let (by_unit, by_request) = clustering(5_000);
     println!("no difference, but found: by caller {by_unit:.4}, by request {by_request:.4}");
     about("by caller", by_unit, 0.05, 0.01);

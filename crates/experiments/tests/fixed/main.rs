@@ -3,6 +3,7 @@
 
 mod coverage;
 mod decisions;
+mod margin;
 mod means;
 mod paired;
 mod proportions;

@@ -9,9 +9,10 @@
     clippy::print_stdout
 )]
 
-mod dice;
+mod power;
 mod rates;
 mod scores;
+mod shares;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,18 @@ impl Tally {
     pub(crate) fn at_least(&self, name: &str, least: f64) {
         let share = self.share(name);
         assert!(share >= least, "{name}: {share} of {}", self.experiments);
+    }
+
+    /// Fails if a share is further from what is known than three standard errors of the simulation.
+    #[track_caller]
+    pub(crate) fn about(&self, name: &str, known: f64) {
+        let error = (known * (1.0 - known) / f64::from(self.experiments)).sqrt();
+        let share = self.share(name);
+        assert!(
+            (share - known).abs() <= 3.0 * error,
+            "{name}: {share} of {}, known {known}",
+            self.experiments
+        );
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
