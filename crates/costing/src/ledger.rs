@@ -48,7 +48,8 @@ pub struct AttemptIntent {
     pub user: Option<String>,
     /// The caller's labels for reports, in the order given.
     pub tags: Vec<String>,
-    /// The arm of an experiment that the call is in, as `experiment/arm`; `None` outside of experiments.
+    /// The arm of an experiment that the call is in, as `experiment=arm`, and several in a row with `, ` between; `None` outside of
+    /// experiments.
     pub arm: Option<String>,
     /// Who is charged.
     pub caller: Caller,

@@ -140,7 +140,7 @@ pub struct RollupKey {
     /// The label; `None` is the row over all of them, labelled or not. An attempt with two labels is in three rows, so that
     /// only the rows with `None` add up to what was spent.
     pub tag: Option<String>,
-    /// The arm of an experiment, as `experiment/arm`.
+    /// The arms of experiments, as [`AttemptIntent::arm`](crate::AttemptIntent::arm) has them.
     pub arm: Option<String>,
     /// How the attempts ended; `None` while they are open.
     pub outcome: Option<Outcome>,
@@ -211,7 +211,7 @@ pub struct RollupFilter {
     pub task: Option<String>,
     /// Only with this label. It asks for rows by label.
     pub tag: Option<String>,
-    /// Only of this arm of an experiment, as `experiment/arm`.
+    /// Only of exactly these arms of experiments, as [`AttemptIntent::arm`](crate::AttemptIntent::arm) has them.
     pub arm: Option<String>,
 }
 

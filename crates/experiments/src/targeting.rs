@@ -92,6 +92,11 @@ impl Condition {
         }
     }
 
+    /// What it asks about.
+    pub const fn attribute(&self) -> Attribute {
+        self.attribute
+    }
+
     /// Whether a request meets it. Values are compared byte by byte.
     pub fn holds(&self, context: &Context<'_>) -> bool {
         context

@@ -211,7 +211,9 @@ fn what_cannot_be_an_outcome_is_refused() {
 
 /// Keeps everything in a list, as a store on disk would in tables.
 #[derive(Debug, Default)]
-struct Memory(Mutex<(Vec<Exposure>, Vec<Outcome>, BTreeMap<String, Experiment>)>);
+struct Memory(Mutex<Records>);
+
+type Records = (Vec<Exposure>, Vec<Outcome>, BTreeMap<String, Experiment>);
 
 #[async_trait]
 impl OutcomeStore for Memory {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use costing::budget::LocalBudgets;
 use costing::reconcile::{ReconcileStore, Schedule};
 use costing::{Caller, LedgerStore, PriceBook, UtcTime};
+use experiments::OutcomeStore;
 use http_transport::SystemClock;
 use integration_core::{Clock, ProviderId, RequestId};
 use model_catalogue::Catalogue;
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
+use crate::experiment::Outcomes;
 use crate::pricing::Charges;
 use crate::quality::{LearnedQuality, Sources};
 use crate::reconciler::Reconciler;
@@ -31,10 +33,10 @@ use crate::warm::WarmCaches;
 /// How much memory request bodies may take together: half a gibibyte.
 pub(crate) const BODY_KILOBYTES: u32 = 512 * 1024;
 
-/// What keeps the ledger, what is asked of providers about it, and feedback on it: one file, or one database.
-pub trait Store: LedgerStore + ReconcileStore + FeedbackStore {}
+/// What keeps the ledger, what is asked of providers about it, feedback on it, and what came of experiments: one file, or one database.
+pub trait Store: LedgerStore + ReconcileStore + FeedbackStore + OutcomeStore {}
 
-impl<T: LedgerStore + ReconcileStore + FeedbackStore> Store for T {}
+impl<T: LedgerStore + ReconcileStore + FeedbackStore + OutcomeStore> Store for T {}
 
 /// Every part of a running gateway.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The budgets.
     pub spending: Arc<Spending>,
+    /// Keeps who met which arm of an experiment, and what came of it.
+    pub(crate) outcomes: Arc<Outcomes>,
     /// Asks providers again what attempts cost.
     pub reconciler: Arc<Reconciler>,
     /// Where random choices begin.
@@ -163,7 +167,19 @@ impl App {
         for attempt in &left.unknown {
             reconciler.enlist(attempt, false).await?;
         }
-        let tasks = Tasks::here();
+        for experiment in settings.experiments.set() {
+            store
+                .keep_definition(experiment)
+                .await
+                .with_context(|| format!("the [[experiment]] '{}' cannot begin", experiment.key()))?;
+        }
+        let (tasks, kill) = (Tasks::here(), CancellationToken::new());
+        let outcomes = Outcomes::new(
+            Arc::clone(&store) as Arc<dyn OutcomeStore>,
+            Arc::clone(&clock),
+            tasks.clone(),
+            kill.clone(),
+        );
         let mut sources = Sources::new(&settings, &catalogue, &prices);
         for (provider, policy) in upstreams.enforced(&settings) {
             sources.facts = sources.facts.with_enforced(provider, policy);
@@ -188,6 +204,7 @@ impl App {
             seed,
             warm: Arc::default(),
             spending,
+            outcomes,
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
             router,
@@ -200,7 +217,7 @@ impl App {
             tasks,
             bodies: Semaphore::new(BODY_KILOBYTES as usize),
             draining: AtomicBool::new(false),
-            kill: CancellationToken::new(),
+            kill,
             settings,
         })
     }

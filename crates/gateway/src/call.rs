@@ -93,6 +93,9 @@ pub struct RouteOptions {
     pub strategy: Option<String>,
     /// Models to try after the first, in order.
     pub fallbacks: Vec<String>,
+    /// Whether fallbacks that cannot serve the request are passed over: an experiment named them and not the caller.
+    #[serde(skip)]
+    pub(crate) fallbacks_may_fail: bool,
     /// The only models that may be chosen: ids, `author/*`, `*:variant`.
     pub only: Vec<String>,
     /// Models that must not be chosen, written the same way.
@@ -138,9 +141,9 @@ fn of_field(path: &str, error: &serde_json::Error) -> Refused {
 /// The longest name of a user, of a model, or pattern for models, in bytes.
 const MOST_NAME: usize = 256;
 /// The most models that a request may name to fall back to: more than are ever asked for one call.
-const MOST_FALLBACKS: usize = 16;
+pub(crate) const MOST_FALLBACKS: usize = 16;
 /// The most patterns for models: each is held against every model.
-const MOST_PATTERNS: usize = 64;
+pub(crate) const MOST_PATTERNS: usize = 64;
 
 impl RouteOptions {
     /// Holds the options against their ranges.
@@ -469,7 +472,9 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
     }
     for name in &options.fallbacks {
         let found = names.add(name, "a fallback of the request");
-        names.or_explain(found, options.explain)?;
+        if !options.fallbacks_may_fail {
+            names.or_explain(found, options.explain)?;
+        }
     }
     if options.explain && !automatic {
         explained = Some(Explained::Named(names.explained()));

@@ -58,6 +58,8 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Say what was spent, and what could have been spent instead
     Report(Box<ReportArgs>),
+    /// List experiments, and say what came of one and what to do
+    Experiment(Box<ExperimentArgs>),
     /// Check that everything in the ledger adds up
     Verify(VerifyArgs),
     /// Look whether the integrations can be used, without paying for anything
@@ -342,7 +344,7 @@ pub struct ReportArgs {
     /// Only with this tag, of which there may be one
     #[arg(long)]
     pub tag: Vec<String>,
-    /// Only this arm of an experiment, as experiment/arm
+    /// Only this arm of an experiment, as experiment=arm
     #[arg(long, value_name = "ARM")]
     pub experiment: Vec<String>,
     /// Print JSON
@@ -384,6 +386,101 @@ impl ReportArgs {
             .flat_map(|(name, values)| values.iter().map(move |value| (name, value.as_str())));
         once.chain(filters)
     }
+}
+
+/// `experiment`.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: ExperimentCommand,
+}
+
+/// What can be done with experiments.
+#[derive(Debug, Subcommand)]
+pub enum ExperimentCommand {
+    /// The experiments of the configuration
+    List(ExperimentListArgs),
+    /// One of them: its arms, what its plan needs, and what came of it so far
+    Show(ExperimentOneArgs),
+    /// What came of one, or of units in a file, and what to do
+    Analyse(ExperimentAnalyseArgs),
+    /// The units of one as lines of JSON, from which `analyse --input` says the same
+    Export(ExperimentExportArgs),
+}
+
+/// `experiment list`.
+#[derive(Debug, Args)]
+pub struct ExperimentListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `experiment show`.
+#[derive(Debug, Args)]
+pub struct ExperimentOneArgs {
+    /// Its key
+    pub name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// How an analysis is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExperimentFormat {
+    /// For a terminal.
+    Text,
+    /// For programs.
+    Json,
+    /// A page with the intervals over time.
+    Html,
+}
+
+/// `experiment analyse`.
+#[derive(Debug, Args)]
+pub struct ExperimentAnalyseArgs {
+    /// The key of an experiment of the configuration
+    #[arg(conflicts_with_all = ["input", "plan"], required_unless_present = "input")]
+    pub name: Option<String>,
+    /// A file of units instead: lines of JSON, or CSV if its name ends in .csv; - is standard input
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    pub input: Option<PathBuf>,
+    /// The plan by which they are analysed: the keys of [experiment.plan], and `arms` with their weights
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub plan: Option<PathBuf>,
+    /// How it is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ExperimentFormat,
+    /// A new file to write to; what exists is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `experiment export`.
+#[derive(Debug, Args)]
+pub struct ExperimentExportArgs {
+    /// Its key
+    pub name: String,
+    /// A new file to write to; what exists is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
 }
 
 /// `verify`.

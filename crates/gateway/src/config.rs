@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use costing::budget::{BudgetConfig, BudgetRules, CallerConfig, HoldPolicy};
 use costing::reconcile::SampleRate;
 use costing::{Caller, Markup, MarkupConfig, MarkupRules, Pico};
+use experiments::Holdout;
 use http_transport::Timeouts;
 use integration_core::{ModelPattern, Secret};
 use model_catalogue::Catalogue;
@@ -24,6 +25,7 @@ use store_sqlite::Durability;
 use crate::callers::Callers;
 use crate::cli::WrongUsage;
 use crate::environment::Environment;
+use crate::experiment::ExperimentSettings;
 use crate::restraint::{BreakerSettings, RetryBudgetSettings, timeouts};
 
 /// The model name that asks the gateway to choose.
@@ -69,6 +71,11 @@ pub struct ConfigFile {
     pub markup: Vec<MarkupConfig>,
     /// How costs are kept and made certain.
     pub costs: CostsConfig,
+    /// What is compared on the calls of callers, `[[experiment]]`: the keys of [`experiments::Experiment`], `window`, `plan`, and in
+    /// each arm those of [`ArmSettings`](crate::experiment::ArmSettings).
+    pub experiment: Vec<toml::Table>,
+    /// Who is kept out of experiments, `[[holdout]]`.
+    pub holdout: Vec<Holdout>,
     /// The simulated upstream that is used until there is a key.
     pub simulator: SimulatorSettings,
 }
@@ -414,6 +421,8 @@ pub struct Settings {
     pub limits: LimitsConfig,
     /// Rate limits of models.
     pub rate_limits: LimitRules,
+    /// What is compared on the calls of callers.
+    pub experiments: Arc<ExperimentSettings>,
     /// The simulated upstream.
     pub simulator: SimulatorSettings,
     /// Whether the simulator was asked for, key or no key.
@@ -535,6 +544,7 @@ impl Settings {
             facts: DeploymentConfig::book(&file.deployment)?,
             rate_limits: rate_limits(&file.rate_limit)?,
             limits: file.limits,
+            experiments: Arc::new(ExperimentSettings::read(file.experiment, file.holdout)?),
             simulator: file.simulator,
             simulate: overrides.simulate,
             app: (env.get("OPENROUTER_APP_NAME"), env.get("OPENROUTER_SITE_URL")),
@@ -615,7 +625,8 @@ impl Settings {
                 }
             }
         }
-        Ok(())
+        self.experiments
+            .check_models(catalogue, |name| self.aliases.contains_key(name))
     }
 }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::app::{App, Store};
 use crate::call::{Body, Prepared};
+use crate::experiment::Entered;
 use crate::pricing::{price, rule_for, sum, total};
 use crate::reconciler::Reconciler;
 use crate::spending::{self, CallEstimate, Offer, Spending};
@@ -42,6 +43,8 @@ pub struct CallRecord {
     stream: bool,
     user: Option<String>,
     tags: Vec<String>,
+    /// Where the call stands in the experiments, if there are any.
+    entered: Option<Arc<Entered>>,
     mode: Mode,
     caller: Caller,
     subject: Subject,
@@ -106,18 +109,35 @@ pub struct SettledAttempt {
 impl CallRecord {
     /// The record of a call that begins now and is charged to this caller.
     pub fn new(app: &App, request: RequestId, body: &Body, prepared: &Prepared, caller: Caller) -> Self {
+        Self::of_entered(app, request, body, prepared, caller, None)
+    }
+
+    /// The same of a call that was held against the experiments.
+    pub(crate) fn of_entered(
+        app: &App,
+        request: RequestId,
+        body: &Body,
+        prepared: &Prepared,
+        caller: Caller,
+        entered: Option<Arc<Entered>>,
+    ) -> Self {
         let user = body.options.user.clone().or_else(|| body.request.user.clone());
         let tier = body.request.extra.get("service_tier").and_then(Value::as_str);
         Self {
             request,
             task: prepared.task.map(|task| task.as_str().to_owned()),
-            requested_model: body.request.model.as_str().to_owned(),
+            requested_model: entered
+                .as_ref()
+                .map_or(&body.request.model, |entered| &entered.asked)
+                .as_str()
+                .to_owned(),
             requested_tier: tier.map(str::to_owned),
             stream: body.stream,
             subject: Subject::new(&caller).with_user(user.as_deref().unwrap_or_default()),
             caller,
             user,
             tags: body.options.tags.clone(),
+            entered,
             mode: app.mode(),
             markups: Arc::clone(&app.settings.markups),
             catalogue: Arc::clone(&app.catalogue),
@@ -150,6 +170,16 @@ impl CallRecord {
     /// The call's name.
     pub fn request(&self) -> &RequestId {
         &self.request
+    }
+
+    /// Where the call stands in the experiments, as answers tell it.
+    pub fn experiments(&self) -> Option<Value> {
+        self.entered.as_ref()?.json()
+    }
+
+    /// Whether the caller was gone before it had an answer, or the head of one.
+    pub fn is_abandoned(&self) -> bool {
+        self.gone.is_cancelled()
     }
 
     /// Goes on with a call as long as somebody waits for it, and beyond that until what is under way has told what it was: the
@@ -352,7 +382,11 @@ impl AttemptGate for LedgerGate {
             simulated: record.mode == Mode::Simulated,
             user: record.user.clone(),
             tags: record.tags.clone(),
-            arm: None,
+            arm: record
+                .entered
+                .as_ref()
+                .and_then(|entered| entered.arms())
+                .map(str::to_owned),
             caller: record.caller.clone(),
             markup,
             purpose: AttemptIntent::CALL.to_owned(),

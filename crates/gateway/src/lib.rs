@@ -11,6 +11,7 @@ pub mod config;
 pub mod costs;
 pub mod days;
 pub mod environment;
+pub mod experiment;
 pub mod http;
 pub mod ledger;
 pub mod out_file;

@@ -88,6 +88,9 @@ pub fn waypost(record: &CallRecord, mode: Mode, snapshot: &str, plan: Option<&Va
     if let Some(refusal) = record.refusal() {
         object.insert("budget_refusal".to_owned(), spending::refusal(&refusal));
     }
+    if let Some(experiments) = record.experiments() {
+        object.insert("experiments".to_owned(), experiments);
+    }
     if let Some(plan) = plan {
         object.insert("plan".to_owned(), plan.clone());
     }

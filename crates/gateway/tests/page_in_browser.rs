@@ -222,3 +222,77 @@ async fn a_gateway_that_has_answered_nothing_has_a_page_all_the_same() {
     );
     gateway.stop().await;
 }
+
+const EXPERIMENT: &str = "[[experiment]]
+key = \"cheaper\"
+window = \"1ms\"
+arms = [{ key = \"control\", weight_bps = 5000 }, { key = \"mini\", weight_bps = 5000, model = \"openai/gpt-4o-mini\" }]
+[experiment.plan]
+control = \"control\"
+look_hours = 1
+[[experiment.plan.metrics]]
+key = \"latency\"
+role = \"guardrail\"
+kind = { mean = { of = \"latency_ms\" } }
+direction = \"lower_is_better\"
+margin = { relative = 0.1 }
+[[experiment.plan.metrics]]
+key = \"cost\"
+role = \"goal\"
+kind = { mean = { of = \"cost\" } }
+direction = \"lower_is_better\"
+";
+
+/// An experiment with a few looks, through the store, as the gateway keeps them.
+async fn check_experiment(name: &'static str, width: u32, dark: bool) {
+    let now = UNIX_EPOCH + Duration::from_secs(1_795_348_800);
+    let config = format!("{INSTANT}{EXPERIMENT}");
+    let gateway = Gateway::at(Arc::new(ManualClock::starting_at(now)), &config, []).await;
+    let (mut exposures, mut outcomes) = (Vec::new(), Vec::new());
+    for i in 0..1_200_i64 {
+        let context = format!("web/user-{i}");
+        let context = experiments::Context::new().with_user(&context);
+        let (experiment, _) = gateway.app.settings.experiments.get("cheaper").unwrap();
+        let assignment = experiment.assign_for(&context);
+        let at_ms = 1_795_300_000_000 + i * 36_000;
+        let is_mini = assignment.arm == Some("mini");
+        exposures.push(experiments::Exposure::of(&assignment, &context, at_ms).unwrap());
+        let mut outcome = experiments::Outcome::new(format!("{i}"), at_ms, (&context).into());
+        outcome.call = Some(experiments::Call::default());
+        outcome.cost_pico = Some((1_000 + i % 7 * 100) * if is_mini { 400 } else { 1_000 });
+        outcome.latency_ms = Some(u64::try_from(800 + i % 13 * 20).unwrap());
+        outcomes.push(outcome);
+    }
+    gateway.app.store.append_exposures(&exposures).await.unwrap();
+    gateway.app.store.append_outcomes(&outcomes).await.unwrap();
+    let path = "/v1/experiments/cheaper?format=html";
+    let Some(found) = look(&gateway, path, name, width, dark).await else {
+        return;
+    };
+    let text = found["text"].as_str().unwrap();
+    for says in [
+        "cheaper, version 1",
+        "Ship 'mini'",
+        "mini against control",
+        "cost is lower",
+        "How it was judged",
+    ] {
+        assert!(text.contains(says), "{says} in {text}");
+    }
+    assert_eq!(found["bars"], serde_json::json!(2), "{found}");
+    assert!(
+        found["warning"][0].as_str().unwrap().contains("simulated"),
+        "{found}"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_experiment_on_a_desk_by_day() {
+    check_experiment("experiment-on-a-desk-by-day", 1_280, false).await;
+}
+
+#[tokio::test]
+async fn an_experiment_on_a_telephone_by_night() {
+    check_experiment("experiment-on-a-telephone-by-night", 390, true).await;
+}

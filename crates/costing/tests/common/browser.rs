@@ -38,7 +38,7 @@ frame.addEventListener('load', () => {
     card: view.getComputedStyle(page.querySelector('td')).display,
     bars: page.querySelectorAll('svg').length, ground: view.getComputedStyle(page.body).backgroundColor,
     cards: [...page.querySelectorAll('.sums div')].map((card) => card.textContent),
-    total: page.querySelector('.sums div:nth-child(7) b').textContent,
+    total: page.querySelector('.sums div:nth-child(7) b')?.textContent,
     links: [...page.querySelectorAll('a')].map((link) => link.getAttribute('href')),
     warning: [...page.querySelectorAll('.warn')].map((warning) => warning.textContent),
     text: page.querySelector('main').innerText,

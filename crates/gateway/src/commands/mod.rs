@@ -8,6 +8,7 @@
 mod best_model;
 mod chat;
 mod compare;
+mod experiment;
 mod health;
 mod models;
 mod one_call;
@@ -91,6 +92,10 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
             log(&env, "warn");
             runtime()?.block_on(models::run(&args, &env))
         }
+        Command::Experiment(args) => {
+            log(&env, "warn");
+            runtime()?.block_on(experiment::run(&args, &env))
+        }
         Command::Price(args) => {
             log(&env, "warn");
             price::run(&args, &env)
@@ -113,7 +118,7 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
 
 /// Names that are promised and not built yet, and names that do not exist.
 fn other(name: &str) -> anyhow::Error {
-    const RESERVED: [&str; 3] = ["experiment", "replay", "keys"];
+    const RESERVED: [&str; 2] = ["replay", "keys"];
     let message = if RESERVED.contains(&name) {
         format!("`{name}` is a reserved name and not built yet; `waypost --help` lists what is there")
     } else {

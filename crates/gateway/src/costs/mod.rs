@@ -240,8 +240,14 @@ impl Gathered {
         }
     }
 
-    /// The first page: what this month has cost, by model, day and key, and what it could have.
-    pub(crate) fn page(&self, query: &CostQuery, sources: CostSources<'_>, mode: Mode) -> CostText {
+    /// The first page: what this month has cost, by model, day and key, and what it could have; with a link to each of these experiments.
+    pub(crate) fn page<'e>(
+        &self,
+        query: &CostQuery,
+        sources: CostSources<'_>,
+        mode: Mode,
+        experiments: impl Iterator<Item = &'e str>,
+    ) -> CostText {
         let mut query = query.clone();
         query.top = Some(PAGE_LINES);
         let mut reports: Vec<Report> = [Grouping::Model, Grouping::Day, Grouping::Key]
@@ -268,6 +274,13 @@ impl Gathered {
             page = page.with_link(
                 format!("by {grouping}"),
                 format!("/v1/reports/costs?by={grouping}&format=html"),
+            );
+        }
+        for key in experiments {
+            // A key is made of letters, digits and marks that an address takes as they are.
+            page = page.with_link(
+                format!("experiment {key}"),
+                format!("/v1/experiments/{key}?format=html"),
             );
         }
         CostText {

@@ -21,6 +21,7 @@ use crate::app::{App, BODY_KILOBYTES};
 use crate::call::{Body, Escalation, Prepared, prepare};
 use crate::callers::Identity;
 use crate::chunk::{ChunkWriter, completion};
+use crate::experiment::{End, Ending, Entered};
 use crate::ledger::CallRecord;
 use crate::report;
 
@@ -47,14 +48,47 @@ async fn respond(
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
     let mut body = read_body(app, body).await?;
-    let mut prepared = prepare(app, &mut body, &caller)?;
-    let headers = head
-        .headers
+    let entered = Entered::of(app, &id, &caller, &mut body).map(Arc::new);
+    let answered = answer(app, id, caller, body, &head.headers, entered.clone()).await;
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    if let Some(arms) = entered.as_ref().and_then(|entered| entered.arms()) {
+        report::set(response.headers_mut(), "x-waypost-experiment", arms);
+    }
+    Ok(response)
+}
+
+/// Serves a request that was held against the experiments.
+async fn answer(
+    app: &Arc<App>,
+    id: RequestId,
+    caller: Caller,
+    mut body: Body,
+    headers: &HeaderMap,
+    entered: Option<Arc<Entered>>,
+) -> Result<Response, ApiError> {
+    let mut ending = entered
+        .as_ref()
+        .and_then(|entered| Ending::of(entered, &app.outcomes, &id));
+    let mut prepared = match prepare(app, &mut body, &caller) {
+        Ok(prepared) => prepared,
+        Err(refused) => {
+            tell(ending.as_ref(), End::Failed(None));
+            let experiments = entered.as_ref().and_then(|entered| entered.json());
+            let told = experiments.map_or(Value::Null, |told| json!({ "experiments": told }));
+            return Err(ApiError::from(refused).with_waypost(told));
+        }
+    };
+    let headers = headers
         .iter()
         .filter(|(name, _)| app.upstreams.passes_on(name.as_str()))
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
-    let record = Arc::new(CallRecord::new(app, id, &body, &prepared, caller));
+    let record = CallRecord::of_entered(app, id, &body, &prepared, caller, entered);
+    let record = Arc::new(record);
+    if let Some(ending) = &mut ending {
+        ending.goes(&prepared);
+        ending.is_recorded(&record);
+    }
     if let Some(first) = prepared.targets.first()
         && record
             .preview(first)
@@ -67,6 +101,7 @@ async fn respond(
         record,
         escalation: prepared.escalation.clone(),
         plan: prepared.explanation(),
+        ending,
         app: Arc::clone(app),
     };
     // Dropped with this future when the caller goes. The call itself is a task of its own: what is under way at the provider is
@@ -83,6 +118,8 @@ struct Asked {
     escalation: Option<Arc<Escalation>>,
     /// How the model was chosen, if the caller wants to know.
     plan: Option<Value>,
+    /// What becomes of it, if it is in an experiment.
+    ending: Option<Ending>,
 }
 
 impl Asked {
@@ -137,6 +174,7 @@ impl Asked {
             app: self.app,
             record: self.record,
             plan: self.plan,
+            ending: self.ending,
             writer,
         };
         *response.body_mut() = HttpBody::from_stream(pump.start(streamed.stream));
@@ -149,6 +187,7 @@ impl Asked {
             Err(exhausted) => return Ok(self.failed(&exhausted).await),
         };
         self.record.passed_over(&answer.passed_over);
+        self.end(End::Answered);
         self.record.written().await;
         let mut waypost = self.waypost();
         if let Some(checked) = checked {
@@ -197,9 +236,13 @@ impl Asked {
             biased;
             () = self.app.kill.cancelled() => {}
             result = self.record.while_wanted(call) => {
+                if result.is_none() {
+                    self.end(End::Gone);
+                }
                 return result.ok_or_else(|| ApiError::new(499, "cancelled", "the caller is gone"));
             }
         }
+        self.end(End::Failed(None));
         self.record.written().await;
         let error = ApiError::new(503, "stopping", "the gateway is stopping; ask again");
         Err(error.worth_retrying().with_waypost(self.waypost()))
@@ -208,6 +251,7 @@ impl Asked {
     /// The answer to a call that no model answered.
     async fn failed(&self, exhausted: &Exhausted) -> Response {
         self.record.passed_over(&exhausted.passed_over);
+        self.end(End::Failed(Some(exhausted.error.kind())));
         self.record.written().await;
         let mut response = ApiError::of_call(&exhausted.error)
             .with_waypost(self.waypost())
@@ -218,6 +262,16 @@ impl Asked {
         response
     }
 
+    /// Tells how the call ended, unless the caller is gone: that is no fault of the arm.
+    fn end(&self, end: End) {
+        let end = if self.record.is_abandoned() {
+            End::Gone
+        } else {
+            end
+        };
+        tell(self.ending.as_ref(), end);
+    }
+
     fn waypost(&self) -> Value {
         report::waypost(
             &self.record,
@@ -225,6 +279,13 @@ impl Asked {
             self.app.prices.id(),
             self.plan.as_ref(),
         )
+    }
+}
+
+/// Tells how a call ended, if it is in an experiment.
+pub(super) fn tell(ending: Option<&Ending>, end: End) {
+    if let Some(ending) = ending {
+        ending.end(end);
     }
 }
 

@@ -30,12 +30,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest name of a source.
 const MOST_SOURCE: usize = 64;
 
-/// `{"request_id": "…", "score": 0.8, "source": "user"}`. A comment may come with it and is not kept: it may hold anything.
+/// `{"request_id": "…", "score": 0.8, "success": true, "source": "user"}`. A comment may come with it and is not kept: it may hold anything.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
     request_id: String,
     score: f64,
+    /// Whether the answer served its purpose, for experiments. It does not follow from the score.
+    success: Option<bool>,
     source: Option<String>,
     #[serde(rename = "comment")]
     _comment: Option<IgnoredAny>,
@@ -54,7 +56,7 @@ pub(super) async fn feedback(
 async fn respond(app: &App, identity: &Identity, request: Request) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
-    let feedback = read(app, &read_body(app, body).await?)?;
+    let (feedback, success) = read(app, &read_body(app, body).await?)?;
     let attempts = app.store.attempts(&feedback.request).await.map_err(unavailable)?;
     if let Some(first) = attempts.first() {
         check_owner(identity, first)?;
@@ -63,6 +65,9 @@ async fn respond(app: &App, identity: &Identity, request: Request) -> Result<Res
     let request = feedback.request.clone();
     app.store.give(feedback).await.map_err(refused)?;
     app.learned.given();
+    if !app.settings.experiments.is_empty() {
+        app.outcomes.said(&request, &source, score, success);
+    }
     // The one it counts for, as the ledger has it.
     let answered = attempts.iter().rev().find_map(|row| {
         let settlement = row.settlement.as_ref()?;
@@ -101,7 +106,7 @@ async fn read_body(app: &App, body: Body) -> Result<Vec<u8>, ApiError> {
     }
 }
 
-fn read(app: &App, bytes: &[u8]) -> Result<Feedback, Refused> {
+fn read(app: &App, bytes: &[u8]) -> Result<(Feedback, Option<bool>), Refused> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let said: Said = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -128,13 +133,14 @@ fn read(app: &App, bytes: &[u8]) -> Result<Feedback, Refused> {
             format!("`source` must be a word of 1 to {MOST_SOURCE} letters, digits, `-`, `_` and `.`");
         return Err(Refused::invalid("source", message));
     }
-    Feedback::new(request, source, said.score, app.clock.wall()).ok_or_else(|| {
+    let feedback = Feedback::new(request, source, said.score, app.clock.wall()).ok_or_else(|| {
         let message = format!(
             "`score` must be from 0, of no use, to 1, perfect, and not {}",
             said.score
         );
         Refused::invalid("score", message)
-    })
+    })?;
+    Ok((feedback, said.success))
 }
 
 /// Feedback is for whoever asked to give, and for the operator.

@@ -4,6 +4,7 @@ mod access;
 mod budgets;
 mod chat;
 mod error;
+mod experiments;
 mod feedback;
 mod health;
 mod lists;
@@ -37,8 +38,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/feedback", post(feedback::feedback))
         .route("/v1/reports/costs", get(reports::costs))
         .route("/", get(reports::page))
-        .route("/v1/experiments", get(reserved))
-        .route("/v1/experiments/{name}", get(reserved))
+        .route("/v1/experiments", get(experiments::list))
+        .route("/v1/experiments/{name}", get(experiments::one))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             access::authenticate,

@@ -56,8 +56,12 @@ pub(super) async fn page(State(app): State<Arc<App>>, Extension(identity): Exten
         &identity,
         CostQuery::new(period, CostFormat::Report(ReportFormat::Html)),
     );
-    answer(app, query, now, |app, gathered, query, now| {
-        gathered.page(query, CostSources::of(app, now), app.mode())
+    answer(app, query, now, move |app, gathered, query, now| {
+        // Experiments tell of everybody's calls.
+        let experiments = app.settings.experiments.iter();
+        let shown = experiments.filter(|(_, of_gateway)| identity.is_admin && of_gateway.plan.is_some());
+        let keys = shown.map(|(experiment, _)| experiment.key());
+        gathered.page(query, CostSources::of(app, now), app.mode(), keys)
     })
     .await
     .unwrap_or_else(IntoResponse::into_response)

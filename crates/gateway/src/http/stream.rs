@@ -15,8 +15,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::ApiError;
+use super::chat::tell;
 use crate::app::App;
 use crate::chunk::ChunkWriter;
+use crate::experiment::{End, Ending};
 use crate::ledger::CallRecord;
 use crate::report;
 
@@ -35,6 +37,8 @@ pub(super) struct Pump {
     pub(super) record: Arc<CallRecord>,
     /// How the model was chosen, if the caller wants to know.
     pub(super) plan: Option<Value>,
+    /// What becomes of the call, if it is in an experiment.
+    pub(super) ending: Option<Ending>,
     pub(super) writer: ChunkWriter,
 }
 
@@ -64,6 +68,12 @@ impl Pump {
         let stop = self.pass_on(&mut source, &queue).await;
         // Dropped first: this closes the connection to the provider and settles the attempt.
         drop(source);
+        let end = match &stop {
+            Stop::Over(Ok(())) => End::Answered,
+            Stop::Over(Err(error)) => End::Failed(Some(error.kind())),
+            Stop::Gone => End::Gone,
+        };
+        tell(self.ending.as_ref(), end);
         self.record.written().await;
         let Stop::Over(result) = stop else { return };
         let waypost = report::waypost(

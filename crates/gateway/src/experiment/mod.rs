@@ -1,0 +1,14 @@
+//! Experiments on the calls of callers: what is compared, who is in which arm, and what came of it.
+
+mod arm;
+mod config;
+mod enter;
+mod outcomes;
+mod results;
+pub(crate) mod unit_file;
+
+pub use self::arm::ArmSettings;
+pub use self::config::{ExperimentSettings, Experimental};
+pub(crate) use self::enter::Entered;
+pub(crate) use self::outcomes::{End, Ending, Outcomes};
+pub(crate) use self::results::{Results, definition};
