@@ -6,7 +6,7 @@
 
 use experiments::bandit::Dice;
 use experiments::off_policy::{
-    Estimate, Evaluation, Gates, Logged, Outcome, Predicted, bounded_interval, evaluate,
+    Estimate, Evaluation, Gates, Logged, Outcome, Predicted, bounded_interval, contrast, evaluate,
 };
 use experiments::statistics::{Interval, Level, Moments, StatisticsError};
 use proptest::prelude::*;
@@ -83,6 +83,64 @@ fn estimates_over_units() {
     // Rows that share a unit are no rows for the bound that takes them to stand alone.
     let unit = Interval::new(0.0, 1.0);
     assert!(bounded_interval(&rows, 0, unit, 3.0, Level::default()).is_err());
+}
+
+/// numpy 2.4.6, with units as clusters; scipy 1.17.1 for `t.ppf`.
+#[test]
+fn two_policies_are_held_against_each_other() {
+    // Unit, propensity, value, prediction of the choice; then target and prediction of it for either policy.
+    let log = [
+        (1, 0.5, 1.0, 0.7, (0.9, 0.75), (0.2, 0.5)),
+        (1, 0.5, 0.0, 0.4, (0.1, 0.75), (0.8, 0.5)),
+        (2, 0.8, 0.6, 0.7, (0.9, 0.72), (0.5, 0.6)),
+        (3, 0.2, 0.2, 0.5, (0.1, 0.6), (0.5, 0.55)),
+        (3, 0.8, 1.0, 0.9, (0.9, 0.88), (0.5, 0.8)),
+        (4, 0.5, 0.4, 0.5, (0.5, 0.5), (0.9, 0.6)),
+        (5, 0.25, 0.9, 0.6, (0.5, 0.65), (0.3, 0.62)),
+        (5, 0.75, 0.3, 0.6, (0.5, 0.65), (0.7, 0.62)),
+    ];
+    let logged = |(unit, p, value, q, (target, v)): (u64, f64, f64, f64, (f64, f64))| Logged {
+        unit: Some(unit),
+        ..predicted(row(p, target, value), q, v)
+    };
+    let rows = log.map(|(unit, p, value, q, own, _)| logged((unit, p, value, q, own)));
+    let others = log.map(|(unit, p, value, q, _, other)| logged((unit, p, value, q, other)));
+    let level = Level::default();
+    let held = |a: &[Logged], b: &[Logged]| contrast(a, b, &OPEN, level);
+    let found = held(&rows, &others).unwrap()[0];
+    near(found, 0.336_25, 0.135_998_325_113);
+    assert!((found.interval.low + 0.041_341_884_076).abs() < 1e-8);
+    assert!((found.interval.high - 0.713_841_884_076).abs() < 1e-8);
+    let plain = |rows: &[Logged]| -> Vec<Logged> {
+        let mut rows = rows.to_vec();
+        for row in &mut rows {
+            row.outcomes[0].predicted = None;
+        }
+        rows
+    };
+    near(
+        held(&plain(&rows), &plain(&others)).unwrap()[0],
+        0.313_736_984_714,
+        0.120_804_803_528,
+    );
+    // Against the policy that was in force it is the change that `evaluate` tells.
+    let mut in_force = plain(&rows);
+    for row in &mut in_force {
+        row.target = row.propensity;
+    }
+    let change = open(&plain(&rows)).outcomes[0].change;
+    let found = held(&plain(&rows), &in_force).unwrap()[0];
+    near(found, change.value, change.se);
+    // Both must be of the same log, and have its support.
+    assert!(matches!(
+        held(&rows, &others[1..]),
+        Err(StatisticsError::NoSupport(_))
+    ));
+    let mut other = others.clone();
+    other[3].propensity = 0.3;
+    assert!(matches!(held(&rows, &other), Err(StatisticsError::NoSupport(_))));
+    let strict = contrast(&rows, &others, &Gates::default(), level);
+    assert!(matches!(strict, Err(StatisticsError::NoSupport(_))));
 }
 
 /// Every log that three requests could have left, each as probable as it is: the estimates' mean is the target's mean exactly, and

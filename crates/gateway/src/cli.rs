@@ -60,6 +60,8 @@ pub enum Command {
     Report(Box<ReportArgs>),
     /// List experiments, and say what came of one and what to do
     Experiment(Box<ExperimentArgs>),
+    /// Say what a routing policy would have cost and scored on logged traffic
+    Replay(ReplayArgs),
     /// Check that everything in the ledger adds up
     Verify(VerifyArgs),
     /// Look whether the integrations can be used, without paying for anything
@@ -155,6 +157,9 @@ pub struct CompareArgs {
     /// The models to be compared, two at least
     #[arg(long, value_delimiter = ',', value_name = "LIST", required = true)]
     pub models: Vec<String>,
+    /// The model each other is held against, prompt by prompt (default: the first of them)
+    #[arg(long, value_name = "MODEL")]
+    pub baseline: Option<String>,
     /// A model that says which of two answers is better; none of those compared
     #[arg(long, value_name = "MODEL")]
     pub judge: Option<String>,
@@ -478,6 +483,44 @@ pub struct ExperimentExportArgs {
     /// A new file to write to; what exists is never overwritten
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The traffic with what came of it, one JSON object a line, plain or compressed by zstd
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// What would have chosen the models: a strategy such as cheapest, or model:ID for one model
+    #[arg(long, value_name = "POLICY")]
+    pub policy: String,
+    /// The model it is held against (default: what was chosen when it was logged, if that is known)
+    #[arg(long, value_name = "MODEL")]
+    pub baseline: Option<String>,
+    /// The task of rows that name none of the gateway's
+    #[arg(long)]
+    pub task: Option<String>,
+    /// The least quality on the task's index
+    #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = quality)]
+    pub min_quality: Option<f64>,
+    /// How sure that quality must be, from 0.5 to below 1
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = quality)]
+    pub confidence: Option<f64>,
+    /// The most a call may be expected to cost, in US dollars
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = dollars)]
+    pub max_cost: Option<Decimal>,
+    /// Let free variants qualify
+    #[arg(long)]
+    pub allow_free: bool,
+    /// Tokens of the answer whose cost is compared
+    #[arg(long, value_name = "N")]
+    pub completion_tokens: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: PlaceArgs,

@@ -5,75 +5,24 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use provider_testkit::upstream::{Gate, Script, ScriptedUpstream};
-use rusqlite::OpenFlags;
+use provider_testkit::upstream::{Gate, Script};
 use serde_json::{Value, json};
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/comparing.rs"]
+mod comparing;
 
-use command::{ended, run, waypost};
-
-const ONE: &str = "openai/gpt-4o-mini";
-const OTHER: &str = "google/gemini-3.7-flash";
-const THIRD: &str = "anthropic/claude-haiku-4.5";
-const JUDGE: &str = "openai/gpt-4o";
-
-fn ledger(dir: &Path) -> rusqlite::Connection {
-    let path = dir.join("waypost-data/waypost.db");
-    rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
-}
+use command::{ended, run};
+use comparing::{JUDGE, ONE, OTHER, THIRD, at, ledger, pico, provider, says, simulated};
 
 fn number(dir: &Path, sql: &str) -> i64 {
     ledger(dir).query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-fn pico(amount: &Value) -> i64 {
-    let amount: costing::Pico = amount.as_str().unwrap().parse().unwrap();
-    amount.get()
-}
-
-fn simulated() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("waypost.toml"), "[simulator]\ninstant = true\n").unwrap();
-    dir
-}
-
 fn compare(dir: &Path, args: &[&str]) -> (i32, Value, String) {
     let (code, out, err) = run(dir, &[&["compare"], args, &["--json"]].concat());
     (code, serde_json::from_str(&out).unwrap_or_default(), err)
-}
-
-/// A provider that answers as `say` says, by the model and the text of the last message.
-async fn provider(say: impl Fn(&str, &str) -> Script + Send + Sync + 'static) -> ScriptedUpstream {
-    ScriptedUpstream::start(move |received| {
-        if !received.path.ends_with("/chat/completions") {
-            return Script::json(200, r#"{"data":{"label":"test","simulated":false}}"#);
-        }
-        let body = received.json();
-        let last = body["messages"].as_array().unwrap().last().unwrap();
-        say(body["model"].as_str().unwrap(), last["content"].as_str().unwrap())
-    })
-    .await
-}
-
-fn says(model: &str, text: &str) -> Script {
-    let answer = json!({
-        "id": "gen-1", "model": model,
-        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": text } }],
-        "usage": { "prompt_tokens": 8, "completion_tokens": 2, "cost": 0.001 },
-    });
-    Script::json(200, answer)
-}
-
-fn at(upstream: &ScriptedUpstream, dir: &Path, args: &[&str]) -> Command {
-    let mut command = waypost(dir);
-    command
-        .arg("compare")
-        .args(args)
-        .env("OPENROUTER_API_KEY", "sk-or-v1-test")
-        .env("OPENROUTER_BASE_URL", format!("{}/api/v1", upstream.url()));
-    command
 }
 
 fn prompts(dir: &Path, count: usize) {

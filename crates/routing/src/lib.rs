@@ -10,6 +10,7 @@ mod facts;
 mod index;
 mod live;
 mod named;
+mod outcomes;
 mod plan;
 mod quality;
 mod record;
@@ -46,6 +47,10 @@ pub use live::{
     RetryBudgetConfig, Standing, Ticket, is_own_failure,
 };
 pub use named::{Named, NamedCandidate, NamedPlan};
+pub use outcomes::{
+    MOST_OUTCOME_LINE, ModelOutcome, OutcomeError, OutcomeKind, OutcomeProblem, OutcomeRow, OutcomeRows,
+    read_outcome_row,
+};
 pub use plan::{Assumed, Candidate, Plan};
 pub use quality::{
     Belief, Evaluation, EvaluationError, EvaluationProblem, Feedback, FeedbackError, FeedbackRow,

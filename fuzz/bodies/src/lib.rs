@@ -6,6 +6,7 @@ mod error_envelope;
 mod evaluations;
 mod judgement;
 mod models_list;
+mod outcomes;
 mod price_string;
 pub mod recorded;
 mod sse;
@@ -57,6 +58,11 @@ pub const TARGETS: &[Target] = &[
         name: "models_list",
         run: models_list::run,
         dictionary: MODEL_WORDS,
+    },
+    Target {
+        name: "outcomes",
+        run: outcomes::run,
+        dictionary: OUTCOME_WORDS,
     },
     Target {
         name: "price_string",
@@ -246,6 +252,35 @@ const MODEL_WORDS: &[&str] = &[
     "[]",
     "\"\"",
     "18446744073709551616",
+];
+
+const OUTCOME_WORDS: &[&str] = &[
+    "\"prompt\":",
+    "\"task\":\"coding\"",
+    "\"outcomes\":{",
+    "\"score\":",
+    "\"cost_usd\":",
+    "\"latency_ms\":",
+    "\"chosen\":\"a\"",
+    "\"propensity\":0.5",
+    "{\"prompt\":\"x\",\"outcomes\":{\"a\":{\"score\":1}}}\n",
+    "\"a\":{\"score\":1,\"cost_usd\":\"0.1\"}",
+    "\"1e-12\"",
+    "5e-324",
+    "-0.0",
+    "1e-400",
+    "1e400",
+    "9223372.036854775807",
+    "9223372.036854775808",
+    "\u{feff}",
+    "\u{202e}",
+    "\\u0000",
+    "\\ud800",
+    "\n",
+    "\r\n",
+    "null",
+    "{}",
+    "[]",
 ];
 
 const PRICE_WORDS: &[&str] = &[

@@ -188,7 +188,7 @@ targets! {
 }
 
 /// No price stands alone in a recording, and no judge was recorded.
-const UNRECORDED: &[&str] = &["evaluations", "price_string", "judgement"];
+const UNRECORDED: &[&str] = &["evaluations", "outcomes", "price_string", "judgement"];
 
 #[test]
 fn price_string() {
@@ -199,6 +199,12 @@ fn price_string() {
 #[test]
 fn evaluations() {
     written("evaluations");
+}
+
+/// What is logged comes from whoever logs it.
+#[test]
+fn outcomes() {
+    written("outcomes");
 }
 
 #[test]

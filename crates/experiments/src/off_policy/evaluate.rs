@@ -86,31 +86,102 @@ pub fn evaluate(rows: &[Logged], gates: &Gates, level: Level) -> Result<Evaluati
     let weighted = Weighted::of(rows)?;
     let overlap = Overlap::of(&weighted)?;
     gates.check(&overlap)?;
-    let columns = rows.first().map_or(0, |row| row.outcomes.len());
-    if rows.iter().any(|row| row.outcomes.len() != columns) {
-        return Err(StatisticsError::NoSupport(
-            "some logged choices have more outcomes than others".to_owned(),
-        ));
-    }
-    let reach = t_quantile(1.0 - level.alpha() / 2.0, (weighted.units - 1) as f64)?;
-    let outcomes = (0..columns).map(|column| {
-        let outcomes: Vec<Outcome> = rows
-            .iter()
-            .filter_map(|row| row.outcomes.get(column).copied())
-            .collect();
-        one_outcome(&weighted, &outcomes, reach)
-    });
+    let reach = weighted.reach(level)?;
+    let outcomes = all_ratios(&weighted, rows)?;
+    let outcomes = outcomes.iter().map(|ratios| ratios.estimates(reach));
     Ok(Evaluation {
         overlap,
         outcomes: outcomes.collect::<Result<_, _>>()?,
     })
 }
 
-fn one_outcome(
-    weighted: &Weighted,
-    outcomes: &[Outcome],
-    reach: f64,
-) -> Result<OutcomeEstimates, StatisticsError> {
+/// How much one target policy would have given more than another, outcome by outcome, from the same log: by the doubly robust estimator
+/// where there are predictions, else by the self-normalised. The requests are the same, so it is known better than its parts.
+///
+/// Both are the same rows in the same order; only `target`, `unreachable` and [`Predicted::target`] may differ.
+///
+/// # Errors
+/// As [`evaluate`], of either policy; [`StatisticsError::NoSupport`] also if the rows are not the same.
+pub fn contrast(
+    target: &[Logged],
+    other: &[Logged],
+    gates: &Gates,
+    level: Level,
+) -> Result<Vec<Estimate>, StatisticsError> {
+    let is_same = |(one, two): (&Logged, &Logged)| {
+        let values = |row: &Logged| {
+            row.outcomes
+                .iter()
+                .map(|outcome| outcome.value)
+                .collect::<Vec<_>>()
+        };
+        one.unit == two.unit && one.propensity == two.propensity && values(one) == values(two)
+    };
+    if target.len() != other.len() || !target.iter().zip(other).all(is_same) {
+        return Err(StatisticsError::NoSupport(
+            "the two policies are not held against the same log".to_owned(),
+        ));
+    }
+    let (own, others) = (Weighted::of(target)?, Weighted::of(other)?);
+    for weighted in [&own, &others] {
+        gates.check(&Overlap::of(weighted)?)?;
+    }
+    let reach = own.reach(level)?;
+    let (own, others) = (all_ratios(&own, target)?, all_ratios(&others, other)?);
+    own.iter()
+        .zip(&others)
+        .map(|(own, others)| own.best().less(others.best()).estimate(reach))
+        .collect()
+}
+
+/// What is estimated of one outcome.
+struct Ratios {
+    logged: Ratio,
+    inverse_propensity: Ratio,
+    self_normalised: Ratio,
+    doubly_robust: Option<Ratio>,
+}
+
+impl Ratios {
+    /// The one to be believed.
+    fn best(&self) -> &Ratio {
+        self.doubly_robust.as_ref().unwrap_or(&self.self_normalised)
+    }
+
+    fn estimates(&self, reach: f64) -> Result<OutcomeEstimates, StatisticsError> {
+        Ok(OutcomeEstimates {
+            logged: self.logged.estimate(reach)?,
+            inverse_propensity: self.inverse_propensity.estimate(reach)?,
+            self_normalised: self.self_normalised.estimate(reach)?,
+            doubly_robust: self
+                .doubly_robust
+                .as_ref()
+                .map(|ratio| ratio.estimate(reach))
+                .transpose()?,
+            change: self.best().less(&self.logged).estimate(reach)?,
+        })
+    }
+}
+
+/// The ratios of each outcome, in the rows' order of them.
+fn all_ratios(weighted: &Weighted, rows: &[Logged]) -> Result<Vec<Ratios>, StatisticsError> {
+    let columns = rows.first().map_or(0, |row| row.outcomes.len());
+    if rows.iter().any(|row| row.outcomes.len() != columns) {
+        return Err(StatisticsError::NoSupport(
+            "some logged choices have more outcomes than others".to_owned(),
+        ));
+    }
+    let outcomes = (0..columns).map(|column| {
+        let outcomes: Vec<Outcome> = rows
+            .iter()
+            .filter_map(|row| row.outcomes.get(column).copied())
+            .collect();
+        ratios(weighted, &outcomes)
+    });
+    outcomes.collect()
+}
+
+fn ratios(weighted: &Weighted, outcomes: &[Outcome]) -> Result<Ratios, StatisticsError> {
     let predicted: Vec<Predicted> = outcomes.iter().filter_map(|outcome| outcome.predicted).collect();
     if !(predicted.is_empty() || predicted.len() == outcomes.len()) {
         return Err(StatisticsError::NoSupport(
@@ -134,13 +205,11 @@ fn one_outcome(
             .map(|((value, weight), model)| model.target + weight * (value - model.logged));
         weighted.ratio(corrected, ones())
     });
-    let change = doubly_robust.as_ref().unwrap_or(&self_normalised).less(&logged);
-    Ok(OutcomeEstimates {
-        logged: logged.estimate(reach)?,
-        inverse_propensity: inverse_propensity.estimate(reach)?,
-        self_normalised: self_normalised.estimate(reach)?,
-        doubly_robust: doubly_robust.map(|ratio| ratio.estimate(reach)).transpose()?,
-        change: change.estimate(reach)?,
+    Ok(Ratios {
+        logged,
+        inverse_propensity,
+        self_normalised,
+        doubly_robust,
     })
 }
 
@@ -209,6 +278,11 @@ impl Weighted {
             places,
             units,
         })
+    }
+
+    /// How many standard errors an interval reaches to each side.
+    fn reach(&self, level: Level) -> Result<f64, StatisticsError> {
+        t_quantile(1.0 - level.alpha() / 2.0, (self.units - 1) as f64)
     }
 
     /// Each row's unit and weight.

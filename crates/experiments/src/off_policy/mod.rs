@@ -29,5 +29,5 @@ mod evaluate;
 mod gates;
 
 pub use bernstein::bounded_interval;
-pub use evaluate::{Estimate, Evaluation, Logged, Outcome, OutcomeEstimates, Predicted, evaluate};
+pub use evaluate::{Estimate, Evaluation, Logged, Outcome, OutcomeEstimates, Predicted, contrast, evaluate};
 pub use gates::{Gates, Overlap};

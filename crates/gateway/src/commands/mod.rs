@@ -11,9 +11,11 @@ mod compare;
 mod experiment;
 mod health;
 mod models;
+mod number;
 mod one_call;
 mod price;
 mod reconcile;
+mod replay;
 mod report;
 mod serve;
 mod verify;
@@ -108,6 +110,10 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
             log(&env, "warn");
             runtime()?.block_on(report::run(&args, &env))
         }
+        Command::Replay(args) => {
+            log(&env, "warn");
+            replay::run(&args, &env)
+        }
         Command::Verify(args) => {
             log(&env, "warn");
             runtime()?.block_on(verify::run(&args, &env))
@@ -118,7 +124,7 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
 
 /// Names that are promised and not built yet, and names that do not exist.
 fn other(name: &str) -> anyhow::Error {
-    const RESERVED: [&str; 2] = ["replay", "keys"];
+    const RESERVED: [&str; 1] = ["keys"];
     let message = if RESERVED.contains(&name) {
         format!("`{name}` is a reserved name and not built yet; `waypost --help` lists what is there")
     } else {
@@ -190,9 +196,17 @@ struct Progress(indicatif::ProgressBar);
 impl Progress {
     fn new(steps: usize, of: &'static str) -> Self {
         let steps = u64::try_from(steps).unwrap_or(u64::MAX);
-        let style = indicatif::ProgressStyle::with_template("{bar:40} {pos} of {len} {msg}, {eta} left");
+        Self::styled(steps, "{bar:40} {pos} of {len} {msg}, {eta} left", of)
+    }
+
+    /// Through so many bytes.
+    fn bytes(length: u64) -> Self {
+        Self::styled(length, "{bar:40} {bytes} of {total_bytes}, {eta} left", "")
+    }
+
+    fn styled(steps: u64, template: &str, of: &'static str) -> Self {
         let bar = indicatif::ProgressBar::new(steps).with_message(of);
-        Self(match style {
+        Self(match indicatif::ProgressStyle::with_template(template) {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
         })
@@ -200,6 +214,11 @@ impl Progress {
 
     fn step(&self) {
         self.0.inc(1);
+    }
+
+    /// So many steps more.
+    fn steps(&self, more: usize) {
+        self.0.inc(u64::try_from(more).unwrap_or(u64::MAX));
     }
 }
 

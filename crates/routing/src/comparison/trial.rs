@@ -58,7 +58,7 @@ impl Trial {
     }
 
     /// Whether the answer passed every check; `None` if there is no answer, or none was made.
-    pub(super) fn passed_all(&self) -> Option<bool> {
+    pub fn passed_all(&self) -> Option<bool> {
         (self.is_answered && self.checks > 0).then_some(self.passed == self.checks)
     }
 }

@@ -4,6 +4,7 @@ use costing::Charge;
 use serde_json::{Map, Value, json};
 
 use super::calls::{milliseconds, sum_of};
+use super::paired::{Against, Difference, LEAST_PAIRS, Measure};
 use super::{Answered, Contestant, Judged, Results};
 use crate::report;
 
@@ -34,10 +35,70 @@ pub(super) fn object(results: &Results<'_>) -> Value {
         "ranking": { "measure": report.measure, "unranked": report.unranked },
         "models": models,
         "pairs": report.pairs,
+        "paired": {
+            "baseline": results.paired.baseline,
+            "least_pairs": LEAST_PAIRS,
+            "models": results.paired.models.iter().map(|model| against(results, model)).collect::<Vec<_>>(),
+        },
         "judge": judge,
         "total": sum(&all),
         "prompts": prompts(results),
     })
+}
+
+/// One model against the baseline; a measure that nothing was measured by is `null`.
+fn against(results: &Results<'_>, model: &Against) -> Value {
+    let ids = |places: &[usize]| -> Vec<&str> {
+        let prompts = places.iter().filter_map(|place| results.prompts.get(*place));
+        prompts.map(|prompt| prompt.id.as_str()).collect()
+    };
+    let mut object = Map::from_iter([
+        ("model".to_owned(), json!(model.model)),
+        ("both_answered".to_owned(), json!(model.both)),
+        ("only_baseline".to_owned(), json!(ids(&model.only_baseline))),
+        ("only_model".to_owned(), json!(ids(&model.only_model))),
+    ]);
+    for measure in Measure::ALL {
+        let own = model.differences.iter().find(|own| own.measure == measure);
+        object.insert(measure.as_str().to_owned(), own.map_or(Value::Null, difference));
+    }
+    Value::Object(object)
+}
+
+fn difference(own: &Difference) -> Value {
+    let unit = match own.measure {
+        Measure::Checks | Measure::Judge => "",
+        Measure::Cost => "_usd",
+        Measure::Latency => "_ms",
+    };
+    let tested = own.tested.as_ref().ok();
+    let mut object = Map::from_iter([("pairs".to_owned(), json!(own.pairs))]);
+    if let Some(tally) = own.tally {
+        object.insert("better".to_owned(), json!(tally.better));
+        object.insert("even".to_owned(), json!(tally.even));
+        object.insert("worse".to_owned(), json!(tally.worse));
+    }
+    object.extend([
+        (format!("difference{unit}"), json!(own.mean)),
+        (
+            format!("interval{unit}"),
+            json!(tested.map(|tested| [tested.low, tested.high])),
+        ),
+        ("p".to_owned(), json!(tested.map(|tested| tested.p))),
+        (
+            "corrected_p".to_owned(),
+            json!(tested.map(|tested| tested.corrected_p)),
+        ),
+        (
+            "is_distinct".to_owned(),
+            json!(tested.is_some_and(|tested| tested.is_distinct())),
+        ),
+        (
+            "no_interval".to_owned(),
+            json!(own.tested.as_ref().err().map(|why| why.as_str())),
+        ),
+    ]);
+    Value::Object(object)
 }
 
 /// An amount in all, and of how many attempts it is not known.

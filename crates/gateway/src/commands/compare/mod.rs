@@ -2,6 +2,7 @@
 
 mod calls;
 mod json;
+mod paired;
 mod prompts;
 mod text;
 
@@ -22,6 +23,7 @@ use crate::cli::{CompareArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
 use calls::{Asked, Calls, Purpose};
+use paired::{Column, Paired};
 use prompts::Prompt;
 
 /// A model that is compared.
@@ -72,6 +74,8 @@ struct Results<'a> {
     answers: Vec<Vec<Option<Answered>>>,
     judged: Vec<Judged>,
     report: ComparisonReport,
+    /// Each other model against the baseline.
+    paired: Paired,
     /// What each attempt cost, those cut off included.
     charges: Vec<Charge>,
     /// The same for the judge's.
@@ -86,6 +90,8 @@ pub(super) async fn run(args: &CompareArgs, env: &Environment) -> anyhow::Result
     };
     let app = App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?;
     let models = contestants(&app, &args.models)?;
+    let baseline = args.baseline.as_deref();
+    let baseline = baseline.map_or(Ok(0), |name| baseline_of(&app, name, &models))?;
     let judge = args
         .judge
         .as_deref()
@@ -97,7 +103,7 @@ pub(super) async fn run(args: &CompareArgs, env: &Environment) -> anyhow::Result
         args.max_tokens,
         usize::from(args.concurrency),
     );
-    let results = compare(&calls, &prompts, &models, judge.as_ref()).await;
+    let results = compare(&calls, &prompts, &models, baseline, judge.as_ref()).await;
     if args.json {
         print_json(&json::object(&results))?;
     } else {
@@ -154,6 +160,18 @@ fn contestants(app: &App, names: &[String]) -> anyhow::Result<Vec<Contestant>> {
     Ok(models)
 }
 
+/// Finds the model the others are held against, by its place among them.
+fn baseline_of(app: &App, name: &str, models: &[Contestant]) -> anyhow::Result<usize> {
+    let (_, target) = resolve(app, name)?;
+    let place = models.iter().position(|model| model.target == target);
+    place.ok_or_else(|| {
+        WrongUsage(format!(
+            "--baseline '{name}' is not among the models that are compared"
+        ))
+        .into()
+    })
+}
+
 /// Finds the judge. A model does not judge its own answers, nor does a variant of it.
 fn judge(app: &App, name: &str, models: &[Contestant]) -> anyhow::Result<Judge> {
     let (listed, target) = resolve(app, name)?;
@@ -180,6 +198,7 @@ async fn compare<'a>(
     calls: &Calls<'a>,
     prompts: &'a [Prompt],
     models: &'a [Contestant],
+    baseline: usize,
     judge: Option<&'a Judge>,
 ) -> Results<'a> {
     let mut interrupted = std::pin::pin!(interruption());
@@ -246,6 +265,7 @@ async fn compare<'a>(
         models,
         judge,
         report: report(models, &answers, &judged),
+        paired: paired(models, baseline, &answers, judge.map(|_| judged.as_slice())),
         answers,
         judged,
         charges,
@@ -357,6 +377,38 @@ fn report(models: &[Contestant], answers: &[Vec<Option<Answered>>], judged: &[Ju
         }
     }
     book.report()
+}
+
+fn paired(
+    models: &[Contestant],
+    baseline: usize,
+    answers: &[Vec<Option<Answered>>],
+    judged: Option<&[Judged]>,
+) -> Paired {
+    let column = |(place, model): (usize, &Contestant)| {
+        let trials = answers.iter().map(|models| {
+            let answered = models.get(place)?.as_ref()?;
+            Some(answered.asked.trial(&answered.checks))
+        });
+        Column {
+            place,
+            model: model.target.model.clone(),
+            trials: trials.collect(),
+        }
+    };
+    let mut others: Vec<Column> = models.iter().enumerate().map(column).collect();
+    let base = others.remove(baseline);
+    let verdicts = judged.map(|judged| {
+        let both = judged.iter().flat_map(|pair| {
+            let (first, second) = (pair.first, pair.second);
+            [
+                ((pair.prompt, first, second), pair.verdict),
+                ((pair.prompt, second, first), pair.verdict.swapped()),
+            ]
+        });
+        both.collect()
+    });
+    Paired::of(&base, &others, verdicts.as_ref())
 }
 
 #[cfg(test)]

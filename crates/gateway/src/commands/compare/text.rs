@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use costing::{Charge, Pico};
+use integration_core::ModelId;
 use routing::{
     ComparedModel, ComparisonReport, PairVerdict, QualityMeasure, Spread, TokenFigures, Trial, Unranked,
 };
 
+use super::super::number::Number;
 use super::super::{say, table};
 use super::calls::sum_of;
+use super::paired::{Difference, LEAST_PAIRS, Measure, NoInterval, Tally};
 use super::{Answered, Judged, Results};
 use crate::upstream::Mode;
 
@@ -81,7 +84,10 @@ fn one(results: &Results<'_>, answers: &[Option<Answered>]) -> anyhow::Result<()
         say(verdict(results, pair))?;
     }
     say("")?;
-    say(unranked(Unranked::OnePrompt))
+    say(unranked(Unranked::OnePrompt))?;
+    say(format_args!(
+        "Nor are there intervals of how far they differ: these take {LEAST_PAIRS} prompts that two models answered."
+    ))
 }
 
 /// A file of prompts: the models with their figures, the best first.
@@ -129,7 +135,107 @@ fn several(results: &Results<'_>) -> anyhow::Result<()> {
     if results.judge.is_some() {
         say(order_dependence(report))?;
     }
+    differences(results)
+}
+
+/// Each other model against the baseline, and the prompts that are not in it.
+fn differences(results: &Results<'_>) -> anyhow::Result<()> {
+    let paired = &results.paired;
+    say(format_args!(
+        "\nAgainst {}, over the prompts both answered: the other's figure less the baseline's.",
+        paired.baseline
+    ))?;
+    let mut rows = table(&[
+        "model",
+        "measure",
+        "pairs",
+        "difference",
+        "95 % interval",
+        "better/even/worse",
+        "p",
+    ]);
+    let all = || paired.models.iter().flat_map(|model| &model.differences);
+    for model in &paired.models {
+        for own in &model.differences {
+            rows.add_row(difference(&model.model, own));
+        }
+    }
+    say(rows)?;
+    say("p is corrected for the number of models (Holm); each interval stands for itself.")?;
+    if all().any(|own| own.tested == Err(NoInterval::FewPairs)) {
+        say(format_args!(
+            "Below {LEAST_PAIRS} pairs there is no interval: one prompt of fewer moves a share by more than ten points, and the \
+             spread of so few costs and times says little of the next."
+        ))?;
+    }
+    for model in &paired.models {
+        for (who, other, places) in [
+            (&paired.baseline, &model.model, &model.only_baseline),
+            (&model.model, &paired.baseline, &model.only_model),
+        ] {
+            if !places.is_empty() {
+                say(format_args!(
+                    "Only {who} answered, and not {other}: {}",
+                    named(results, places)
+                ))?;
+            }
+        }
+    }
     Ok(())
+}
+
+/// The first prompts by name, and how many there are beside them.
+fn named(results: &Results<'_>, places: &[usize]) -> String {
+    const MOST: usize = 10;
+    let prompts = places.iter().filter_map(|place| results.prompts.get(*place));
+    let ids: Vec<&str> = prompts.take(MOST).map(|prompt| prompt.id.as_str()).collect();
+    let rest = places.len().saturating_sub(MOST);
+    if rest > 0 {
+        format!("{}, and {rest} more", ids.join(", "))
+    } else {
+        ids.join(", ")
+    }
+}
+
+fn difference(model: &ModelId, own: &Difference) -> [String; 7] {
+    let measure = own.measure;
+    let show = |number| signed(number, measure);
+    [
+        model.to_string(),
+        match measure {
+            Measure::Checks => "passed".to_owned(),
+            other => other.as_str().to_owned(),
+        },
+        own.pairs.to_string(),
+        own.mean.map_or_else(|| UNKNOWN.to_owned(), show),
+        match &own.tested {
+            Ok(tested) => format!("{} to {}", show(tested.low), show(tested.high)),
+            Err(NoInterval::OnePrompt | NoInterval::FewPairs) => format!("– (below {LEAST_PAIRS} pairs)"),
+            Err(NoInterval::Alike) => "– (the same in every pair)".to_owned(),
+            Err(NoInterval::BeyondNumbers) => "– (beyond what can be computed)".to_owned(),
+        },
+        own.tally.map_or_else(
+            || UNKNOWN.to_owned(),
+            |Tally { better, even, worse }| format!("{better}/{even}/{worse}"),
+        ),
+        match &own.tested {
+            Ok(tested) if tested.corrected_p < 0.001 => "< 0.001".to_owned(),
+            Ok(tested) => format!("{:.3}", tested.corrected_p),
+            Err(_) => UNKNOWN.to_owned(),
+        },
+    ]
+}
+
+/// With its sign, and its unit.
+fn signed(number: Number, measure: Measure) -> String {
+    match number {
+        Number::Usd(amount) => {
+            let sign = if amount.is_sign_negative() { '-' } else { '+' };
+            format!("{sign}${}", amount.abs().normalize())
+        }
+        Number::Plain(value) if measure == Measure::Latency => format!("{value:+.0} ms"),
+        Number::Plain(value) => format!("{:+.1} points", value * 100.0),
+    }
 }
 
 fn row(model: &ComparedModel) -> [String; 10] {

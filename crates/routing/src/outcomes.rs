@@ -1,0 +1,508 @@
+//! Logged traffic with what came of it, and the reader of files of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{BufRead, Read};
+
+use costing::Pico;
+use integration_core::printable;
+use rust_decimal::Decimal;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// What came of one model's answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct ModelOutcome {
+    /// How good it was, on a scale of the file's own: the higher, the better. A finite number.
+    pub score: f64,
+    /// What it cost in US dollars, 0 or more, rounded to the pico-dollar; `None` if that is not known.
+    pub cost: Option<Pico>,
+    /// How long it took in milliseconds, 0 or more; `None` if that is not known.
+    pub latency_ms: Option<f64>,
+}
+
+/// What a row says of the models that it does not choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutcomeKind {
+    /// What would have come of each of its models: any choice among them can be looked up.
+    Full,
+    /// What came of the model that was chosen, with which probability it was chosen, and nothing else.
+    Logged,
+}
+
+/// A request, and what came of it at the models that were asked.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct OutcomeRow {
+    /// What was asked.
+    pub prompt: String,
+    /// What kind of request it was, in the file's own words.
+    pub task: Option<String>,
+    /// What came of it, by the file's own names of models. At least one.
+    pub outcomes: BTreeMap<String, ModelOutcome>,
+    /// The model that was chosen, which is among the outcomes.
+    pub chosen: Option<String>,
+    /// How probable that choice was when it was made: above 0, at most 1. Never without `chosen`.
+    pub propensity: Option<f64>,
+}
+
+impl OutcomeRow {
+    /// What the row says of models it does not choose.
+    pub fn kind(&self) -> OutcomeKind {
+        if self.propensity.is_some() && self.outcomes.len() == 1 {
+            OutcomeKind::Logged
+        } else {
+            OutcomeKind::Full
+        }
+    }
+}
+
+/// What is wrong with a row of outcomes.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutcomeProblem {
+    /// It is no text, not JSON, a field is missing or of another type, or a number is out of its range.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The line is longer than [`MOST_OUTCOME_LINE`].
+    #[error("the line is longer than {MOST_OUTCOME_LINE} bytes")]
+    TooLong,
+    /// There is no outcome in it.
+    #[error("`outcomes` is empty")]
+    NoOutcome,
+    /// The chosen model has no outcome.
+    #[error("`chosen` is '{0}', and `outcomes` has nothing of it")]
+    NothingOfChosen(String),
+    /// A probability that none can be.
+    #[error("`propensity` must be above 0 and at most 1, not {0}")]
+    Propensity(f64),
+    /// A probability of a choice that is not there.
+    #[error("`propensity` is how probable the choice of `chosen` was, and there is no `chosen`")]
+    NothingChosen,
+    /// The outcome of a choice alone, without its probability.
+    #[error(
+        "this is the outcome of the chosen model alone, without `propensity`: how probable that choice was when it was made. What \
+         another policy would have given cannot be told from it"
+    )]
+    NoPropensity,
+}
+
+/// A line that cannot be taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutcomeError {
+    /// A line is no row of outcomes.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// Which line, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        #[source]
+        problem: OutcomeProblem,
+    },
+    /// The bytes could not be read.
+    #[error("after line {after}: {error}")]
+    Read {
+        /// The last line that was read; 0 if none was.
+        after: u64,
+        /// Why not.
+        #[source]
+        error: std::io::Error,
+    },
+}
+
+/// The longest line, in bytes.
+pub const MOST_OUTCOME_LINE: u64 = 4 << 20;
+
+/// The longest name of a model, in bytes.
+const LONGEST_NAME: usize = 256;
+
+/// So many bytes of what is wrong with a line are told.
+const LONGEST_REASON: usize = 256;
+
+/// Reads rows of outcomes, one JSON object a line, as
+/// `{"prompt":"…","task":"…","outcomes":{"MODEL":{"score":1,"cost_usd":0.001,"latency_ms":250}},"chosen":"MODEL","propensity":0.5}`, one
+/// after the other, so that a file may be of any length. `prompt`, `outcomes` and their `score` must be there; fields that are not
+/// known are passed over, and so are lines without anything in them. After an error there is nothing more.
+#[derive(Debug)]
+pub struct OutcomeRows<R> {
+    source: R,
+    line: u64,
+    buffer: Vec<u8>,
+    is_over: bool,
+}
+
+impl<R: BufRead> OutcomeRows<R> {
+    /// Reads from the beginning of a file.
+    pub const fn new(source: R) -> Self {
+        Self {
+            source,
+            line: 0,
+            buffer: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// The next row, and the number of its line.
+    fn row(&mut self) -> Result<Option<(u64, OutcomeRow)>, OutcomeError> {
+        loop {
+            self.buffer.clear();
+            // One more than may be there, and its end.
+            let mut bounded = (&mut self.source).take(MOST_OUTCOME_LINE + 2);
+            let read = bounded
+                .read_until(b'\n', &mut self.buffer)
+                .map_err(|error| OutcomeError::Read {
+                    after: self.line,
+                    error,
+                })?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            let line = self.line;
+            let at = |problem| OutcomeError::Line { line, problem };
+            let bytes = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
+            if bytes.len() as u64 > MOST_OUTCOME_LINE {
+                return Err(at(OutcomeProblem::TooLong));
+            }
+            let text = std::str::from_utf8(bytes)
+                .map_err(|_| at(OutcomeProblem::Unreadable("this is not text in UTF-8".to_owned())))?;
+            let text = text
+                .strip_prefix('\u{feff}')
+                .filter(|_| line == 1)
+                .unwrap_or(text);
+            if !text.trim().is_empty() {
+                return Ok(Some((line, read_outcome_row(text).map_err(at)?)));
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for OutcomeRows<R> {
+    type Item = Result<(u64, OutcomeRow), OutcomeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.row().transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+#[derive(Deserialize)]
+struct Written {
+    prompt: String,
+    task: Option<String>,
+    outcomes: Outcomes,
+    chosen: Option<String>,
+    propensity: Option<f64>,
+}
+
+struct Outcomes(BTreeMap<String, ModelOutcome>);
+
+#[derive(Deserialize)]
+struct WrittenOutcome<'a> {
+    score: f64,
+    #[serde(borrow)]
+    cost_usd: Option<&'a RawValue>,
+    latency_ms: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for Outcomes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Models)
+    }
+}
+
+/// A map in which no model may come twice.
+struct Models;
+
+impl<'de> Visitor<'de> for Models {
+    type Value = Outcomes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of outcomes by model")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outcomes, A::Error> {
+        let mut outcomes = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name.trim().is_empty()
+                || name.len() > LONGEST_NAME
+                || printable(name.clone(), LONGEST_NAME) != name
+            {
+                return Err(A::Error::custom(
+                    "a model's name must be printable, not blank, and of 256 bytes at the most",
+                ));
+            }
+            let outcome = read_outcome(map.next_value::<&RawValue>()?.get()).map_err(A::Error::custom)?;
+            if outcomes.contains_key(&name) {
+                return Err(A::Error::custom(format_args!(
+                    "there are two outcomes of '{name}'"
+                )));
+            }
+            outcomes.insert(name, outcome);
+        }
+        Ok(Outcomes(outcomes))
+    }
+}
+
+/// Reads an outcome out of its place: a structure would be taken from an array too.
+fn read_outcome(raw: &str) -> Result<ModelOutcome, String> {
+    if !raw.starts_with('{') {
+        return Err("an outcome must be an object with `score`".to_owned());
+    }
+    let written: WrittenOutcome<'_> = serde_json::from_str(raw).map_err(|error| {
+        // The place within the outcome is none within the line, and that follows.
+        let text = error.to_string();
+        text.split(" at line 1 column ")
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    })?;
+    Ok(outcome_of(&written)?)
+}
+
+fn outcome_of(written: &WrittenOutcome<'_>) -> Result<ModelOutcome, &'static str> {
+    if written.latency_ms.is_some_and(|time| time < 0.0) {
+        return Err("`latency_ms` must be 0 or more");
+    }
+    Ok(ModelOutcome {
+        score: written.score,
+        cost: written.cost_usd.map(|raw| amount(raw.get())).transpose()?,
+        latency_ms: written.latency_ms,
+    })
+}
+
+/// An amount as it is written, a JSON number or a string of one, so that no digit passes through a float.
+fn amount(raw: &str) -> Result<Pico, &'static str> {
+    const WRONG: &str = "`cost_usd` must be an amount in US dollars, 0 or more, such as 0.0012";
+    let text = raw
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(raw);
+    // Decimals take more than JSON's numbers do: `1_000`, `+1`.
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'))
+        && !text.starts_with('+');
+    let amount = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
+    let amount = amount
+        .ok()
+        .filter(|amount| is_plain && !amount.is_sign_negative());
+    Pico::from_decimal(amount.ok_or(WRONG)?).map_err(|_| WRONG)
+}
+
+/// Reads one row.
+///
+/// # Errors
+/// The first thing that is wrong with it, in one line.
+pub fn read_outcome_row(line: &str) -> Result<OutcomeRow, OutcomeProblem> {
+    if !line.trim_start().starts_with('{') {
+        return Err(OutcomeProblem::Unreadable("this is not a JSON object".to_owned()));
+    }
+    let written: Written = serde_json::from_str(line).map_err(|error| {
+        // The line that is counted within one line is always the first.
+        let text = error.to_string().replace(" at line 1 column ", " at column ");
+        OutcomeProblem::Unreadable(if error.is_data() {
+            // It repeats names and words of the line, whatever they are.
+            printable(text, LONGEST_REASON)
+        } else {
+            format!("this is not a JSON object: {text}")
+        })
+    })?;
+    let row = OutcomeRow {
+        prompt: written.prompt,
+        task: written.task,
+        outcomes: written.outcomes.0,
+        chosen: written.chosen,
+        propensity: written.propensity,
+    };
+    if row.outcomes.is_empty() {
+        return Err(OutcomeProblem::NoOutcome);
+    }
+    if let Some(chosen) = row
+        .chosen
+        .as_ref()
+        .filter(|chosen| !row.outcomes.contains_key(*chosen))
+    {
+        let chosen = printable(chosen.clone(), LONGEST_NAME);
+        return Err(OutcomeProblem::NothingOfChosen(chosen));
+    }
+    match row.propensity {
+        Some(_) if row.chosen.is_none() => return Err(OutcomeProblem::NothingChosen),
+        Some(propensity) if !(propensity > 0.0 && propensity <= 1.0) => {
+            return Err(OutcomeProblem::Propensity(propensity));
+        }
+        None if row.chosen.is_some() && row.outcomes.len() == 1 => return Err(OutcomeProblem::NoPropensity),
+        _ => {}
+    }
+    Ok(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(line: &str) -> String {
+        read_outcome_row(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_row_of_full_information_is_read_with_every_digit() {
+        let row = read_outcome_row(
+            r#"{"id":"x","prompt":"Hi","task":"gsm8k","outcomes":{"b/c":{"score":0.5,"cost_usd":3.29e-05,"prompt_tokens":3},
+                "a":{"score":1,"cost_usd":"0.100000000001","latency_ms":250.5},"d":{"score":-1,"cost_usd":null}}}"#
+                .replace('\n', " ")
+                .as_str(),
+        )
+        .unwrap();
+        assert_eq!((row.prompt.as_str(), row.task.as_deref()), ("Hi", Some("gsm8k")));
+        assert_eq!((row.kind(), row.chosen.as_deref()), (OutcomeKind::Full, None));
+        let costs: Vec<_> = row.outcomes.values().map(|one| one.cost.map(Pico::get)).collect();
+        assert_eq!(costs, [Some(100_000_000_001), Some(32_900_000), None]);
+        assert_eq!(row.outcomes["a"].latency_ms, Some(250.5));
+    }
+
+    #[test]
+    fn a_choice_with_its_probability_is_logged() {
+        let row =
+            read_outcome_row(r#"{"prompt":"","outcomes":{"a":{"score":1}},"chosen":"a","propensity":0.25}"#)
+                .unwrap();
+        assert_eq!((row.kind(), row.propensity), (OutcomeKind::Logged, Some(0.25)));
+        let two =
+            r#"{"prompt":"","outcomes":{"a":{"score":1},"b":{"score":1}},"chosen":"a","propensity":0.25}"#;
+        assert_eq!(read_outcome_row(two).unwrap().kind(), OutcomeKind::Full);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, says) in [
+            (
+                "[\"x\",null,{\"a\":{\"score\":1}},null,null]",
+                "this is not a JSON object",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":[1,null,null]}}"#,
+                "must be an object",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":[]}"#,
+                "an object of outcomes by model",
+            ),
+            ("{\"prompt\":\"x\"", "this is not a JSON object"),
+            (r#"{"outcomes":{"a":{"score":1}}}"#, "missing field `prompt`"),
+            (r#"{"prompt":"x"}"#, "missing field `outcomes`"),
+            (r#"{"prompt":"x","outcomes":{}}"#, "`outcomes` is empty"),
+            (r#"{"prompt":"x","outcomes":{"a":{}}}"#, "missing field `score`"),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1e999}}}"#,
+                "out of range",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":null}}}"#,
+                "invalid type: null",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1},"a":{"score":0}}}"#,
+                "two outcomes of 'a'",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{" ":{"score":1}}}"#,
+                "must be printable",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a\nb":{"score":1}}}"#,
+                "must be printable",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1,"cost_usd":-1}}}"#,
+                "`cost_usd` must be",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1,"cost_usd":"1_0"}}}"#,
+                "`cost_usd` must be",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1,"cost_usd":1e9}}}"#,
+                "`cost_usd` must be",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1,"cost_usd":[]}}}"#,
+                "`cost_usd` must be",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1,"latency_ms":-1}}}"#,
+                "`latency_ms` must be",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1}},"chosen":"b","propensity":1}"#,
+                "nothing of it",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1}},"chosen":"a","propensity":0}"#,
+                "above 0 and at most 1, not 0",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1}},"chosen":"a","propensity":1.01}"#,
+                "above 0 and at most 1, not 1.01",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1}},"propensity":1}"#,
+                "there is no `chosen`",
+            ),
+            (
+                r#"{"prompt":"x","outcomes":{"a":{"score":1}},"chosen":"a"}"#,
+                "without `propensity`",
+            ),
+        ] {
+            let said = problem(line);
+            assert!(said.contains(says), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_and_bounded() {
+        let good = r#"{"prompt":"x","outcomes":{"a":{"score":1}}}"#;
+        let text = format!("\u{feff}{good}\r\n\n  \n{good}");
+        let lines: Vec<u64> = OutcomeRows::new(text.as_bytes())
+            .map(|row| row.unwrap().0)
+            .collect();
+        assert_eq!(lines, [1, 4]);
+
+        let text = format!("{good}\n{{}}\n{good}\n");
+        let mut rows = OutcomeRows::new(text.as_bytes());
+        assert!(rows.next().unwrap().is_ok());
+        let error = rows.next().unwrap().unwrap_err().to_string();
+        assert!(error.starts_with("line 2: missing field"), "{error}");
+        assert!(rows.next().is_none());
+
+        // Blanks are JSON's white space: a line of just the bound is read, and one byte more is not.
+        let most = usize::try_from(MOST_OUTCOME_LINE).unwrap();
+        let longest = format!("{good}{}\n{good}", " ".repeat(most - good.len()));
+        assert_eq!(
+            OutcomeRows::new(longest.as_bytes()).filter(Result::is_ok).count(),
+            2
+        );
+        let error = OutcomeRows::new(format!(" {longest}").as_bytes())
+            .next()
+            .unwrap()
+            .unwrap_err();
+        assert!(
+            error.to_string().starts_with("line 1: the line is longer"),
+            "{error}"
+        );
+        let mut rows = OutcomeRows::new(&b"\xff\n"[..]);
+        assert!(
+            rows.next()
+                .unwrap()
+                .unwrap_err()
+                .to_string()
+                .contains("not text in UTF-8")
+        );
+    }
+}
