@@ -11,7 +11,8 @@ pub const BUCKETS: u16 = 10_000;
 pub const HASH_VERSION: u16 = 1;
 
 /// Up to here the bytes are laid side by side on the stack and hashed in one go, which is several times faster than
-/// feeding them piece by piece.
+/// feeding them piece by piece. Most are short, and the room for those is cleared in a few instructions.
+const SHORT: usize = 64;
 const ON_STACK: usize = 240;
 
 /// What a bucket is asked for. Each purpose hashes its own word, so that the answers are independent even under one salt.
@@ -37,24 +38,32 @@ impl Purpose {
 }
 
 /// The bucket of a unit, 0 to 9,999.
+#[inline]
 pub(crate) fn bucket(salt: &str, purpose: Purpose, unit: &str) -> u16 {
     // Below 10,000, so it fits; the bias of the remainder of 64 bits is under one in 10^15.
     (hash(salt, purpose, unit) % u64::from(BUCKETS)) as u16
 }
 
+#[inline]
 fn hash(salt: &str, purpose: Purpose, unit: &str) -> u64 {
     let pieces = [salt.as_bytes(), purpose.word(), unit.as_bytes()];
-    let mut buffer = [0u8; ON_STACK];
+    hash_on_stack::<SHORT>(pieces)
+        .or_else(|| hash_on_stack::<ON_STACK>(pieces))
+        .unwrap_or_else(|| hash_in_pieces(pieces))
+}
+
+/// `None` if there is not enough room for the pieces.
+#[inline]
+fn hash_on_stack<const ROOM: usize>(pieces: [&[u8]; 3]) -> Option<u64> {
+    let mut buffer = [0u8; ROOM];
     let mut rest = buffer.as_mut_slice();
     for piece in pieces {
-        let Some((place, after)) = rest.split_at_mut_checked(piece.len()) else {
-            return hash_in_pieces(pieces);
-        };
+        let (place, after) = rest.split_at_mut_checked(piece.len())?;
         place.copy_from_slice(piece);
         rest = after;
     }
-    let used = ON_STACK - rest.len();
-    xxh3_64(buffer.get(..used).unwrap_or_default())
+    let used = ROOM - rest.len();
+    buffer.get(..used).map(xxh3_64)
 }
 
 fn hash_in_pieces(pieces: [&[u8]; 3]) -> u64 {

@@ -152,7 +152,19 @@ async fn http_the_ledger_and_exported_units_say_the_same_to_the_last_digit() {
         (&over_http["experiment"], &over_http["version"]),
         (&json!("cheaper"), &json!(1))
     );
-    assert_eq!(over_http["mode"], json!("simulated"));
+    assert_eq!(
+        (&over_http["mode"], &over_http["simulated"]),
+        (&json!("simulated"), &json!(true))
+    );
+    // What is simulated is kept apart from what is real.
+    assert_eq!(
+        gateway.number("SELECT count(*) FROM exposures WHERE experiment = 'simulated/cheaper'"),
+        50
+    );
+    assert_eq!(
+        gateway.number("SELECT count(*) FROM exposures WHERE experiment = 'cheaper'"),
+        0
+    );
     assert_eq!(over_http["plan"]["control"], json!("strong"));
     assert_eq!(over_http["forecast"][0]["metric"], json!("success"));
 
@@ -223,6 +235,7 @@ async fn a_person_sees_what_to_do() {
     let place = ["--data-dir", "data"];
     let shown = output_of(dir, &[&["experiment", "show", "cheaper"][..], &place].concat());
     for part in [
+        "The answers are simulated",
         "cheaper, version 1: running, randomises by user, 100 % of them, outcomes within",
         "model openai/gpt-4o-mini",
         "Planned, for a power of 80 %",

@@ -71,7 +71,7 @@ async fn is_answered(gateway: &Gateway) -> bool {
 #[tokio::test]
 async fn f36_with_a_full_ledger_nothing_is_sent() {
     let upstream = upstream().await;
-    let gateway = over(StoreOptions::default().with_max_bytes(236_000), &upstream).await;
+    let gateway = over(StoreOptions::default().with_max_bytes(400_000), &upstream).await;
     let mut answered = 0;
     while is_answered(&gateway).await {
         answered += 1;

@@ -256,7 +256,9 @@ async fn check_experiment(name: &'static str, width: u32, dark: bool) {
         let assignment = experiment.assign_for(&context);
         let at_ms = 1_795_300_000_000 + i * 36_000;
         let is_mini = assignment.arm == Some("mini");
-        exposures.push(experiments::Exposure::of(&assignment, &context, at_ms).unwrap());
+        let mut exposure = experiments::Exposure::of(&assignment, &context, at_ms).unwrap();
+        "simulated/cheaper".clone_into(&mut exposure.experiment);
+        exposures.push(exposure);
         let mut outcome = experiments::Outcome::new(format!("{i}"), at_ms, (&context).into());
         outcome.call = Some(experiments::Call::default());
         outcome.cost_pico = Some((1_000 + i % 7 * 100) * if is_mini { 400 } else { 1_000 });

@@ -97,12 +97,17 @@ impl Beginning {
     }
 }
 
+/// How many pages a file may have to which nobody has set a bound: SQLite's own, on any page size.
+const UNLIMITED: i64 = 1_073_741_823;
+
 /// A transaction that is being written: its statements, prepared when the first of a kind comes, and what its writes change of the
 /// hourly sums, which are written once at its end.
 pub(crate) struct Batch<'c> {
     connection: &'c Connection,
     begun: &'c Begun,
     changes: RollupChanges,
+    /// How many pages the file may have, once that was asked.
+    most_pages: Option<i64>,
     insert: Option<CachedStatement<'c>>,
     update: Option<CachedStatement<'c>>,
     entry: Option<entry::Inserter<'c>>,
@@ -127,15 +132,44 @@ impl<'c> Batch<'c> {
             connection,
             begun,
             changes: RollupChanges::new(),
+            most_pages: None,
             insert: None,
             update: None,
             entry: None,
         }
     }
 
+    /// Whether a further attempt could also be settled: a file that may grow to a size only must not be filled by intents, or calls go
+    /// out whose end finds no room. A settlement may split a page of each of a dozen trees; with more attempts open, most of their pages
+    /// are the same.
+    fn has_room(&mut self) -> rusqlite::Result<bool> {
+        const FOR_ONE: i64 = 24;
+        const FOR_EACH: i64 = 2;
+        let number = |name: &str| -> rusqlite::Result<i64> {
+            let mut pragma = self.connection.prepare_cached(&format!("PRAGMA {name}"))?;
+            pragma.query_row([], |row| row.get(0))
+        };
+        let most = match self.most_pages {
+            Some(most) => most,
+            None => number("max_page_count")?,
+        };
+        self.most_pages = Some(most);
+        if most >= UNLIMITED {
+            return Ok(true);
+        }
+        let free = most - number("page_count")? + number("freelist_count")?;
+        let open = i64::try_from(self.begun.open()).unwrap_or(i64::MAX);
+        Ok(free >= open.saturating_mul(FOR_EACH).saturating_add(FOR_ONE))
+    }
+
     /// Writes an intent.
     pub(crate) fn insert(&mut self, beginning: &Beginning) -> Answer<bool> {
         let intent = &beginning.intent;
+        if !self.has_room()? {
+            return Ok(Err(LedgerError::Unavailable {
+                message: "its file has grown to the size that it may have".to_owned(),
+            }));
+        }
         let insert = prepared(&mut self.insert, self.connection, INSERT)?;
         let changed = insert.execute(params![
             intent.request.as_str(),

@@ -31,6 +31,11 @@ impl Begun {
         Some(&beginning.intent)
     }
 
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        self.0.len()
+    }
+
     /// Forgets one that has ended.
     pub(crate) fn forget(&mut self, request: &RequestId, attempt: u16) -> Option<Box<Beginning>> {
         self.0.remove(&(request.clone(), attempt))

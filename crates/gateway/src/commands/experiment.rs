@@ -27,7 +27,7 @@ pub(super) async fn run(args: &ExperimentArgs, env: &Environment) -> anyhow::Res
         ExperimentCommand::Show(args) => show(args, &Settings::resolve(&args.place.overrides(), env)?).await,
         ExperimentCommand::Export(args) => {
             let settings = Settings::resolve(&args.place.overrides(), env)?;
-            let results = named(&settings.experiments, &args.name)?;
+            let results = named(&settings, &args.name)?;
             let store = read_ledger(&settings)?;
             let mut text = Vec::new();
             let count = results
@@ -46,7 +46,8 @@ pub(super) async fn run(args: &ExperimentArgs, env: &Environment) -> anyhow::Res
 }
 
 /// What is asked of an experiment of the configuration, as of now.
-fn named<'s>(experiments: &'s ExperimentSettings, name: &str) -> anyhow::Result<Results<'s>> {
+fn named<'s>(settings: &'s Settings, name: &str) -> anyhow::Result<Results<'s>> {
+    let experiments = &settings.experiments;
     let Some((experiment, of_gateway)) = experiments.get(name) else {
         let names: Vec<&str> = experiments
             .iter()
@@ -65,6 +66,7 @@ fn named<'s>(experiments: &'s ExperimentSettings, name: &str) -> anyhow::Result<
         experiment,
         of_gateway,
         as_of_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        simulated: settings.is_simulated(),
     })
 }
 
@@ -119,7 +121,7 @@ fn word(value: &impl serde::Serialize) -> anyhow::Result<String> {
 }
 
 async fn show(args: &ExperimentOneArgs, settings: &Settings) -> anyhow::Result<Outcome> {
-    let results = named(&settings.experiments, &args.name)?;
+    let results = named(settings, &args.name)?;
     let report = if results.of_gateway.plan.is_some() {
         let store = read_ledger(settings)?;
         let bar = busy("reading the units");
@@ -156,6 +158,9 @@ async fn show(args: &ExperimentOneArgs, settings: &Settings) -> anyhow::Result<O
         (Some(plan), Some(report)) => {
             forecast(&plan.forecast()?, plan)?;
             say("")?;
+            for notice in results.notices() {
+                say(notice)?;
+            }
             say(report.to_text(&results.title()).trim_end())?;
         }
         _ => say("It has no [experiment.plan], so there is no analysis.")?,
@@ -186,10 +191,10 @@ fn forecast(forecasts: &[Forecast], plan: &AnalysisPlan) -> anyhow::Result<()> {
 
 async fn analyse_one(args: &ExperimentAnalyseArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let file = args.out.as_deref().map(OutFile::new).transpose()?;
-    let (title, report) = match (&args.name, &args.input) {
+    let (title, notices, report) = match (&args.name, &args.input) {
         (Some(name), None) => {
             let settings = Settings::resolve(&args.place.overrides(), env)?;
-            let results = named(&settings.experiments, name)?;
+            let results = named(&settings, name)?;
             if results.of_gateway.plan.is_none() {
                 bail!(
                     "experiment '{name}' has no [experiment.plan]: what counts as an answer is to be written down first"
@@ -200,7 +205,7 @@ async fn analyse_one(args: &ExperimentAnalyseArgs, env: &Environment) -> anyhow:
             let report = results.report(&store).await;
             bar.finish_and_clear();
             let report = report?.context("the experiment has no plan")?;
-            (results.title(), report)
+            (results.title(), results.notices(), report)
         }
         (None, Some(input)) => {
             let plan = args.plan.as_deref().ok_or_else(|| {
@@ -208,7 +213,8 @@ async fn analyse_one(args: &ExperimentAnalyseArgs, env: &Environment) -> anyhow:
                     "--input needs --plan: what counts as an answer is to be written down first".to_owned(),
                 )
             })?;
-            offline(input, plan)?
+            let (title, report) = offline(input, plan)?;
+            (title, Vec::new(), report)
         }
         _ => bail!(WrongUsage(
             "name an experiment, or a file with --input".to_owned()
@@ -220,9 +226,15 @@ async fn analyse_one(args: &ExperimentAnalyseArgs, env: &Environment) -> anyhow:
         args.format
     };
     let text = match format {
-        ExperimentFormat::Text => report.to_text(&title),
+        ExperimentFormat::Text => {
+            notices
+                .iter()
+                .map(|notice| format!("{notice}\n"))
+                .collect::<String>()
+                + &report.to_text(&title)
+        }
         ExperimentFormat::Json => serde_json::to_string_pretty(&report)? + "\n",
-        ExperimentFormat::Html => report.to_html(&title, &[]),
+        ExperimentFormat::Html => report.to_html(&title, &notices),
     };
     match (&file, &args.out) {
         (Some(file), Some(path)) => {

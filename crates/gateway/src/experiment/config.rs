@@ -188,3 +188,104 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use crate::config::{Overrides, Settings};
+    use crate::environment::Environment;
+
+    use super::*;
+
+    const MINI: &str = "openai/gpt-4o-mini";
+
+    /// Everybody is in one arm that does this.
+    fn single(key: &str, does: &str) -> String {
+        format!(
+            "[[experiment]]\nkey = \"{key}\"\narms = [{{ key = \"on\", weight_bps = 10000{}{does} }}]\n",
+            if does.is_empty() { "" } else { ", " }
+        )
+    }
+
+    fn configured(config: &str) -> anyhow::Result<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("waypost.toml");
+        std::fs::write(&file, config).unwrap();
+        let overrides = Overrides {
+            config: Some(file),
+            ..Overrides::default()
+        };
+        let settings = Settings::resolve(&overrides, &Environment::of([]))?;
+        settings.check_models(&crate::app::bundled()?.0)?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn a_mistake_in_an_experiment_is_told_at_the_start() {
+        let good = single("one", "");
+        let both = format!("{good}{good}");
+        for (config, says) in [
+            (single("one", "modle = \"a/b\""), "'modle'"),
+            (single("one", "model = \"no/such\""), "'no/such'"),
+            (single("one", "fallbacks = [\"no/such\"]"), "'no/such'"),
+            (single("one", "fallbacks = []"), "fallbacks"),
+            (single("one", "only = [\"no-such/*\"]"), "'no-such/*'"),
+            (single("one", "only = [\"a*b\"]"), "'a*b'"),
+            (single("one", "strategy = \"dearest\""), "dearest"),
+            (single("one", "min_quality = nan"), "min_quality"),
+            (single("one", "confidence = 1.0"), "confidence"),
+            (single("one", "system = \"\""), "system"),
+            (single("one", "system = 1"), "system"),
+            (
+                single("one", "model = \"openai/gpt-4o\", strategy = \"cheapest\""),
+                "choose nothing",
+            ),
+            (good.replace(", weight_bps = 10000", ""), "no weight_bps"),
+            (good.replace("10000", "9999"), "9999"),
+            (good.replace("key = \"on\", ", ""), "no key"),
+            (format!("{good}window = \"0s\"\n"), "window"),
+            (format!("{good}window = 24\n"), "window must be a time in quotes"),
+            (format!("{good}widow = \"1h\"\n"), "widow"),
+            (format!("{good}plan = 1\n"), "its plan"),
+            (single("a b", ""), "'a b'"),
+            (single("", ""), "key"),
+            (both, "'one'"),
+            (
+                format!("{good}[[holdout]]\nsalt = \"a\"\nshare_bps = 10001\n"),
+                "'a'",
+            ),
+            (format!("{good}[[holdout]]\nsalt = \"a\"\nshare = 1\n"), "share"),
+            ("[[experiment]]\narms = []\n".to_owned(), "[[experiment]] 1"),
+        ] {
+            let error = format!("{:#}", configured(&config).expect_err(&config));
+            assert!(error.contains(says), "{config}: {error}");
+            assert!(
+                error.contains("experiment") || error.contains("holdout") || error.contains("share"),
+                "{error}"
+            );
+        }
+        let plan = "[experiment.plan]\ncontrol = \"on\"\n[[experiment.plan.metrics]]\nkey = \"cost\"\nrole = \"goal\"\n\
+                    kind = { mean = { of = \"cost\" } }\ndirection = \"lower_is_better\"\n";
+        let settings = configured(&format!("{good}window = \"36h\"\n{plan}")).unwrap();
+        let (_, one) = settings.experiments.get("one").unwrap();
+        assert_eq!(one.window, Duration::from_secs(36 * 3_600));
+        assert_eq!(one.plan.as_ref().unwrap().control(), "on");
+        let error = configured(&format!("{good}{}", plan.replace("\"on\"", "\"off\""))).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("the control 'off' is none of its arms"),
+            "{error:#}"
+        );
+        let settings = configured(&format!(
+            "[aliases]\nfast = \"{MINI}\"\n{}",
+            single("one", "model = \"fast\"")
+        ))
+        .unwrap();
+        let (experiment, one) = settings.experiments.get("one").unwrap();
+        assert_eq!(one.window, Duration::from_secs(24 * 3_600));
+        assert_eq!(
+            (experiment.arms().len(), one.arms[0].model.as_deref()),
+            (1, Some("fast"))
+        );
+    }
+}

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::arm::Fields;
 use super::config::ExperimentSettings;
+use super::results::stored_key;
 use crate::app::App;
 use crate::call::Body;
 use crate::config::AUTO;
@@ -167,7 +168,10 @@ fn seats(
                     decided = decided.and(of_gateway.fields);
                 }
                 if app.outcomes.is_new(&assignment, context, now_ms) {
-                    exposures.extend(Exposure::of(&assignment, context, now_ms));
+                    exposures.extend(Exposure::of(&assignment, context, now_ms).map(|mut exposure| {
+                        exposure.experiment = stored_key(experiment.key(), app.upstreams.simulates());
+                        exposure
+                    }));
                 }
             }
         }

@@ -14,16 +14,25 @@ pub(crate) struct Results<'a> {
     pub(crate) of_gateway: &'a Experimental,
     /// When they are looked at, in milliseconds since 1970-01-01 UTC.
     pub(crate) as_of_ms: i64,
+    /// Whether the units of simulated answers are asked for. They are kept apart from those of real ones.
+    pub(crate) simulated: bool,
+}
+
+/// The name under which an experiment's exposures are kept. Units of simulated answers are those of another experiment, so that they
+/// are never counted as real ones; no experiment of a configuration has such a name.
+pub(crate) fn stored_key(key: &str, simulated: bool) -> String {
+    if simulated {
+        format!("simulated/{key}")
+    } else {
+        key.to_owned()
+    }
 }
 
 impl Results<'_> {
     fn attribution(&self) -> anyhow::Result<Attribution> {
         let window = i64::try_from(self.of_gateway.window.as_millis()).unwrap_or(i64::MAX);
-        let (key, version, unit) = (
-            self.experiment.key(),
-            self.experiment.version(),
-            self.experiment.unit(),
-        );
+        let (version, unit) = (self.experiment.version(), self.experiment.unit());
+        let key = stored_key(self.experiment.key(), self.simulated);
         Ok(Attribution::new(key, version, unit, window)?)
     }
 
@@ -79,8 +88,15 @@ impl Results<'_> {
             bail!("the definition of an experiment is no object");
         };
         fields.insert("as_of_ms".to_owned(), json!(self.as_of_ms));
+        fields.insert("simulated".to_owned(), json!(self.simulated));
         fields.insert("analysis".to_owned(), serde_json::to_value(report)?);
         Ok(value)
+    }
+
+    /// What nobody is to miss.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let notice = "The answers are simulated: these figures say nothing of real models.";
+        self.simulated.then(|| notice.to_owned()).into_iter().collect()
     }
 
     /// The heading of a report.

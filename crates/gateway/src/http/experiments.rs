@@ -74,6 +74,7 @@ pub(super) async fn one(
         experiment,
         of_gateway,
         as_of_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        simulated: app.upstreams.simulates(),
     };
     let report = results
         .report(&*app.store)
@@ -91,13 +92,7 @@ pub(super) async fn one(
             format!("experiment '{name}' has no [experiment.plan], so there is no analysis to show");
         return Err(ApiError::new(404, "no_plan", message));
     };
-    let notices: Vec<String> = app
-        .upstreams
-        .simulates()
-        .then(|| "The answers are simulated: these figures say nothing of real models.".to_owned())
-        .into_iter()
-        .collect();
-    Ok(page(report.to_html(&results.title(), &notices)))
+    Ok(page(report.to_html(&results.title(), &results.notices())))
 }
 
 fn format(query: &str) -> Result<String, ApiError> {
