@@ -66,6 +66,9 @@ pub struct AttemptIntent {
 impl AttemptIntent {
     /// The purpose of an attempt at what the caller asked for, whether the first, a retry, a fallback or a hedge.
     pub const CALL: &'static str = "call";
+
+    /// The purpose of an attempt at a second model that no caller waits for. It is the gateway's own: no budget pays for it.
+    pub const SHADOW: &'static str = "shadow";
 }
 
 /// How an attempt ended.

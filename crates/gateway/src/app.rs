@@ -20,7 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::experiment::Outcomes;
+use crate::experiment::{Mirrors, Outcomes};
 use crate::pricing::Charges;
 use crate::quality::{LearnedQuality, Sources};
 use crate::reconciler::Reconciler;
@@ -57,6 +57,8 @@ pub struct App {
     pub spending: Arc<Spending>,
     /// Keeps who met which arm of an experiment, and what came of it.
     pub(crate) outcomes: Arc<Outcomes>,
+    /// Sends some calls to a second model as well.
+    pub(crate) mirrors: Mirrors,
     /// Asks providers again what attempts cost.
     pub reconciler: Arc<Reconciler>,
     /// Where random choices begin.
@@ -173,6 +175,12 @@ impl App {
                 .await
                 .with_context(|| format!("the [[experiment]] '{}' cannot begin", experiment.key()))?;
         }
+        let listed = |name: &str| {
+            let name = settings.aliases.get(name).map_or(name, String::as_str);
+            Some(catalogue.resolve(name)?.id.clone())
+        };
+        let clients = upstreams.clients();
+        let mirrors = Mirrors::new(&settings, clients, &clock, &*store, listed, simulated).await?;
         let (tasks, kill) = (Tasks::here(), CancellationToken::new());
         let outcomes = Outcomes::new(
             Arc::clone(&store) as Arc<dyn OutcomeStore>,
@@ -205,6 +213,7 @@ impl App {
             warm: Arc::default(),
             spending,
             outcomes,
+            mirrors,
             reconciler: Arc::new(reconciler),
             limiters: Arc::new(upstreams.limiters().collect()),
             router,

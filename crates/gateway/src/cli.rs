@@ -412,6 +412,21 @@ pub enum ExperimentCommand {
     Analyse(ExperimentAnalyseArgs),
     /// The units of one as lines of JSON, from which `analyse --input` says the same
     Export(ExperimentExportArgs),
+    /// What came of the calls that were sent to a second model as well
+    Mirrors(ExperimentMirrorsArgs),
+}
+
+/// `experiment mirrors`.
+#[derive(Debug, Args)]
+pub struct ExperimentMirrorsArgs {
+    /// Only this one of the configuration
+    pub key: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
 }
 
 /// `experiment list`.

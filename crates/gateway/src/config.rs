@@ -25,7 +25,7 @@ use store_sqlite::Durability;
 use crate::callers::Callers;
 use crate::cli::WrongUsage;
 use crate::environment::Environment;
-use crate::experiment::ExperimentSettings;
+use crate::experiment::{ExperimentSettings, MirrorConfig, MirrorSettings};
 use crate::restraint::{BreakerSettings, RetryBudgetSettings, timeouts};
 
 /// The model name that asks the gateway to choose.
@@ -76,6 +76,8 @@ pub struct ConfigFile {
     pub experiment: Vec<toml::Table>,
     /// Who is kept out of experiments, `[[holdout]]`.
     pub holdout: Vec<Holdout>,
+    /// Whose calls are sent to a second model as well, whose answers nobody waits for, `[[mirror]]`.
+    pub mirror: Vec<MirrorConfig>,
     /// The simulated upstream that is used until there is a key.
     pub simulator: SimulatorSettings,
 }
@@ -423,6 +425,8 @@ pub struct Settings {
     pub rate_limits: LimitRules,
     /// What is compared on the calls of callers.
     pub experiments: Arc<ExperimentSettings>,
+    /// Whose calls are sent to a second model as well.
+    pub mirrors: Vec<MirrorSettings>,
     /// The simulated upstream.
     pub simulator: SimulatorSettings,
     /// Whether the simulator was asked for, key or no key.
@@ -545,6 +549,7 @@ impl Settings {
             rate_limits: rate_limits(&file.rate_limit)?,
             limits: file.limits,
             experiments: Arc::new(ExperimentSettings::read(file.experiment, file.holdout)?),
+            mirrors: MirrorSettings::read(file.mirror)?,
             simulator: file.simulator,
             simulate: overrides.simulate,
             app: (env.get("OPENROUTER_APP_NAME"), env.get("OPENROUTER_SITE_URL")),
@@ -624,6 +629,9 @@ impl Settings {
                     }
                 }
             }
+        }
+        for mirror in &self.mirrors {
+            mirror.check_models(catalogue, |name| self.aliases.get(name).cloned())?;
         }
         self.experiments
             .check_models(catalogue, |name| self.aliases.contains_key(name))

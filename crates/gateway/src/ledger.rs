@@ -48,6 +48,10 @@ pub struct CallRecord {
     mode: Mode,
     caller: Caller,
     subject: Subject,
+    /// What its attempts are for, as [`AttemptIntent::purpose`] has it.
+    purpose: &'static str,
+    /// The most that a call of the gateway's own is taken to cost, which no budget holds.
+    worst: Option<Pico>,
     markups: Arc<MarkupRules>,
     catalogue: Arc<Catalogue>,
     prices: Arc<PriceBook>,
@@ -135,6 +139,8 @@ impl CallRecord {
             stream: body.stream,
             subject: Subject::new(&caller).with_user(user.as_deref().unwrap_or_default()),
             caller,
+            purpose: AttemptIntent::CALL,
+            worst: None,
             user,
             tags: body.options.tags.clone(),
             entered,
@@ -157,6 +163,28 @@ impl CallRecord {
             gone: CancellationToken::new(),
             in_flight: AtomicUsize::new(0),
             settled: Mutex::default(),
+        }
+    }
+
+    /// The record of a call in the shadow of a caller's. It is the gateway's own: no budget pays for it, and nothing that decides about
+    /// callers' calls learns from it. `worst`: the most it is taken to cost.
+    pub(crate) fn of_shadow(
+        app: &App,
+        request: RequestId,
+        body: &Body,
+        prepared: &Prepared,
+        worst: Option<Pico>,
+    ) -> Self {
+        let caller = Caller::local();
+        Self {
+            purpose: AttemptIntent::SHADOW,
+            worst,
+            subject: Subject::new(&caller),
+            user: None,
+            spending: Arc::clone(&app.mirrors.spending),
+            live: Arc::clone(app.mirrors.executor.live()),
+            warm: Arc::default(),
+            ..Self::new(app, request, body, prepared, caller)
         }
     }
 
@@ -368,6 +396,7 @@ impl AttemptGate for LedgerGate {
         record.spending.warn(&reservation.standing().warnings);
         record.lock().standing = reservation.standing().clone();
         let reserved = claim.demand.amount().filter(|_| !claim.lines.is_empty());
+        let reserved = reserved.or(record.worst);
         let markup = record.rule(&attempt.target);
         let intent = AttemptIntent {
             request: record.request.clone(),
@@ -389,7 +418,7 @@ impl AttemptGate for LedgerGate {
                 .map(str::to_owned),
             caller: record.caller.clone(),
             markup,
-            purpose: AttemptIntent::CALL.to_owned(),
+            purpose: record.purpose.to_owned(),
             reserved,
         };
         let store = Arc::clone(&record.store);

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use costing::budget::{ReservationId, Seen, Subject};
 use costing::reconcile::{Answer, Attempt, GaveUpReason, Job, JobEnd, SampleRate, Schedule, Verdict, wanted};
 use costing::{
-    AttemptCorrection, AttemptRow, CallToPrice, Charge, LedgerError, Pico, PriceBook, PriceSheet,
-    ServiceTier, UtcTime,
+    AttemptCorrection, AttemptIntent, AttemptRow, CallToPrice, Charge, LedgerError, Pico, PriceBook,
+    PriceSheet, ServiceTier, UtcTime,
 };
 use futures_util::{StreamExt, stream};
 use integration_core::{BillingClient, Clock, Error, ErrorKind, ProviderId, ReportedCost};
@@ -347,6 +347,9 @@ impl Reconciler {
 
     fn tell_budgets(&self, row: &AttemptRow, exact: Charge) {
         let (intent, budgets) = (&row.intent, self.spending.store());
+        if intent.purpose == AttemptIntent::SHADOW {
+            return;
+        }
         let Some(charge) = exact.charge else { return };
         let before = row.charge().and_then(|charge| charge.charge);
         let Some(before) = before else {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use costing::budget::{
     Account, BudgetError, BudgetFacts, BudgetRefusal, BudgetRules, Claim, Demand, Estimate, HoldPolicy,
-    OutputLengths, ReservationId, Scope, Subject, Window, worst_case,
+    LocalBudgets, OutputLengths, ReservationId, Scope, Subject, Window, worst_case,
 };
-use costing::{BudgetStore, Caller, MarkupRule, PriceSheet, UtcTime};
+use costing::{BudgetStore, Caller, MarkupRule, Pico, PriceSheet, UtcTime};
 use integration_core::chat::Content;
 use integration_core::{Capability, ChatRequest, Error, ErrorKind, ModelId, RetryClass};
 use model_catalogue::ModelRecord;
@@ -78,6 +78,19 @@ impl Spending {
             lengths: Mutex::default(),
             warned: Mutex::default(),
         }
+    }
+
+    /// No budgets at all, for calls that no caller asked for.
+    pub(crate) fn unlimited(settings: &Settings) -> Self {
+        Self {
+            rules: Arc::default(),
+            ..Self::new(settings, Arc::new(LocalBudgets::<Mutex<_>>::new()))
+        }
+    }
+
+    /// What is to be held for an attempt, where that can be said.
+    pub(crate) fn worst(&self, estimate: &CallEstimate, offer: &Offer<'_>) -> Option<Pico> {
+        self.demand(estimate, offer, offer.sheet?).amount()
     }
 
     /// Where they are kept.

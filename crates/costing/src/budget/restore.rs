@@ -7,7 +7,7 @@ use super::scope::{ReservationId, Subject};
 use super::store::BudgetStore;
 use super::window::Window;
 use super::worst::WorstCase;
-use crate::ledger::{AttemptRow, LedgerError, LedgerStore};
+use crate::ledger::{AttemptIntent, AttemptRow, LedgerError, LedgerStore};
 use crate::time::UtcTime;
 
 /// Attempts read at a time.
@@ -24,7 +24,8 @@ pub struct Restored {
 }
 
 /// Tells budgets that know nothing yet what a ledger says was spent in the windows that are not over at `now`. Only attempts that
-/// are simulated, or only those that are not: play money and money have no budget in common.
+/// are simulated, or only those that are not: play money and money have no budget in common. What was sent in the shadow of callers'
+/// calls ([`AttemptIntent::SHADOW`]) was paid by no budget.
 ///
 /// It reads the attempts since the beginning of the widest window that any rule has, page by page; without rules it reads nothing.
 /// To be called once, before the first reservation, and after the attempts of the process before have been given an end.
@@ -46,7 +47,10 @@ pub async fn restore(
     let to = now + Duration::from_secs(366 * 86_400);
     let mut page = ledger.export(from, to, None, PAGE).await?;
     loop {
-        for row in page.rows.iter().filter(|row| row.intent.simulated == simulated) {
+        let counts = |row: &&AttemptRow| {
+            row.intent.simulated == simulated && row.intent.purpose != AttemptIntent::SHADOW
+        };
+        for row in page.rows.iter().filter(counts) {
             if count(row, rules, budgets, now.into()) {
                 restored.known += 1;
             } else {

@@ -9,7 +9,7 @@ use experiments::Arm;
 use experiments::analysis::{AnalysisPlan, Forecast, Report, analyse};
 use serde_json::json;
 
-use super::{Outcome, busy, print_json, read_ledger, say, table};
+use super::{Outcome, busy, mirrors, print_json, read_ledger, say, table};
 use crate::cli::{
     ExperimentAnalyseArgs, ExperimentArgs, ExperimentCommand, ExperimentFormat, ExperimentOneArgs, WrongUsage,
 };
@@ -41,6 +41,7 @@ pub(super) async fn run(args: &ExperimentArgs, env: &Environment) -> anyhow::Res
             eprintln!("waypost: {count} units of {}", results.title());
             Ok(Outcome::Done)
         }
+        ExperimentCommand::Mirrors(args) => mirrors::run(args, env).await,
         ExperimentCommand::Analyse(args) => analyse_one(args, env).await,
     }
 }

@@ -10,6 +10,7 @@ mod chat;
 mod compare;
 mod experiment;
 mod health;
+mod mirrors;
 mod models;
 mod number;
 mod one_call;

@@ -179,7 +179,7 @@ fn take_settings(arm: &mut Table) -> anyhow::Result<ArmSettings> {
 }
 
 /// Names are put into a header and into reports, as `experiment=arm`.
-fn check_name(name: &str) -> anyhow::Result<()> {
+pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > MOST_NAME || !name.bytes().all(is_plain) {
         bail!(

@@ -59,7 +59,7 @@ impl Outcomes {
     }
 
     /// The time as records have it.
-    pub(super) fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         let since = self.clock.wall().duration_since(UNIX_EPOCH);
         since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
@@ -90,6 +90,11 @@ impl Outcomes {
         let mut outcome = Outcome::new(id, self.now_ms(), Units::of_request(request.as_str()));
         outcome.score = Some(score);
         outcome.success = success;
+        self.keep(Record::Outcome(Box::new(outcome)));
+    }
+
+    /// Keeps an outcome.
+    pub(super) fn record(self: &Arc<Self>, outcome: Outcome) {
         self.keep(Record::Outcome(Box::new(outcome)));
     }
 

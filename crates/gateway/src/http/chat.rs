@@ -21,7 +21,7 @@ use crate::app::{App, BODY_KILOBYTES};
 use crate::call::{Body, Escalation, Prepared, prepare};
 use crate::callers::Identity;
 use crate::chunk::{ChunkWriter, completion};
-use crate::experiment::{End, Ending, Entered};
+use crate::experiment::{End, Ending, Entered, Watched};
 use crate::ledger::CallRecord;
 use crate::report;
 
@@ -83,6 +83,7 @@ async fn answer(
         .filter(|(name, _)| app.upstreams.passes_on(name.as_str()))
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
+    let (request, body) = (id.clone(), Arc::new(body));
     let record = CallRecord::of_entered(app, id, &body, &prepared, caller, entered);
     let record = Arc::new(record);
     if let Some(ending) = &mut ending {
@@ -102,6 +103,7 @@ async fn answer(
         escalation: prepared.escalation.clone(),
         plan: prepared.explanation(),
         ending,
+        watched: app.mirrors.watch(app, &request, &body),
         app: Arc::clone(app),
     };
     // Dropped with this future when the caller goes. The call itself is a task of its own: what is under way at the provider is
@@ -120,12 +122,14 @@ struct Asked {
     plan: Option<Value>,
     /// What becomes of it, if it is in an experiment.
     ending: Option<Ending>,
+    /// For the mirrors, if there are any.
+    watched: Option<Watched>,
 }
 
 impl Asked {
     async fn answer(
         self,
-        body: Body,
+        body: Arc<Body>,
         prepared: Prepared,
         headers: Vec<(String, String)>,
     ) -> Result<Response, ApiError> {
@@ -175,19 +179,25 @@ impl Asked {
             record: self.record,
             plan: self.plan,
             ending: self.ending,
+            watched: self.watched,
+            target: streamed.target,
             writer,
         };
         *response.body_mut() = HttpBody::from_stream(pump.start(streamed.stream));
         Ok(response)
     }
 
-    async fn whole(self, call: Call<'_>) -> Result<Response, ApiError> {
+    async fn whole(mut self, call: Call<'_>) -> Result<Response, ApiError> {
         let (answer, checked) = match self.unless_killed(self.checked(call)).await? {
             Ok(answered) => answered,
             Err(exhausted) => return Ok(self.failed(&exhausted).await),
         };
         self.record.passed_over(&answer.passed_over);
         self.end(End::Answered);
+        if let Some(watched) = self.watched.take() {
+            let copy = || Some(answer.response.clone());
+            watched.answered(&self.app, &self.record, &answer.target, copy);
+        }
         self.record.written().await;
         let mut waypost = self.waypost();
         if let Some(checked) = checked {

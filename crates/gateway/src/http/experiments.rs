@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use crate::app::App;
 use crate::callers::Identity;
-use crate::experiment::{Results, definition};
+use crate::experiment::{MirrorResults, Results, definition};
 
 /// An experiment tells of the calls of all callers, so it is for those who may see them.
 fn may_see(identity: &Identity) -> Result<(), ApiError> {
@@ -93,6 +93,41 @@ pub(super) async fn one(
         return Err(ApiError::new(404, "no_plan", message));
     };
     Ok(page(report.to_html(&results.title(), &results.notices())))
+}
+
+/// `GET /v1/mirrors`: what came of all of them so far.
+pub(super) async fn mirrors(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+) -> Result<Json<Value>, ApiError> {
+    may_see(&identity)?;
+    let mut all = Vec::new();
+    for mirror in app.mirrors.iter() {
+        let results = MirrorResults::of_running(mirror, &*app.store, app.outcomes.now_ms());
+        all.push(results.await.map_err(|error| failed(&error))?);
+    }
+    Ok(Json(json!({ "mirrors": all, "mode": app.mode().as_str() })))
+}
+
+/// `GET /v1/mirrors/{key}`
+pub(super) async fn mirror(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    Path(key): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    may_see(&identity)?;
+    let Some(mirror) = app.mirrors.iter().find(|mirror| mirror.settings.key == key) else {
+        let key: String = key.chars().take(64).collect();
+        let message = format!("there is no mirror '{key}'; GET /v1/mirrors lists those there are");
+        return Err(ApiError::new(404, "mirror_not_found", message));
+    };
+    let results = MirrorResults::of_running(mirror, &*app.store, app.outcomes.now_ms()).await;
+    let results = results.and_then(|results| Ok(serde_json::to_value(results)?));
+    let mut value = results.map_err(|error| failed(&error))?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("mode".to_owned(), json!(app.mode().as_str()));
+    }
+    Ok(Json(value))
 }
 
 fn format(query: &str) -> Result<String, ApiError> {

@@ -40,6 +40,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/", get(reports::page))
         .route("/v1/experiments", get(experiments::list))
         .route("/v1/experiments/{name}", get(experiments::one))
+        .route("/v1/mirrors", get(experiments::mirrors))
+        .route("/v1/mirrors/{key}", get(experiments::mirror))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             access::authenticate,

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use integration_core::chat::ChatFold;
 use integration_core::{ChatStream, Error, ErrorKind, StreamEvent};
+use routing::Target;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -18,7 +20,7 @@ use super::ApiError;
 use super::chat::tell;
 use crate::app::App;
 use crate::chunk::ChunkWriter;
-use crate::experiment::{End, Ending};
+use crate::experiment::{End, Ending, Watched};
 use crate::ledger::CallRecord;
 use crate::report;
 
@@ -39,6 +41,10 @@ pub(super) struct Pump {
     pub(super) plan: Option<Value>,
     /// What becomes of the call, if it is in an experiment.
     pub(super) ending: Option<Ending>,
+    /// For the mirrors, if there are any.
+    pub(super) watched: Option<Watched>,
+    /// Who answers.
+    pub(super) target: Target,
     pub(super) writer: ChunkWriter,
 }
 
@@ -65,7 +71,9 @@ impl Pump {
     }
 
     async fn run(mut self, mut source: ChatStream, queue: mpsc::Sender<Bytes>) {
-        let stop = self.pass_on(&mut source, &queue).await;
+        let is_sampled = self.watched.as_ref().is_some_and(Watched::is_sampled);
+        let mut copy = is_sampled.then(ChatFold::new);
+        let stop = self.pass_on(&mut source, &queue, &mut copy).await;
         // Dropped first: this closes the connection to the provider and settles the attempt.
         drop(source);
         let end = match &stop {
@@ -74,6 +82,10 @@ impl Pump {
             Stop::Gone => End::Gone,
         };
         tell(self.ending.as_ref(), end);
+        if let (Some(watched), Stop::Over(Ok(()))) = (self.watched.take(), &stop) {
+            let whole = || copy.and_then(ChatFold::finish);
+            watched.answered(&self.app, &self.record, &self.target, whole);
+        }
         self.record.written().await;
         let Stop::Over(result) = stop else { return };
         let waypost = report::waypost(
@@ -90,7 +102,13 @@ impl Pump {
             .await;
     }
 
-    async fn pass_on(&mut self, source: &mut ChatStream, queue: &mpsc::Sender<Bytes>) -> Stop {
+    /// `copy`: the answer as a whole, where it is wanted; `None` from where it cannot be put together.
+    async fn pass_on(
+        &mut self,
+        source: &mut ChatStream,
+        queue: &mpsc::Sender<Bytes>,
+        copy: &mut Option<ChatFold>,
+    ) -> Stop {
         let mut silence = self.app.clock.sleep(KEEP_ALIVE);
         loop {
             let piece = tokio::select! {
@@ -99,7 +117,7 @@ impl Pump {
                     return Stop::Over(Err(Error::new(ErrorKind::Cancelled, "the gateway is stopping")));
                 }
                 () = queue.closed() => return Stop::Gone,
-                event = source.next() => match event {
+                event = source.next() => match event.inspect(|event| keep(copy, event)) {
                     Some(Ok(StreamEvent::End)) => return Stop::Over(Ok(())),
                     Some(Ok(event)) => Bytes::from(self.writer.push(event).iter().map(line).collect::<String>()),
                     Some(Err(error)) => return Stop::Over(Err(error)),
@@ -123,6 +141,15 @@ impl Pump {
             sent = queue.send(piece) => sent.is_ok(),
             () = self.app.clock.sleep(SLOWEST_READER) => false,
         }
+    }
+}
+
+/// Adds a piece to the answer as a whole.
+fn keep(copy: &mut Option<ChatFold>, event: &Result<StreamEvent, Error>) {
+    if let (Some(fold), Ok(event)) = (copy.as_mut(), event)
+        && fold.push(event.clone()).is_err()
+    {
+        *copy = None;
     }
 }
 
