@@ -102,6 +102,9 @@ fn value(name: &str, value: f64, range: &'static str) -> LineError {
 /// Beyond this, whole numbers are not told apart.
 const MOST: f64 = 9_007_199_254_740_992.0;
 
+/// More than there are.
+const MOST_DOLLARS: f64 = 1e15;
+
 impl UnitLine {
     /// A unit of an arm with what was measured.
     pub fn new(
@@ -217,6 +220,9 @@ impl UnitLine {
         let score = values(number("score")?, whole("scored")?);
         let cost = values(positive("cost")?, whole("priced")?);
         let latency = values(positive("latency_ms")?, whole("timed")?);
+        if cost.sum > MOST_DOLLARS {
+            return Err(value("cost", cost.sum, "an amount in dollars"));
+        }
         if latency.sum > MOST {
             return Err(value("latency_ms", latency.sum, "a time in milliseconds"));
         }
@@ -233,18 +239,18 @@ impl UnitLine {
         {
             return Err(value(name, *covariate, "a finite number"));
         }
-        sums.calls += calls;
-        sums.failed += failed;
-        sums.timeouts += timeouts;
-        sums.fallbacks += fallbacks;
-        sums.judged += judged;
-        sums.successes += successes;
+        sums.calls = sums.calls.saturating_add(calls);
+        sums.failed = sums.failed.saturating_add(failed);
+        sums.timeouts = sums.timeouts.saturating_add(timeouts);
+        sums.fallbacks = sums.fallbacks.saturating_add(fallbacks);
+        sums.judged = sums.judged.saturating_add(judged);
+        sums.successes = sums.successes.saturating_add(successes);
         add(&mut sums.score, score);
-        sums.priced += cost.n;
+        sums.priced = sums.priced.saturating_add(cost.n);
         // Dollars as people write them; half a pico-dollar is the most that is lost.
         sums.cost_pico += (cost.sum * 1e12).round() as i128;
-        sums.timed += latency.n;
-        sums.latency_ms += latency.sum.round() as u64;
+        sums.timed = sums.timed.saturating_add(latency.n);
+        sums.latency_ms = sums.latency_ms.saturating_add(latency.sum.round() as u64);
         for (name, values) in named {
             add(sums.named.entry(name.clone()).or_default(), values);
         }
@@ -258,7 +264,7 @@ impl UnitLine {
 }
 
 fn add(mine: &mut Values, more: Values) {
-    mine.n += more.n;
+    mine.n = mine.n.saturating_add(more.n);
     mine.sum += more.sum;
 }
 

@@ -11,6 +11,7 @@ mod price_string;
 pub mod recorded;
 mod sse;
 mod support;
+mod unit_lines;
 mod usage;
 
 pub use support::KEY;
@@ -73,6 +74,11 @@ pub const TARGETS: &[Target] = &[
         name: "sse",
         run: sse::run,
         dictionary: SSE_WORDS,
+    },
+    Target {
+        name: "unit_lines",
+        run: unit_lines::run,
+        dictionary: UNIT_WORDS,
     },
     Target {
         name: "usage",
@@ -252,6 +258,27 @@ const MODEL_WORDS: &[&str] = &[
     "[]",
     "\"\"",
     "18446744073709551616",
+];
+
+/// Words of units of an experiment.
+const UNIT_WORDS: &[&str] = &[
+    "\"unit\":",
+    "\"arm\":",
+    "\"metrics\":",
+    "\"covariates\":",
+    "\"exposed_at_ms\":",
+    "\"excluded\":",
+    "\"immature\"",
+    "\"forced\"",
+    "\"success\":",
+    "\"judged\":",
+    "\"cost\":",
+    "\"priced\":",
+    "\"latency_ms\":",
+    "\"failed\":",
+    "\"calls\":",
+    ".count",
+    "1e308",
 ];
 
 const OUTCOME_WORDS: &[&str] = &[

@@ -188,7 +188,13 @@ targets! {
 }
 
 /// No price stands alone in a recording, and no judge was recorded.
-const UNRECORDED: &[&str] = &["evaluations", "outcomes", "price_string", "judgement"];
+const UNRECORDED: &[&str] = &[
+    "evaluations",
+    "outcomes",
+    "price_string",
+    "judgement",
+    "unit_lines",
+];
 
 #[test]
 fn price_string() {
@@ -205,6 +211,12 @@ fn evaluations() {
 #[test]
 fn outcomes() {
     written("outcomes");
+}
+
+/// What was measured comes from whoever measured it.
+#[test]
+fn unit_lines() {
+    written("unit_lines");
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub(crate) fn difference(metric: &MetricReport, value: f64) -> String {
 
 /// From where to where the difference lies.
 pub(crate) fn interval(metric: &MetricReport) -> String {
+    if metric.low.is_none() && metric.high.is_none() {
+        return "–".to_owned();
+    }
     let bound =
         |bound: Option<f64>| bound.map_or_else(|| "unbounded".to_owned(), |bound| difference(metric, bound));
     format!("{} to {}", bound(metric.low), bound(metric.high))
