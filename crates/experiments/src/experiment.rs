@@ -533,6 +533,7 @@ impl Experiment {
     }
 
     /// The unit of a request, if all that comes before the coverage lets it in; otherwise what was decided.
+    #[inline]
     pub(crate) fn admit<'c>(&self, context: &Context<'c>) -> Result<&'c str, Assignment<'_>> {
         let out = |reason| Err(self.decided(reason, None, None));
         if self.status() == Status::Stopped {
@@ -562,6 +563,7 @@ impl Experiment {
     }
 
     /// The coverage and the arm of a unit that was let in.
+    #[inline]
     pub(crate) fn draw(&self, unit: &str) -> Assignment<'_> {
         let salt = self.salt();
         // A draw of its own, so that coverage neither moves nor favours an arm.
@@ -578,6 +580,7 @@ impl Experiment {
         self.decided(Reason::Split, Some(drawn), arm.map(|arm| arm.key.as_str()))
     }
 
+    #[inline]
     fn decided<'a>(&'a self, reason: Reason, bucket: Option<u16>, arm: Option<&'a str>) -> Assignment<'a> {
         Assignment {
             experiment: self.key(),

@@ -247,8 +247,7 @@ impl UnitLine {
         sums.successes = sums.successes.saturating_add(successes);
         add(&mut sums.score, score);
         sums.priced = sums.priced.saturating_add(cost.n);
-        // Dollars as people write them; half a pico-dollar is the most that is lost.
-        sums.cost_pico += (cost.sum * 1e12).round() as i128;
+        sums.cost_pico += pico_of(cost.sum);
         sums.timed = sums.timed.saturating_add(latency.n);
         sums.latency_ms = sums.latency_ms.saturating_add(latency.sum.round() as u64);
         for (name, values) in named {
@@ -261,6 +260,18 @@ impl UnitLine {
         );
         Ok(())
     }
+}
+
+/// Pico-dollars of an amount in dollars, as people and programs write it: the nearest whole number of which the amount is the quotient,
+/// so that what was written out is read back. Half a pico-dollar is the most that is lost of other amounts.
+fn pico_of(dollars: f64) -> i128 {
+    let nearest = (dollars * 1e12).round() as i128;
+    // Both roundings together may be off by two.
+    [0, 1, -1, 2, -2]
+        .into_iter()
+        .map(|off| nearest + off)
+        .find(|pico| *pico as f64 / 1e12 == dollars)
+        .unwrap_or(nearest)
 }
 
 fn add(mine: &mut Values, more: Values) {

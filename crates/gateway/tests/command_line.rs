@@ -92,7 +92,7 @@ fn wrong_usage_exits_2_with_one_sentence() {
         (&["price", "--usage", "-"], "--model"),
         (&["price", "--usage", "-", "--model", "no/such"], "usage"),
         (&["keys", "list"], "reserved name"),
-        (&["experiment", "list"], "reserved name"),
+        (&["experiment", "show", "none"], "there is no experiment 'none'"),
         (&["fly"], "there is no command 'fly'"),
         (&["health", "nobody"], "there is no integration 'nobody'"),
         (
