@@ -144,7 +144,7 @@ impl<'c> Batch<'c> {
     /// are the same.
     fn has_room(&mut self) -> rusqlite::Result<bool> {
         const FOR_ONE: i64 = 24;
-        const FOR_EACH: i64 = 2;
+        const FOR_EACH: i64 = 1;
         let number = |name: &str| -> rusqlite::Result<i64> {
             let mut pragma = self.connection.prepare_cached(&format!("PRAGMA {name}"))?;
             pragma.query_row([], |row| row.get(0))
@@ -167,7 +167,8 @@ impl<'c> Batch<'c> {
         let intent = &beginning.intent;
         if !self.has_room()? {
             return Ok(Err(LedgerError::Unavailable {
-                message: "its file has grown to the size that it may have".to_owned(),
+                // In the words of SQLite, which would say so of the settlement.
+                message: "database or disk is full".to_owned(),
             }));
         }
         let insert = prepared(&mut self.insert, self.connection, INSERT)?;
