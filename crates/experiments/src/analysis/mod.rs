@@ -58,13 +58,13 @@ pub fn analyse(plan: &AnalysisPlan, timeline: &Timeline, arms: &[Arm]) -> Result
         return Err(AnalysisError::OneArm);
     }
     let looks: Vec<(i64, ExperimentData)> = timeline.looks().collect();
-    let total = timeline.total();
+    let total = looks.last().map_or(timeline.before(), |(_, all)| all);
     let level = level_of_one_treatment(plan, names.len() - 1)?;
     let mut treatments = Vec::with_capacity(names.len() - 1);
     for arm in names.iter().filter(|arm| **arm != plan.control()) {
         let mut metrics = Vec::with_capacity(plan.metrics().specs().len());
         for (place, spec) in plan.metrics().specs().iter().enumerate() {
-            metrics.push(metric(plan, spec, place, level, arm, &looks, &total)?);
+            metrics.push(metric(plan, spec, place, level, arm, &looks, total)?);
         }
         treatments.push(Treatment {
             arm: (*arm).to_owned(),
@@ -91,7 +91,7 @@ pub fn analyse(plan: &AnalysisPlan, timeline: &Timeline, arms: &[Arm]) -> Result
         engine: plan.engine().as_str(),
         alpha: plan.alpha().alpha(),
         confidence: 1.0 - 2.0 * plan.alpha().alpha(),
-        units: total.arms().map(|(_, data)| data.units()).sum(),
+        units: units_of(total),
         horizon_units: plan.horizon_units(),
         first_exposure_ms: span.map(|(first, _)| first),
         last_exposure_ms: span.map(|(_, last)| last),
@@ -105,7 +105,7 @@ pub fn analyse(plan: &AnalysisPlan, timeline: &Timeline, arms: &[Arm]) -> Result
             .collect(),
         excluded: total.excluded().into(),
         sample_ratio,
-        warnings: warnings(&total),
+        warnings: warnings(total),
         treatments,
     };
     decide::decide(plan, level, &mut report)?;
@@ -125,6 +125,11 @@ fn level_of_one_treatment(plan: &AnalysisPlan, treatments: usize) -> Result<Leve
 
 fn data_of<'d>(data: &'d ExperimentData, arm: &str, place: usize) -> Option<&'d MetricData> {
     data.arm(arm)?.metrics().get(place)
+}
+
+/// Units of all arms.
+fn units_of(data: &ExperimentData) -> u64 {
+    data.arms().map(|(_, arm)| arm.units()).sum()
 }
 
 fn counts_of(data: &MetricData) -> Option<Counts> {
@@ -161,7 +166,7 @@ fn looks_at(
         }
         found.push(Look {
             at_ms: *at_ms,
-            units: data.arms().map(|(_, arm)| arm.units()).sum(),
+            units: units_of(data),
             figures: Figures::of(control, treatment, both),
             since,
         });
@@ -383,7 +388,7 @@ const WORTH_SAYING: f64 = 0.01;
 
 fn warnings(total: &ExperimentData) -> Vec<String> {
     let mut found = Vec::new();
-    let units: u64 = total.arms().map(|(_, data)| data.units()).sum();
+    let units = units_of(total);
     let several = total.excluded().multiple_arms;
     if several as f64 > WORTH_SAYING * (units + several) as f64 {
         found.push(format!(

@@ -139,7 +139,8 @@ impl Report {
         let mut text = String::new();
         // A `String` takes everything.
         let _ = self.write_text(title, &mut text);
-        text
+        // Names come from outside, and a terminal takes control characters for commands.
+        text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
     }
 
     fn write_text(&self, title: &str, out: &mut String) -> std::fmt::Result {

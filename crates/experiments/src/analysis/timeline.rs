@@ -109,11 +109,9 @@ impl Timeline {
         })
     }
 
-    /// All units.
-    pub(crate) fn total(&self) -> ExperimentData {
-        self.looks()
-            .last()
-            .map_or_else(|| self.empty.clone(), |(_, all)| all)
+    /// What there is before the first unit.
+    pub(crate) const fn before(&self) -> &ExperimentData {
+        &self.empty
     }
 
     /// The arms, in the order given.

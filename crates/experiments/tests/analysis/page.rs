@@ -70,3 +70,14 @@ fn the_page_shows_every_look_and_lets_no_name_out() {
         .unwrap();
     assert_eq!(band.split_whitespace().count(), 20);
 }
+
+#[test]
+fn a_name_cannot_command_the_terminal() {
+    let plan = cheaper("");
+    let hostile = "cheap\u{1b}[2J";
+    let mut timeline = timeline(&plan, &["strong", hostile]);
+    fill(&mut timeline, "strong", 200, 160, CENT, 2);
+    fill(&mut timeline, hostile, 200, 160, CENT, 2);
+    let text = analyse(&plan, &timeline, &[]).unwrap().to_text("t");
+    assert!(text.contains("cheap") && !text.contains('\u{1b}'), "{text:?}");
+}
