@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::assignment::{Assignment, Reason};
 use crate::context::{Context, UnitKey};
 use crate::error::ExperimentError;
-use crate::hash::{BUCKETS, Purpose, bucket};
+use crate::hash::{BUCKETS, Prefix, Purpose, bucket};
 use crate::targeting::Condition;
 
 /// One of the things compared.
@@ -145,6 +145,8 @@ impl Forced {
 #[serde(try_from = "Parts", into = "Parts")]
 pub struct Experiment {
     parts: Parts,
+    /// Of the salt in `parts`.
+    arm_draw: Prefix,
 }
 
 /// The form in configuration files.
@@ -261,7 +263,8 @@ impl TryFrom<Parts> for Experiment {
                 version: parts.version,
             });
         }
-        Ok(Self { parts })
+        let arm_draw = Prefix::new(parts.salt.as_deref().unwrap_or(&parts.key), Purpose::Arm);
+        Ok(Self { parts, arm_draw })
     }
 }
 
@@ -565,12 +568,14 @@ impl Experiment {
     /// The coverage and the arm of a unit that was let in.
     #[inline]
     pub(crate) fn draw(&self, unit: &str) -> Assignment<'_> {
-        let salt = self.salt();
         // A draw of its own, so that coverage neither moves nor favours an arm.
-        if self.coverage_bps() < BUCKETS && bucket(salt, Purpose::Coverage, unit) >= self.coverage_bps() {
+        if self.coverage_bps() < BUCKETS
+            && bucket(self.salt(), Purpose::Coverage, unit) >= self.coverage_bps()
+        {
             return self.decided(Reason::NotInCoverage, None, None);
         }
-        let drawn = bucket(salt, Purpose::Arm, unit);
+        let laid_out = self.arm_draw.bucket(unit);
+        let drawn = laid_out.unwrap_or_else(|| bucket(self.salt(), Purpose::Arm, unit));
         let mut end = 0;
         let arm = self.arms().iter().find(|arm| {
             // The weights add up to 10,000, so this cannot overflow and the last range ends where the buckets do.

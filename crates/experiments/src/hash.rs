@@ -40,8 +40,13 @@ impl Purpose {
 /// The bucket of a unit, 0 to 9,999.
 #[inline]
 pub(crate) fn bucket(salt: &str, purpose: Purpose, unit: &str) -> u16 {
+    in_buckets(hash(salt, purpose, unit))
+}
+
+#[inline]
+const fn in_buckets(hash: u64) -> u16 {
     // Below 10,000, so it fits; the bias of the remainder of 64 bits is under one in 10^15.
-    (hash(salt, purpose, unit) % u64::from(BUCKETS)) as u16
+    (hash % BUCKETS as u64) as u16
 }
 
 #[inline]
@@ -64,6 +69,39 @@ fn hash_on_stack<const ROOM: usize>(pieces: [&[u8]; 3]) -> Option<u64> {
     }
     let used = ROOM - rest.len();
     buffer.get(..used).map(xxh3_64)
+}
+
+/// What comes before the unit's bytes, laid out once for all draws of one salt and purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    bytes: [u8; SHORT],
+    /// `None` if a salt is so long that no unit would fit behind it.
+    used: Option<u8>,
+}
+
+impl Prefix {
+    pub(crate) fn new(salt: &str, purpose: Purpose) -> Self {
+        let mut bytes = [0; SHORT];
+        let written = [salt.as_bytes(), purpose.word()].concat();
+        let place = bytes.get_mut(..written.len());
+        Self {
+            used: place.and_then(|place| {
+                place.copy_from_slice(&written);
+                u8::try_from(written.len()).ok()
+            }),
+            bytes,
+        }
+    }
+
+    /// [`bucket`] of the salt and purpose this was made of; `None` if the unit does not fit behind them.
+    #[inline]
+    pub(crate) fn bucket(&self, unit: &str) -> Option<u16> {
+        let mut bytes = self.bytes;
+        let start = usize::from(self.used?);
+        let end = start.checked_add(unit.len())?;
+        bytes.get_mut(start..end)?.copy_from_slice(unit.as_bytes());
+        bytes.get(..end).map(|bytes| in_buckets(xxh3_64(bytes)))
+    }
 }
 
 fn hash_in_pieces(pieces: [&[u8]; 3]) -> u64 {
@@ -109,6 +147,9 @@ mod tests {
                 let bytes = format!("{salt}\0{word}\0{unit}").into_bytes();
                 prop_assert_eq!(hash(&salt, purpose, &unit), xxh3_64(&bytes));
                 prop_assert!(bucket(&salt, purpose, &unit) < BUCKETS);
+                let laid_out = Prefix::new(&salt, purpose).bucket(&unit);
+                prop_assert!(laid_out.is_none_or(|laid_out| laid_out == bucket(&salt, purpose, &unit)));
+                prop_assert_eq!(laid_out.is_some(), salt.len() + purpose.word().len() + unit.len() <= SHORT);
             }
         }
     }

@@ -117,6 +117,7 @@ pub(super) const RULES: &[Rule] = &[
             to("model-catalogue"),
             to("http-transport"),
             to("costing"),
+            to("experiments"),
             slim("routing"),
             to("openrouter-client"),
         ],
