@@ -1,1 +1,24 @@
 #![doc = include_str!("../README.md")]
+
+pub mod curve;
+mod dial;
+mod error;
+mod features;
+mod file;
+mod held_out;
+pub mod metrics;
+mod outcomes;
+mod predictor;
+mod prior;
+mod rank;
+mod ridge;
+mod train;
+
+pub use dial::Rule;
+pub use error::LearnedError;
+pub use features::Scratch;
+pub use held_out::{HeldOut, Inputs};
+pub use outcomes::{MOST_MODELS, Outcome, Outcomes, Prompt, Scored, fold};
+pub use predictor::{ExpectedCost, HeadSummary, ModelSummary, Predictor, Summary};
+pub use prior::Prior;
+pub use train::{FEWEST_PROMPTS, MOST_PROMPTS, MOST_TAGS, Progress, TrainOptions, train};

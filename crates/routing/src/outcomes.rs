@@ -21,6 +21,10 @@ pub struct ModelOutcome {
     pub cost: Option<Pico>,
     /// How long it took in milliseconds, 0 or more; `None` if that is not known.
     pub latency_ms: Option<f64>,
+    /// How many tokens the model read; `None` if that is not known.
+    pub prompt_tokens: Option<u64>,
+    /// How many tokens it wrote; `None` if that is not known.
+    pub completion_tokens: Option<u64>,
 }
 
 /// What a row says of the models that it does not choose.
@@ -36,6 +40,8 @@ pub enum OutcomeKind {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct OutcomeRow {
+    /// What the request is called, if it has a name.
+    pub id: Option<String>,
     /// What was asked.
     pub prompt: String,
     /// What kind of request it was, in the file's own words.
@@ -123,9 +129,9 @@ const LONGEST_NAME: usize = 256;
 const LONGEST_REASON: usize = 256;
 
 /// Reads rows of outcomes, one JSON object a line, as
-/// `{"prompt":"…","task":"…","outcomes":{"MODEL":{"score":1,"cost_usd":0.001,"latency_ms":250}},"chosen":"MODEL","propensity":0.5}`, one
-/// after the other, so that a file may be of any length. `prompt`, `outcomes` and their `score` must be there; fields that are not
-/// known are passed over, and so are lines without anything in them. After an error there is nothing more.
+/// `{"id":"…","prompt":"…","task":"…","outcomes":{"MODEL":{"score":1,"cost_usd":0.001,"latency_ms":250,"prompt_tokens":90,
+/// "completion_tokens":12}},"chosen":"MODEL","propensity":0.5}`, one after the other, so that a file may be of any length. `prompt`,
+/// `outcomes` and their `score` must be there; fields that are not known are passed over, and so are lines without anything in them. After an error there is nothing more.
 #[derive(Debug)]
 pub struct OutcomeRows<R> {
     source: R,
@@ -195,6 +201,7 @@ impl<R: BufRead> Iterator for OutcomeRows<R> {
 
 #[derive(Deserialize)]
 struct Written {
+    id: Option<String>,
     prompt: String,
     task: Option<String>,
     outcomes: Outcomes,
@@ -210,6 +217,8 @@ struct WrittenOutcome<'a> {
     #[serde(borrow)]
     cost_usd: Option<&'a RawValue>,
     latency_ms: Option<f64>,
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
 }
 
 impl<'de> Deserialize<'de> for Outcomes {
@@ -275,6 +284,8 @@ fn outcome_of(written: &WrittenOutcome<'_>) -> Result<ModelOutcome, &'static str
         score: written.score,
         cost: written.cost_usd.map(|raw| amount(raw.get())).transpose()?,
         latency_ms: written.latency_ms,
+        prompt_tokens: written.prompt_tokens,
+        completion_tokens: written.completion_tokens,
     })
 }
 
@@ -316,6 +327,7 @@ pub fn read_outcome_row(line: &str) -> Result<OutcomeRow, OutcomeProblem> {
         })
     })?;
     let row = OutcomeRow {
+        id: written.id,
         prompt: written.prompt,
         task: written.task,
         outcomes: written.outcomes.0,
