@@ -69,7 +69,7 @@ impl HeldOut {
 
     /// Prices from 0, where cost does not matter, to where nothing else does: each a step dearer than the one before.
     pub fn prices(&self, steps: usize) -> Vec<f64> {
-        let costs = self.mean_costs();
+        let costs = self.mean_expected_costs();
         let span = costs.iter().copied().fold(0.0f64, f64::max);
         if span <= 0.0 {
             return vec![0.0];

@@ -210,6 +210,16 @@ impl HeldOut {
         self.means(|row, model| self.costs[row * self.models.len() + model])
     }
 
+    /// The mean of what was predicted of each model.
+    pub fn mean_predictions(&self) -> Vec<f64> {
+        self.means(|row, model| f64::from(self.predicted[row * self.models.len() + model]))
+    }
+
+    /// The mean expected cost of each model in pico-dollars.
+    pub fn mean_expected_costs(&self) -> Vec<f64> {
+        self.means(|row, model| self.expected_costs[row * self.models.len() + model])
+    }
+
     fn means(&self, of: impl Fn(usize, usize) -> f64) -> Vec<f64> {
         let n = self.len() as f64;
         (0..self.models.len())

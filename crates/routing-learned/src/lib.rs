@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod certify;
 pub mod curve;
 mod dial;
 mod error;
@@ -8,17 +9,20 @@ mod file;
 mod held_out;
 pub mod metrics;
 mod outcomes;
+mod policy;
 mod predictor;
 mod prior;
 mod rank;
 mod ridge;
 mod train;
 
+pub use certify::{Certificate, Ladder, Promise, Rung, Verdict};
 pub use dial::Rule;
 pub use error::LearnedError;
 pub use features::Scratch;
 pub use held_out::{HeldOut, Inputs};
 pub use outcomes::{MOST_MODELS, Outcome, Outcomes, Prompt, Scored, fold};
+pub use policy::{Choice, Policy};
 pub use predictor::{ExpectedCost, HeadSummary, ModelSummary, Predictor, Summary};
 pub use prior::Prior;
 pub use train::{FEWEST_PROMPTS, MOST_PROMPTS, MOST_TAGS, Progress, TrainOptions, train};

@@ -262,3 +262,67 @@ impl TryFrom<StoredSequence> for MeanSequence {
         })
     }
 }
+
+/// A one-sided test of "the mean is at least `mean`" of a planned number of scores by one bet on "below", chosen before any score is seen.
+///
+/// The capital is a martingale whatever the bet, so it may be looked at after every score. With λ = √(2 ln(1/α)/(n σ²)) for the planned
+/// n it has more power at n than [`MeanTest`], which has to be ready to stop at any time (Waudby-Smith and Ramdas 2024, section 4); σ² must
+/// not come from the scores that are tested. Two things hold for sure, because the bet does not learn: a score that is replaced by a higher
+/// one never lowers the p-value, and if every score came k times as often, with n counting them, a p-value of α or less would
+/// only fall: `ln(1 + sg)` is concave in s and 0 at 0, so `k Σ ln(1 + sg/√k)` rises with k where it is positive.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlannedTest {
+    mean: f64,
+    bet: f64,
+    log_e: f64,
+    log_e_max: f64,
+}
+
+/// The largest share of the capital that a planned bet puts at risk.
+const LARGEST_PLANNED_BET: f64 = 0.75;
+
+impl PlannedTest {
+    /// A test planned for `n` scores, expected to have this variance.
+    ///
+    /// # Errors
+    /// Unless `mean` is between 0 and 1 and `variance` from 0 to 1; n of 0 is taken for 1.
+    pub fn at_least(mean: f64, n: u64, variance: f64, level: Level) -> Result<Self, StatisticsError> {
+        if !(mean > 0.0 && mean < 1.0) {
+            return Err(StatisticsError::OutOfRange {
+                what: "the mean of a null",
+                value: mean,
+                range: "between 0 and 1",
+            });
+        }
+        let variance = score(variance)?;
+        let planned = -2.0 * level.alpha().ln() / (n.max(1) as f64 * variance);
+        // Of no variance at all the quotient is infinite, and the cap is the bet.
+        let bet = planned.sqrt().min(LARGEST_PLANNED_BET / (1.0 - mean));
+        Ok(Self {
+            mean,
+            bet,
+            log_e: 0.0,
+            log_e_max: 0.0,
+        })
+    }
+
+    /// Adds one score.
+    ///
+    /// # Errors
+    /// [`StatisticsError::OutOfRange`] unless it is from 0 to 1; nothing is added then.
+    pub fn push(&mut self, x: f64) -> Result<(), StatisticsError> {
+        self.log_e += (self.bet * (self.mean - score(x)?)).ln_1p();
+        self.log_e_max = self.log_e_max.max(self.log_e);
+        Ok(())
+    }
+
+    /// ln of the e-value now: of the capital, which was 1.
+    pub const fn log_e(&self) -> f64 {
+        self.log_e
+    }
+
+    /// The p-value of all looks so far.
+    pub fn p_value(&self) -> f64 {
+        (-self.log_e_max).exp()
+    }
+}

@@ -24,7 +24,7 @@ mod one_rate;
 mod rates;
 mod ratio_mismatch;
 
-pub use betting::{MeanSequence, MeanTest};
+pub use betting::{MeanSequence, MeanTest, PlannedTest};
 pub use bounded::{EmpiricalBernstein, ScoreDifference};
 pub use estimate::{Estimate, LEAST_EVENTS, LEAST_UNITS};
 pub use group::{Bound, GroupSequential, LEAST_STEP, Spending};
