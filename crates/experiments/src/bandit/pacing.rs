@@ -95,6 +95,11 @@ impl Pacer {
         self.price
     }
 
+    /// The average cost to be held, in the caller's unit.
+    pub const fn target(&self) -> f64 {
+        self.target
+    }
+
     /// The arms with λ·cost/target taken off, for [`super::thompson`]. `costs` is what a choice of each arm costs on average,
     /// in the unit of the target: known well beside the rewards, so that it is taken for certain.
     ///

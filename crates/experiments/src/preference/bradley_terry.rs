@@ -2,7 +2,7 @@
 
 use super::Contests;
 use crate::statistics::distributions::normal_quantile;
-use crate::statistics::{Interval, Level, StatisticsError};
+use crate::statistics::{Cholesky, Interval, Level, StatisticsError};
 
 /// Points of rating for a unit of strength, so that ten to one is a difference of 400.
 const SCALE: f64 = 400.0 / std::f64::consts::LN_10;
@@ -99,7 +99,7 @@ pub fn bradley_terry(contests: &Contests, ridge: f64, level: Level) -> Result<Ra
     let mut likelihood = log_likelihood(contests, &theta, ridge);
     for _ in 0..200 {
         let (gradient, information) = derivatives(contests, &theta, ridge);
-        let step = Cholesky::of(grounded(information))?.solve(&gradient);
+        let step = factor(information)?.solve(&gradient);
         let (mut part, mut better) = (1.0, false);
         // The likelihood is concave, so some part of the step raises it, unless rounding is all that is left.
         while part > 1e-9 {
@@ -128,7 +128,7 @@ pub fn bradley_terry(contests: &Contests, ridge: f64, level: Level) -> Result<Ra
             "the contests are too uneven for ratings to be found".to_owned(),
         ));
     }
-    let inverse = Cholesky::of(grounded(information))?;
+    let inverse = factor(information)?;
     // What was added to make the average known is taken out again.
     let mean = 1.0 / n as f64;
     let taken = mean / (1.0 + ridge);
@@ -229,47 +229,9 @@ fn grounded(mut information: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     information
 }
 
-/// The lower triangle L of a matrix L·Lᵀ.
-struct Cholesky(Vec<Vec<f64>>);
-
-impl Cholesky {
-    fn of(matrix: Vec<Vec<f64>>) -> Result<Self, StatisticsError> {
-        let mut rows: Vec<Vec<f64>> = Vec::with_capacity(matrix.len());
-        for (at, source) in matrix.into_iter().enumerate() {
-            let mut row: Vec<f64> = Vec::with_capacity(at + 1);
-            for (value, above) in source.iter().zip(&rows) {
-                let done: f64 = row.iter().zip(above).map(|(a, b)| a * b).sum();
-                let pivot = above.last().copied().unwrap_or(f64::NAN);
-                row.push((value - done) / pivot);
-            }
-            let square: f64 = row.iter().map(|value| value * value).sum();
-            let pivot = source.get(at).copied().unwrap_or(f64::NAN) - square;
-            if !(pivot > 0.0 && pivot.is_finite()) {
-                return Err(StatisticsError::NoSupport(
-                    "the contests say too little of some to rate them".to_owned(),
-                ));
-            }
-            row.push(pivot.sqrt());
-            rows.push(row);
-        }
-        Ok(Self(rows))
-    }
-
-    fn solve(&self, right: &[f64]) -> Vec<f64> {
-        let mut half: Vec<f64> = Vec::with_capacity(right.len());
-        for (row, value) in self.0.iter().zip(right) {
-            let done: f64 = row.iter().zip(&half).map(|(a, b)| a * b).sum();
-            half.push((value - done) / row.last().copied().unwrap_or(f64::NAN));
-        }
-        for (at, row) in self.0.iter().enumerate().rev() {
-            let (before, rest) = half.split_at_mut(at);
-            if let (Some(value), Some(pivot)) = (rest.first_mut(), row.last()) {
-                *value /= pivot;
-                for (other, factor) in before.iter_mut().zip(row) {
-                    *other -= factor * *value;
-                }
-            }
-        }
-        half
-    }
+/// The factor of the information with a known average.
+fn factor(information: Vec<Vec<f64>>) -> Result<Cholesky, StatisticsError> {
+    Cholesky::of(&grounded(information)).ok_or_else(|| {
+        StatisticsError::NoSupport("the contests say too little of some to rate them".to_owned())
+    })
 }
