@@ -38,7 +38,7 @@ pub enum SimulationError {
 /// Sends the traffic of a world through each policy, and says what came of it.
 ///
 /// A request's models are asked in the order of the policy, until one answers, the scenario's attempts are used up, or its deadline
-/// passes. One that is left alone, as the gateway does after failures, is passed over, unless all are. Answers are billed at the prices
+/// passes. One that is left alone, as the gateway does after failures, is passed over, unless all are that are left. Answers are billed at the prices
 /// of the moment when the request came; one that the deadline cuts off, for the prompt and what had come by then; attempts that fail
 /// cost nothing.
 ///
@@ -269,14 +269,9 @@ impl<'w> Run<'w> {
             matches!(standing, Some(Standing::Admits | Standing::ProbeDue))
         };
         // Where all are left alone the first is asked: somebody has to find out whether it is back.
-        let next = call
-            .left
-            .iter()
-            .position(admits)
-            .or((call.attempts == 0).then_some(0));
-        let may = call.attempts < world.attempts && at < call.deadline;
-        let next = next.filter(|next| may && *next < call.left.len());
-        let asked = next.map(|next| call.left.remove(next)).and_then(|place| {
+        let next = call.left.iter().position(admits).unwrap_or_default();
+        let may = call.attempts < world.attempts && at < call.deadline && next < call.left.len();
+        let asked = may.then(|| call.left.remove(next)).and_then(|place| {
             let (model, limit) = (world.models.get(place)?, self.limits.get_mut(place)?);
             let before = call.asked.entry(place).or_default();
             let fate = world.fate(number, model, *before, at)?;
