@@ -18,6 +18,8 @@ const CHEAP: &str = "acme/cheap";
 const FAIR: &str = "acme/fair";
 const BEST: &str = "zenith/best";
 const UNMEASURED: &str = "zenith/new";
+/// Its price is decided request by request.
+const DYNAMIC: &str = "zenith/any";
 
 /// No failures but those a test asks for, and no answer that is too slow.
 const RELIABLE: &str = "[[model]]\nmodels = \"*\"\nfailure = 0.0\nttft_ms = 300\ntokens_per_second = 300\n";
@@ -32,13 +34,14 @@ fn record(id: &str, prompt: &str, completion: &str, quality: Option<f64>) -> Mod
     record
 }
 
-/// Four models: the better, the dearer; of one nobody knows how good it is.
+/// Five models: the better, the dearer; of one nobody knows how good it is, and of another what it costs.
 fn catalogue() -> Catalogue {
     let records = vec![
         record(CHEAP, "0.0000001", "0.0000004", Some(40.0)),
         record(FAIR, "0.000001", "0.000004", Some(60.0)),
         record(BEST, "0.00001", "0.00004", Some(80.0)),
         record(UNMEASURED, "0.00001", "0.00004", None),
+        record(DYNAMIC, "-1", "-1", Some(70.0)),
     ];
     Catalogue::new("2026-08-22", "acme".parse().unwrap(), records).unwrap()
 }
@@ -72,7 +75,7 @@ fn of<'r>(report: &'r Report, word: &str) -> &'r PolicyReport {
 fn share(report: &PolicyReport, model: &str) -> (u64, u64, PicoSum) {
     let found = report.models.iter().find(|one| one.model.as_str() == model);
     found.map_or((0, 0, PicoSum::ZERO), |one| {
-        (one.attempts, one.answered, one.cost_usd)
+        (one.attempts, one.answered, one.cost_usd.unwrap())
     })
 }
 
@@ -81,10 +84,16 @@ fn adds_up(report: &Report) {
         assert_eq!(one.succeeded + one.failed, one.requests, "{}", one.policy);
         assert_eq!(one.requests, report.requests);
         assert_eq!(one.failed_requests.values().sum::<u64>(), one.failed);
+        // One unknown amount makes the sum unknown, never less.
         let costs = one.models.iter().map(|model| model.cost_usd);
-        let by_model = costs.fold(PicoSum::ZERO, |sum, cost| sum + cost);
+        let by_model = costs.fold(Some(PicoSum::ZERO), |sum, cost| Some(sum? + cost?));
         assert_eq!(by_model, one.cost_usd, "{}", one.policy);
-        assert_eq!(one.cost_usd + one.markup_usd, one.charge_usd);
+        assert_eq!(one.cost_usd.is_some(), one.cost_unknown == 0);
+        let both = one
+            .cost_usd
+            .zip(one.markup_usd)
+            .map(|(cost, markup)| cost + markup);
+        assert_eq!(both, one.charge_usd);
         assert_eq!(
             one.models.iter().map(|model| model.attempts).sum::<u64>(),
             one.attempts
@@ -255,13 +264,13 @@ fn the_cheapest_moves_when_prices_change() {
     assert_ne!(report.prices[0].snapshot, report.prices[1].snapshot);
     // A price per million tokens is what the price per token was: the cheap model costs what it always did.
     let unchanged = simulated(&format!("requests = 3000\n{RELIABLE}"), &["cheapest"]);
-    let always = unchanged.policies[0].cost_usd;
+    let always = unchanged.policies[0].cost_usd.unwrap();
     let ratio = (paid.get() as f64 / cheap as f64) / (always.get() as f64 / 3000.0);
     assert!((0.9..1.1).contains(&ratio), "{ratio}");
-    assert!(one.cost_usd > always);
+    assert!(one.cost_usd.unwrap() > always);
     // One who stays pays fifty times as much for a third of the time.
     let stays = simulated(&format!("{changes}{RELIABLE}"), &["model:acme/cheap"]);
-    let ratio = stays.policies[0].cost_usd.get() as f64 / always.get() as f64;
+    let ratio = stays.policies[0].cost_usd.unwrap().get() as f64 / always.get() as f64;
     assert!((16.0..18.7).contains(&ratio), "(1 + 50 + 1) / 3 is 17.3: {ratio}");
 }
 
@@ -315,7 +324,7 @@ fn better_is_dearer() {
             "{word}: {found:?}"
         );
     }
-    let cost = |word: &str| of(&report, word).cost_usd;
+    let cost = |word: &str| of(&report, word).cost_usd.unwrap();
     assert!(cost("cheapest") < cost("cheapest@50") && cost("cheapest@50") < cost("best-quality"));
     // The same sizes at a hundred times the price: exact money.
     assert_eq!(cost("best-quality").get(), 100 * cost("cheapest").get());
@@ -327,7 +336,7 @@ fn better_is_dearer() {
     assert!(difference.cost.unwrap().se_usd.unwrap().get() > 0);
     // Ten percent on each answer, rounded by the answer.
     let (markup, tenth) = (
-        of(&report, "cheapest").markup_usd.get(),
+        of(&report, "cheapest").markup_usd.unwrap().get(),
         cost("cheapest").get() / 10,
     );
     assert!((markup - tenth).abs() <= 4000, "{markup} {tenth}");
@@ -336,6 +345,20 @@ fn better_is_dearer() {
     let unknown = of(&report, "model:zenith/new");
     assert_eq!((unknown.quality, unknown.quality_unknown), (None, 4000));
     assert_eq!(unknown.difference.as_ref().unwrap().quality, None);
+}
+
+#[test]
+fn what_nobody_knows_the_cost_of_is_not_free() {
+    let report = simulated("requests = 200", &["cheapest", "model:zenith/any"]);
+    adds_up(&report);
+    let unknown = of(&report, "model:zenith/any");
+    assert!(unknown.cost_unknown > 180 && unknown.cost_unknown == unknown.succeeded);
+    assert_eq!(
+        (unknown.cost_usd, unknown.charge_usd, unknown.cost_per_success_usd),
+        (None, None, None)
+    );
+    // The few requests that failed, and so cost nothing, say nothing of the others.
+    assert_eq!(unknown.difference.as_ref().unwrap().cost, None);
 }
 
 #[test]
@@ -377,11 +400,14 @@ fn the_deadline_cuts_off_and_is_billed_as_far_as_it_came() {
     let cheap = of(&report, "model:acme/cheap");
     assert_eq!(cheap.failed_requests["deadline"], 500);
     // 1,000 tokens of the prompt and 100 of 500 of the answer: one second of five.
-    assert_eq!(cheap.cost_usd.get(), 500 * (1_000 * 100_000 + 100 * 400_000));
+    assert_eq!(
+        cheap.cost_usd.unwrap().get(),
+        500 * (1_000 * 100_000 + 100 * 400_000)
+    );
     assert_eq!((cheap.cost_per_success_usd, cheap.latency_p50_ms), (None, None));
     // Not even the first token came.
     let fair = of(&report, "model:acme/fair");
-    assert_eq!((fair.failed, fair.cost_usd.get()), (500, 0));
+    assert_eq!((fair.failed, fair.cost_usd.unwrap().get()), (500, 0));
     // With time enough it takes a second and five.
     let report = simulated(
         &toml.replace("deadline_s = 2", "deadline_s = 10"),
@@ -608,7 +634,7 @@ proptest! {
     #[test]
     fn whatever_the_scenario_the_totals_add_up(toml in scenarios()) {
         if let Ok(world) = world(&toml) {
-            let words: Vec<&str> = STRATEGIES.into_iter().chain(["model:zenith/new"]).collect();
+            let words: Vec<&str> = STRATEGIES.into_iter().chain(["model:zenith/new", "model:zenith/any"]).collect();
             adds_up(&run(&world, &words));
         }
     }

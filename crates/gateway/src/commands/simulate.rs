@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context;
-use costing::Pico;
+use costing::{Pico, PicoSum};
 use http_transport::SystemClock;
 use integration_core::{Clock, printable};
 use routing_learned::sim::{Figure, PolicyReport, Report, Scenario, World, policy, simulate};
@@ -136,9 +136,9 @@ fn print(report: &Report) -> anyhow::Result<()> {
             format!("{:.2} %", 100.0 * one.success),
             one.quality
                 .map_or_else(|| UNKNOWN.to_owned(), |figure| with_error(figure, 100.0, 1, " %")),
-            format!("${}", one.cost_usd),
-            format!("${}", one.markup_usd),
-            format!("${}", one.charge_usd),
+            sum(one.cost_usd),
+            sum(one.markup_usd),
+            sum(one.charge_usd),
             one.cost_per_success_usd
                 .map_or_else(|| UNKNOWN.to_owned(), dollars),
             seconds(one.latency_p50_ms),
@@ -252,7 +252,7 @@ fn trouble(one: &PolicyReport) -> anyhow::Result<()> {
     if one.cost_unknown > 0 {
         let unknown = one.cost_unknown;
         say(format_args!(
-            "{}: requests of unknown cost, not in its sums: {unknown}",
+            "{}: requests of unknown cost: {unknown}",
             one.policy
         ))?;
     }
@@ -271,6 +271,10 @@ fn dollars(amount: Pico) -> String {
         Some(amount) => format!("-${amount}"),
         None => format!("${amount}"),
     }
+}
+
+fn sum(amount: Option<PicoSum>) -> String {
+    amount.map_or_else(|| UNKNOWN.to_owned(), |amount| format!("${amount}"))
 }
 
 fn seconds(ms: Option<f64>) -> String {

@@ -55,13 +55,13 @@ pub struct PolicyReport {
     pub quality: Option<Figure>,
     /// Answers of models whose quality nobody knows. They are not in `quality`.
     pub quality_unknown: u64,
-    /// What was paid, failed requests included, as far as it is known.
-    pub cost_usd: PicoSum,
+    /// What was paid, failed requests included; `None` where the cost of a request is not known.
+    pub cost_usd: Option<PicoSum>,
     /// What is added to it.
-    pub markup_usd: PicoSum,
+    pub markup_usd: Option<PicoSum>,
     /// Both together.
-    pub charge_usd: PicoSum,
-    /// Requests whose cost nobody knows, because a model has no price for them. What is known of their cost is in the sums.
+    pub charge_usd: Option<PicoSum>,
+    /// Requests whose cost nobody knows, because a model has no price for them.
     pub cost_unknown: u64,
     /// The cost of everything by the requests that were answered, to the pico-dollar; `None` where none was, or where costs are unknown.
     pub cost_per_success_usd: Option<Pico>,
@@ -93,8 +93,8 @@ pub struct ModelShare {
     pub attempts: u64,
     /// How many times it answered.
     pub answered: u64,
-    /// What it was paid, as far as it is known.
-    pub cost_usd: PicoSum,
+    /// What it was paid; `None` where it has no price for something it was asked for.
+    pub cost_usd: Option<PicoSum>,
 }
 
 /// A mean with its standard error.
@@ -121,8 +121,8 @@ pub struct CostDifference {
     pub se_usd: Option<Pico>,
 }
 
-/// By how much a policy is more than the first one, request by request. Each is of the requests where both are known: of quality and
-/// latency, those that both answered.
+/// By how much a policy is more than the first one, request by request. That of quality and of latency is of the requests that both
+/// answered and where both are known; that of cost is of all, and unknown where one of them is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Difference {
@@ -162,7 +162,7 @@ impl Tally {
             model: model.clone(),
             attempts: 0,
             answered: 0,
-            cost_usd: PicoSum::ZERO,
+            cost_usd: Some(PicoSum::ZERO),
         })
     }
 
@@ -183,6 +183,7 @@ impl Tally {
             |amount: fn(&Outcome) -> PicoSum| outcomes.iter().map(amount).fold(PicoSum::ZERO, |a, b| a + b);
         let (cost, charge) = (sum(|one| one.cost), sum(|one| one.charge));
         let cost_unknown = outcomes.iter().filter(|one| one.cost_is_unknown).count() as u64;
+        let known = cost_unknown == 0;
         let quality = outcomes
             .iter()
             .filter_map(|one| one.good)
@@ -198,15 +199,11 @@ impl Tally {
                 .iter()
                 .filter(|one| one.latency.is_some() && one.good.is_none())
                 .count() as u64,
-            cost_usd: cost,
-            markup_usd: charge - cost,
-            charge_usd: charge,
+            cost_usd: known.then_some(cost),
+            markup_usd: known.then_some(charge - cost),
+            charge_usd: known.then_some(charge),
             cost_unknown,
-            cost_per_success_usd: if cost_unknown == 0 {
-                mean_amount(cost, succeeded)
-            } else {
-                None
-            },
+            cost_per_success_usd: if known { mean_amount(cost, succeeded) } else { None },
             latency_p50_ms: percentile(&latencies, 50),
             latency_p95_ms: percentile(&latencies, 95),
             attempts,
@@ -224,12 +221,12 @@ impl Difference {
         let pairs = || own.iter().zip(first);
         let number = |yes: bool| f64::from(u8::from(yes));
         let minus = |one: f64, other: f64| one - other;
-        let priced = pairs().filter(|(one, other)| !one.cost_is_unknown && !other.cost_is_unknown);
-        let costs: Vec<PicoSum> = priced.map(|(one, other)| one.cost - other.cost).collect();
+        let unknown = pairs().any(|(one, other)| one.cost_is_unknown || other.cost_is_unknown);
+        let costs: Vec<PicoSum> = pairs().map(|(one, other)| one.cost - other.cost).collect();
         let total = costs.iter().fold(PicoSum::ZERO, |sum, one| sum + *one);
         // How far amounts lie apart is a statistic, and not an amount.
         let spread = figure(costs.iter().map(|cost| cost.get() as f64));
-        let cost = spread.and_then(|spread| {
+        let cost = spread.filter(|_| !unknown).and_then(|spread| {
             Some(CostDifference {
                 requests: spread.requests,
                 mean_usd: mean_amount(total, spread.requests)?,

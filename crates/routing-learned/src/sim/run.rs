@@ -38,9 +38,9 @@ pub enum SimulationError {
 /// Sends the traffic of a world through each policy, and says what came of it.
 ///
 /// A request's models are asked in the order of the policy, until one answers, the scenario's attempts are used up, or its deadline
-/// passes. One that is left alone, as the gateway does after failures, is passed over, unless all are that are left. Answers are billed at the prices
-/// of the moment when the request came; one that the deadline cuts off, for the prompt and what had come by then; attempts that fail
-/// cost nothing.
+/// passes. One that is left alone, as the gateway does after failures, is passed over, unless all are that are
+/// left. Answers are billed at the prices of the moment when the request came; one that the deadline cuts off, for the prompt and what had
+/// come by then; attempts that fail cost nothing.
 ///
 /// `origin` is any moment: only times after it count, and no clock is looked at. `progress` is called after each request.
 ///
@@ -374,13 +374,14 @@ impl<'w> Run<'w> {
             .and_then(|sheet| sheet.cost(&quantities, at).ok())
             .and_then(|cost| Pico::from_decimal(cost.total()).ok());
         let charge = cost.and_then(|cost| Charge::known(cost, model.markup, CostStatus::Computed).ok());
-        match charge.and_then(|charge| charge.cost.zip(charge.charge)) {
-            Some((cost, charge)) => {
-                call.outcome.cost += PicoSum::from(cost);
-                call.outcome.charge += PicoSum::from(charge);
-                self.tally.of(&model.target.model).cost_usd += PicoSum::from(cost);
-            }
-            None => call.outcome.cost_is_unknown = true,
+        let share = self.tally.of(&model.target.model);
+        if let Some((cost, charge)) = charge.and_then(|charge| charge.cost.zip(charge.charge)) {
+            call.outcome.cost += PicoSum::from(cost);
+            call.outcome.charge += PicoSum::from(charge);
+            share.cost_usd = share.cost_usd.map(|sum| sum + PicoSum::from(cost));
+        } else {
+            call.outcome.cost_is_unknown = true;
+            share.cost_usd = None;
         }
     }
 
