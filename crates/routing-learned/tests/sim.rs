@@ -85,8 +85,8 @@ fn adds_up(report: &Report) {
         assert_eq!(one.requests, report.requests);
         assert_eq!(one.failed_requests.values().sum::<u64>(), one.failed);
         // One unknown amount makes the sum unknown, never less.
-        let costs = one.models.iter().map(|model| model.cost_usd);
-        let by_model = costs.fold(Some(PicoSum::ZERO), |sum, cost| Some(sum? + cost?));
+        let mut costs = one.models.iter().map(|model| model.cost_usd);
+        let by_model = costs.try_fold(PicoSum::ZERO, |sum, cost| Some(sum + cost?));
         assert_eq!(by_model, one.cost_usd, "{}", one.policy);
         assert_eq!(one.cost_usd.is_some(), one.cost_unknown == 0);
         let both = one
