@@ -62,6 +62,8 @@ pub enum Command {
     Experiment(Box<ExperimentArgs>),
     /// Say what a routing policy would have cost and scored on logged traffic
     Replay(ReplayArgs),
+    /// Try routing policies on simulated traffic: cost, quality, latency and success, from a seed, without asking any model
+    Simulate(SimulateArgs),
     /// Check that everything in the ledger adds up
     Verify(VerifyArgs),
     /// Look whether the integrations can be used, without paying for anything
@@ -533,6 +535,36 @@ pub struct ReplayArgs {
     /// Tokens of the answer whose cost is compared
     #[arg(long, value_name = "N")]
     pub completion_tokens: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// What happens: traffic, speeds, failures, outages, limits, prices (default: 10,000 requests on a day without trouble)
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// A policy: a strategy such as cheapest, with a least quality of its own as cheapest@60, or model:ID for one model. It may be
+    /// there several times; the others are held against the first
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Vec<String>,
+    /// How many requests come, 1 to 1,000,000
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u64>,
+    /// What everything left to chance is drawn from: the same seed, the same report
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// The task of requests whose kind names none
+    #[arg(long)]
+    pub task: Option<String>,
+    /// The least quality on the task's index, of policies that name none
+    #[arg(long, value_name = "Q", allow_negative_numbers = true, value_parser = quality)]
+    pub min_quality: Option<f64>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

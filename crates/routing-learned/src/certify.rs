@@ -183,6 +183,10 @@ impl Ladder {
         &self.model
     }
 
+    pub(crate) const fn reference_number(&self) -> usize {
+        self.reference
+    }
+
     /// Its rungs, from safe to cheap.
     pub fn rungs(&self) -> &[Rung] {
         &self.rungs
@@ -194,6 +198,16 @@ impl Ladder {
     /// [`LearnedError::OutOfRange`] for a promise that is none; [`LearnedError::TooFew`] without a prompt;
     /// [`LearnedError::UnknownModel`] if the calibration is of other models.
     pub fn certify(&self, promise: &Promise, calibration: &HeldOut) -> Result<Verdict, LearnedError> {
+        self.certify_while(promise, calibration, &|_| true)
+    }
+
+    /// Goes up as long as a rung is proven and this holds of it too.
+    pub(crate) fn certify_while(
+        &self,
+        promise: &Promise,
+        calibration: &HeldOut,
+        holds: &dyn Fn(&Rung) -> bool,
+    ) -> Result<Verdict, LearnedError> {
         let level = promise.level()?;
         if calibration.models().get(self.reference) != Some(&self.model) {
             return Err(LearnedError::UnknownModel(self.model.clone()));
@@ -224,6 +238,9 @@ impl Ladder {
             }
             if let Some(needed) = needed {
                 more_labels = needed;
+                break;
+            }
+            if !holds(rung) {
                 break;
             }
             proven = Some((number, worst));

@@ -1,5 +1,6 @@
 //! Prompts with what came of them at every model, and what was predicted by a predictor that had not seen them.
 
+use crate::monitor::Label;
 use crate::outcomes::{Outcomes, fold};
 use crate::train::{Progress, TrainOptions, train};
 use crate::{LearnedError, Predictor, Scratch};
@@ -81,7 +82,7 @@ impl HeldOut {
         Ok(held.sorted())
     }
 
-    fn empty(models: &[String]) -> Self {
+    pub(crate) fn empty(models: &[String]) -> Self {
         Self {
             models: models.to_vec(),
             ids: Vec::new(),
@@ -152,6 +153,37 @@ impl HeldOut {
             costs: wide(&self.costs),
             predicted: narrow(&self.predicted),
             expected_costs: wide(&self.expected_costs),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.ids.clear();
+        self.tags.clear();
+        self.scores.clear();
+        self.costs.clear();
+        self.predicted.clear();
+        self.expected_costs.clear();
+    }
+
+    /// Adds a row, which is of as many models.
+    pub(crate) fn push(&mut self, label: &Label) {
+        self.ids.push(label.id.clone());
+        self.tags.push(label.tag.clone());
+        self.scores.extend_from_slice(&label.scores);
+        self.costs.extend_from_slice(&label.costs);
+        self.predicted.extend_from_slice(&label.predicted);
+        self.expected_costs.extend_from_slice(&label.expected_costs);
+    }
+
+    /// A row as a label of a monitor.
+    pub fn label(&self, row: usize) -> Label {
+        Label {
+            id: self.ids[row].clone(),
+            tag: self.tags[row].clone(),
+            predicted: self.predicted(row).to_vec(),
+            expected_costs: self.expected_costs(row).to_vec(),
+            scores: self.scores(row).to_vec(),
+            costs: self.costs(row).to_vec(),
         }
     }
 

@@ -8,6 +8,8 @@ mod features;
 mod file;
 mod held_out;
 pub mod metrics;
+pub mod monitor;
+mod new_tags;
 pub mod online;
 mod outcomes;
 pub mod pacing;
@@ -16,6 +18,7 @@ mod predictor;
 mod prior;
 mod rank;
 mod ridge;
+pub mod sim;
 mod train;
 
 pub use certify::{Certificate, Ladder, Promise, Rung, Verdict};

@@ -19,6 +19,7 @@ mod reconcile;
 mod replay;
 mod report;
 mod serve;
+mod simulate;
 mod verify;
 
 use std::io::Write as _;
@@ -114,6 +115,10 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Replay(args) => {
             log(&env, "warn");
             replay::run(&args, &env)
+        }
+        Command::Simulate(args) => {
+            log(&env, "warn");
+            simulate::run(&args, &env)
         }
         Command::Verify(args) => {
             log(&env, "warn");
