@@ -2,7 +2,7 @@
 
 use crate::monitor::Label;
 use crate::outcomes::{Outcomes, fold};
-use crate::train::{Progress, TrainOptions, train};
+use crate::train::{Progress, TrainOptions, train_for};
 use crate::{LearnedError, Predictor, Scratch};
 
 /// Scores, costs and predictions of prompts at a pool of models: what policies are judged and certified on. Rows are
@@ -54,7 +54,7 @@ impl HeldOut {
     /// name ([`fold`]).
     ///
     /// # Errors
-    /// As [`of`](Self::of) and [`train`].
+    /// As [`of`](Self::of) and [`train`](crate::train).
     pub fn out_of_fold(
         outcomes: &Outcomes,
         options: &TrainOptions,
@@ -69,7 +69,7 @@ impl HeldOut {
         let mut done = 0;
         for part in 0..folds {
             let rest = complete.filtered(|prompt| fold(prompt.id(), folds) != part);
-            let predictor = train(&rest, options, &mut |step| {
+            let predictor = train_for(&rest, options, Some(inputs), &mut |step| {
                 done += 1;
                 progress(Progress {
                     done,

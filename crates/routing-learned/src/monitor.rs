@@ -65,7 +65,12 @@ impl Monitor {
     ///
     /// # Errors
     /// [`LearnedError::OutOfRange`] for a promise that is none; [`LearnedError::TooFew`] for a window below 100.
-    pub fn new(certificate: &Certificate, ladder: Ladder, models: &[String], window: usize) -> Result<Self, LearnedError> {
+    pub fn new(
+        certificate: &Certificate,
+        ladder: Ladder,
+        models: &[String],
+        window: usize,
+    ) -> Result<Self, LearnedError> {
         const SHORTEST: usize = 100;
         if window < SHORTEST {
             return Err(LearnedError::TooFew {

@@ -32,7 +32,9 @@ impl Ladder {
         new_prompts: &HeldOut,
     ) -> Result<Verdict, LearnedError> {
         let level = promise.level()?;
-        if calibration.models() != new_prompts.models() || calibration.models().get(self.reference_number()).is_none() {
+        if calibration.models() != new_prompts.models()
+            || calibration.models().get(self.reference_number()).is_none()
+        {
             return Err(LearnedError::UnknownModel(self.reference().to_owned()));
         }
         if new_prompts.is_empty() {
@@ -85,9 +87,9 @@ impl Ladder {
 
     fn predicted_loss(&self, rung: &Rung, held: &HeldOut, row: usize) -> f64 {
         let predicted = held.predicted(row);
-        let reached = rung
-            .policy
-            .expect(predicted, held.expected_costs(row), |model| f64::from(predicted[model]));
+        let reached = rung.policy.expect(predicted, held.expected_costs(row), |model| {
+            f64::from(predicted[model])
+        });
         f64::from(predicted[self.reference_number()]) - reached
     }
 }

@@ -78,11 +78,22 @@ pub(crate) fn solve(features: &Sparse, targets: &Targets, rows: &[usize], penalt
         }
         add_transposed(features, row, &row_sums, &mut left);
     }
+    // Frequent words have steep columns; each is measured by its own steepness (Jacobi's preconditioner).
+    let mut eased: Vec<f32> = vec![penalty; features.width];
+    for &row in rows {
+        for (column, value) in features.row(row) {
+            eased[column] += value * value;
+        }
+    }
+    eased
+        .iter_mut()
+        .for_each(|steepness| *steepness = steepness.recip());
     let mut direction = left.clone();
+    ease(&eased, &mut direction, models);
     let mut moved = vec![0.0f32; size];
-    let mut norms = squares(&left, models);
+    let mut norms = dots(&left, &direction, models);
     let begun: f64 = norms.iter().sum();
-    for _ in 0..MOST_STEPS {
+    for _step in 0..MOST_STEPS {
         if norms.iter().sum::<f64>() <= ENOUGH * begun {
             break;
         }
@@ -122,15 +133,17 @@ pub(crate) fn solve(features: &Sparse, targets: &Targets, rows: &[usize], penalt
                 left[model] -= steps[model] * moved[model];
             }
         }
-        let now = squares(&left, models);
+        moved.copy_from_slice(&left);
+        ease(&eased, &mut moved, models);
+        let now = dots(&left, &moved, models);
         let turns: Vec<f32> = now
             .iter()
             .zip(&norms)
             .map(|(now, before)| if *before > 0.0 { (now / before) as f32 } else { 0.0 })
             .collect();
-        for (direction, left) in direction.chunks_exact_mut(models).zip(left.chunks_exact(models)) {
+        for (direction, eased) in direction.chunks_exact_mut(models).zip(moved.chunks_exact(models)) {
             for model in 0..models {
-                direction[model] = left[model] + turns[model] * direction[model];
+                direction[model] = eased[model] + turns[model] * direction[model];
             }
         }
         norms = now;
@@ -148,8 +161,12 @@ fn add_transposed(features: &Sparse, row: usize, sums: &[f32], to: &mut [f32]) {
     }
 }
 
-fn squares(of: &[f32], models: usize) -> Vec<f64> {
-    dots(of, of, models)
+fn ease(by: &[f32], values: &mut [f32], models: usize) {
+    for (values, by) in values.chunks_exact_mut(models).zip(by) {
+        for value in values {
+            *value *= by;
+        }
+    }
 }
 
 fn dots(a: &[f32], b: &[f32], models: usize) -> Vec<f64> {

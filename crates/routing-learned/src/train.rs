@@ -3,6 +3,7 @@
 use costing::Pico;
 
 use crate::features::{COUNTS, PLACES, Scratch};
+use crate::held_out::Inputs;
 use crate::outcomes::{Outcomes, Prompt, fold};
 use crate::predictor::{
     Figure, Figures, Head, HeadSummary, ModelSummary, Predictor, Scale, Summary, places_len,
@@ -66,6 +67,16 @@ pub fn train(
     options: &TrainOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Predictor, LearnedError> {
+    train_for(outcomes, options, None, progress)
+}
+
+/// As [`train`]; with `inputs`, the regression alone that such predictions are made by.
+pub(crate) fn train_for(
+    outcomes: &Outcomes,
+    options: &TrainOptions,
+    inputs: Option<Inputs>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Predictor, LearnedError> {
     let Some(penalty) = Some(options.penalty).filter(|penalty| penalty.is_finite() && *penalty > 0.0) else {
         return Err(LearnedError::OutOfRange {
             what: "the penalty",
@@ -74,15 +85,21 @@ pub fn train(
         });
     };
     let data = Training::new(outcomes, options)?;
-    let has_tags = !data.tags.is_empty();
-    let of = (FOLDS as u32 + 1) * if has_tags { 2 } else { 1 };
+    let with_tags = !data.tags.is_empty() && inputs != Some(Inputs::Text);
+    // A prompt without a tag is predicted by its words.
+    let with_text = inputs != Some(Inputs::TextAndTag) || data.tag_of.contains(&None);
+    let of = (FOLDS as u32 + 1) * (u32::from(with_tags) + u32::from(with_text));
     let mut done = 0;
     let mut step = || {
         done += 1;
         progress(Progress { done, of });
     };
-    let (text, text_summary) = data.head(false, penalty as f32, &mut step)?;
-    let tagged = has_tags
+    let (text, text_summary) = if with_text {
+        data.head(false, penalty as f32, &mut step)?
+    } else {
+        data.means()
+    };
+    let tagged = with_tags
         .then(|| data.head(true, penalty as f32, &mut step))
         .transpose()?;
     let (tagged, tagged_summary) = tagged.unzip();
@@ -301,6 +318,25 @@ impl<'a> Training<'a> {
             squared_error_of_means: squares / known.count() as f64,
         };
         Ok((self.laid_out(base, &weights, with_tags), summary))
+    }
+
+    /// Means, and nothing of the prompt.
+    fn means(&self) -> (Head, HeadSummary) {
+        let head = Head {
+            base: self.base.clone(),
+            places: Vec::new(),
+            counts: Vec::new(),
+            tags: Vec::new(),
+        };
+        let known = self.targets.values.iter().flatten();
+        let squares: f64 = known.clone().map(|target| f64::from(*target).powi(2)).sum();
+        let error = squares / known.count() as f64;
+        let summary = HeadSummary {
+            rank: None,
+            squared_error: error,
+            squared_error_of_means: error,
+        };
+        (head, summary)
     }
 
     /// Weights by column as they are used: by place, with its rarity.

@@ -4,35 +4,11 @@ mod support;
 
 use experiments::statistics::Level;
 use integration_core::testing::shared_data;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use routing_learned::{HeldOut, Inputs, Ladder, Policy, Promise, TrainOptions};
+use routing_learned::{HeldOut, Ladder, Policy, Promise};
+use support::{held, shuffled};
 
 const LABELS: usize = 1_000;
 const DRAWS: u64 = 1_000;
-
-fn held(path: &std::path::Path, share: f64) -> HeldOut {
-    let outcomes = support::read(path);
-    let outcomes = outcomes.only(&outcomes.complete_models(share, true)).unwrap();
-    HeldOut::out_of_fold(
-        &outcomes,
-        &TrainOptions::default(),
-        Inputs::TextAndTag,
-        5,
-        &mut |_| {},
-    )
-    .unwrap()
-}
-
-/// All rows in a random order.
-fn shuffled(n: usize, seed: u64) -> Vec<usize> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut rows: Vec<usize> = (0..n).collect();
-    for i in (1..n).rev() {
-        rows.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
-    }
-    rows
-}
 
 /// Mean loss against a model, and the share of its cost that is saved.
 fn measure(policy: Option<Policy>, reference: usize, held: &HeldOut) -> (f64, f64) {

@@ -6,8 +6,10 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use costing::Pico;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use routing::{OutcomeRow, OutcomeRows};
-use routing_learned::Outcomes;
+use routing_learned::{HeldOut, Inputs, Outcome, Outcomes, Scored, TrainOptions, train};
 
 /// The outcomes of a file, plain or zstd.
 pub(crate) fn read(path: &Path) -> Outcomes {
@@ -57,4 +59,76 @@ pub(crate) fn prices(list: &Path, set: &str) -> BTreeMap<String, i64> {
         })
     });
     lines.collect()
+}
+
+/// Every prompt of the models of a file that are priced and complete, predicted by a predictor that has not seen it.
+pub(crate) fn held(path: &Path, share: f64) -> HeldOut {
+    let outcomes = read(path);
+    let outcomes = outcomes.only(&outcomes.complete_models(share, true)).unwrap();
+    HeldOut::out_of_fold(
+        &outcomes,
+        &TrainOptions::default(),
+        Inputs::TextAndTag,
+        5,
+        &mut |_| {},
+    )
+    .unwrap()
+}
+
+/// Numbers of a seed.
+pub(crate) struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// From 0 up to 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// All rows in a random order.
+pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
+    let mut dice = Dice::new(seed);
+    let mut rows: Vec<usize> = (0..n).collect();
+    for i in (1..n).rev() {
+        rows.swap(i, (dice.unit() * (i + 1) as f64) as usize);
+    }
+    rows
+}
+
+/// Outcomes of a dear model that is always right and one for a tenth of its cost that is right in so many parts.
+pub(crate) fn cheap_and_dear(n: usize, right: f64, seed: u64) -> Outcomes {
+    let mut dice = Dice::new(seed);
+    let mut outcomes = Outcomes::new();
+    for i in 0..n {
+        let is_right = dice.unit() < right;
+        for (model, score, cost) in [("cheap", f64::from(u8::from(is_right)), 1), ("dear", 1.0, 10)] {
+            let mut result = Scored::new(score);
+            result.cost = Some(Pico::new(cost * 1_000_000));
+            outcomes
+                .add(Outcome {
+                    id: format!("{seed}/{i}"),
+                    prompt: format!("question {} of {}", i % 17, i % 5),
+                    tag: None,
+                    model: model.to_owned(),
+                    result,
+                })
+                .unwrap();
+        }
+    }
+    outcomes
+}
+
+/// [`cheap_and_dear`], predicted by a predictor of a pool in which the cheap one is right in .98.
+pub(crate) fn two_models(n: usize, right: f64, seed: u64) -> HeldOut {
+    let predictor = train(
+        &cheap_and_dear(300, 0.98, 0),
+        &TrainOptions::default(),
+        &mut |_| {},
+    )
+    .unwrap();
+    HeldOut::of(&predictor, &cheap_and_dear(n, right, seed), Inputs::Text).unwrap()
 }
