@@ -112,7 +112,7 @@ impl Hull {
         let first = self.points.first()?;
         let at = |cost: f64| self.quality_at(cost).unwrap_or(first.quality);
         let (start, end) = (scale(from), scale(to));
-        if !(start < end) {
+        if start.partial_cmp(&end) != Some(std::cmp::Ordering::Less) {
             return Some(at(to));
         }
         let corners = self.points.iter().map(|point| scale(point.cost));

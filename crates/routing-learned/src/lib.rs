@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod cascade;
 mod certify;
 pub mod curve;
 mod dial;

@@ -1,4 +1,9 @@
 //! Whether certificates keep what they promise, on recorded outcomes. The figures are told with `--nocapture`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "figures are told, and a test that cannot go on fails"
+)]
 
 mod support;
 

@@ -1,4 +1,9 @@
 //! What routing reaches on recorded outcomes, out of fold. The figures are told with `--nocapture`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "figures are told, and a test that cannot go on fails"
+)]
 
 mod support;
 

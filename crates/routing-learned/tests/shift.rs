@@ -1,4 +1,9 @@
 //! What is left of a promise when the traffic moves to tags that no label has been seen of. The figures are told with `--nocapture`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "figures are told, and a test that cannot go on fails"
+)]
 
 mod support;
 

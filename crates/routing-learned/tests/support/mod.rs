@@ -1,15 +1,17 @@
 //! Reads sets of outcomes that are not part of the repository.
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use costing::Pico;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use routing::{OutcomeRow, OutcomeRows};
-use routing_learned::{HeldOut, Inputs, Outcome, Outcomes, Scored, TrainOptions, train};
+use routing_learned::{HeldOut, Inputs, Outcome, Outcomes, Predictor, Scored, TrainOptions, train};
 
 /// The outcomes of a file, plain or zstd.
 pub(crate) fn read(path: &Path) -> Outcomes {
@@ -99,18 +101,22 @@ pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
     rows
 }
 
-/// Outcomes of a dear model that is always right and one for a tenth of its cost that is right in so many parts.
-pub(crate) fn cheap_and_dear(n: usize, right: f64, seed: u64) -> Outcomes {
+/// Whether the cheap model is right on each prompt.
+pub(crate) fn cheap_and_dear_scores(n: usize, right: f64, seed: u64) -> Vec<bool> {
     let mut dice = Dice::new(seed);
+    (0..n).map(|_| dice.unit() < right).collect()
+}
+
+/// Outcomes of a dear model that is always right and one for a tenth of its cost that is right on these prompts.
+pub(crate) fn outcomes_of(cheap_is_right: &[bool]) -> Outcomes {
     let mut outcomes = Outcomes::new();
-    for i in 0..n {
-        let is_right = dice.unit() < right;
-        for (model, score, cost) in [("cheap", f64::from(u8::from(is_right)), 1), ("dear", 1.0, 10)] {
+    for (i, is_right) in cheap_is_right.iter().enumerate() {
+        for (model, score, cost) in [("cheap", f64::from(u8::from(*is_right)), 1), ("dear", 1.0, 10)] {
             let mut result = Scored::new(score);
             result.cost = Some(Pico::new(cost * 1_000_000));
             outcomes
                 .add(Outcome {
-                    id: format!("{seed}/{i}"),
+                    id: format!("{i:06}"),
                     prompt: format!("question {} of {}", i % 17, i % 5),
                     tag: None,
                     model: model.to_owned(),
@@ -122,13 +128,16 @@ pub(crate) fn cheap_and_dear(n: usize, right: f64, seed: u64) -> Outcomes {
     outcomes
 }
 
-/// [`cheap_and_dear`], predicted by a predictor of a pool in which the cheap one is right in .98.
+/// These outcomes, predicted by a predictor of a pool in which the cheap model is right in .98.
+pub(crate) fn predicted(outcomes: &Outcomes) -> HeldOut {
+    static PREDICTOR: LazyLock<Predictor> = LazyLock::new(|| {
+        let taught = outcomes_of(&cheap_and_dear_scores(300, 0.98, 0));
+        train(&taught, &TrainOptions::default(), &mut |_| {}).unwrap()
+    });
+    HeldOut::of(&PREDICTOR, outcomes, Inputs::Text).unwrap()
+}
+
+/// Prompts of which the cheap model is right in so many parts.
 pub(crate) fn two_models(n: usize, right: f64, seed: u64) -> HeldOut {
-    let predictor = train(
-        &cheap_and_dear(300, 0.98, 0),
-        &TrainOptions::default(),
-        &mut |_| {},
-    )
-    .unwrap();
-    HeldOut::of(&predictor, &cheap_and_dear(n, right, seed), Inputs::Text).unwrap()
+    predicted(&outcomes_of(&cheap_and_dear_scores(n, right, seed)))
 }
