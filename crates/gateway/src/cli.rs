@@ -65,6 +65,7 @@ pub enum Command {
     /// Learn from outcomes which model answers which prompt well enough
     Train(TrainArgs),
     /// Prove on labelled prompts that routing loses no more than promised, and say what it saves
+    #[command(after_help = CERTIFY_HELP)]
     Certify(CertifyArgs),
     /// Measure how good routing is on outcomes: curves, savings, intervals
     Evaluate(EvaluateArgs),
@@ -567,12 +568,14 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
+/// What a certificate takes, beyond its options.
+const CERTIFY_HELP: &str = "\
+The prompts must be none of those that the predictor was trained on, and drawn like the traffic the promise is for. A tenth of them, \
+chosen by a hash of their names, lays out the ladder of policies from safe to cheap, without a look at its scores; the other nine tenths \
+are the labels that its rungs are tested on, one after the other. Exit code 0: certified; 1: not enough evidence; 2: wrong usage.";
+
 /// `certify`.
-///
-/// The prompts must be none of those that the predictor was trained on. A tenth of them, chosen by a hash of their names, lays out the
-/// ladder of policies, without its scores being looked at; the other nine tenths are the labels that it is tested on.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct CertifyArgs {
     /// Labelled prompts that the predictor was not trained on, written as for `train`
     #[arg(long, value_name = "FILE")]

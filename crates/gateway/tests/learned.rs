@@ -37,7 +37,7 @@ fn prompt(number: u32) -> (String, &'static str) {
     )
 }
 
-/// On `easy` prompts the cheap model is as good as the dear one: both are right but for one in twenty, not the same ones. On `hard` ones the cheap
+/// On `easy` prompts the cheap model is nearly as good as the dear one: it is wrong twice in twenty, the dear one once. On `hard` ones the cheap
 /// model is wrong nine times of ten.
 fn line(number: u32, of: impl Fn(u32) -> Value) -> String {
     let (prompt, task) = prompt(number);
@@ -49,7 +49,11 @@ fn truth(number: u32) -> Value {
     let is_easy = number % 2 == 0;
     let half = number / 2;
     let score = |right: bool| u32::from(right);
-    let cheap = if is_easy { half % 20 != 3 } else { half % 10 == 7 };
+    let cheap = if is_easy {
+        !matches!(half % 20, 3 | 6)
+    } else {
+        half % 10 == 7
+    };
     json!({
         CHEAP: { "score": score(cheap), "cost_usd": "0.000001", "completion_tokens": 10 },
         DEAR: { "score": score(half % 20 != 11), "cost_usd": 0.001, "completion_tokens": 40 },
@@ -113,7 +117,7 @@ fn training_tells_what_was_learnt_from_what() {
         found["left_out"],
         json!([{ "model": "rare/one", "outcomes": 1, "with_cost": 0 }])
     );
-    // By name, with the costs of the file to the last digit and scores counted by hand: 300 easy prompts less 15, 30 of 300 hard ones.
+    // By name, with the costs of the file to the last digit and scores counted by hand: 300 easy prompts less 30, 30 of 300 hard ones.
     let models = found["models"].as_array().unwrap();
     let names: Vec<_> = models
         .iter()
@@ -123,7 +127,7 @@ fn training_tells_what_was_learnt_from_what() {
     assert_eq!(models[2]["mean_cost_usd"], json!("0.000001"));
     assert_eq!(models[1]["mean_cost_usd"], json!("0.001"));
     let cheap = models[2]["mean_score"].as_f64().unwrap();
-    assert!((cheap - 315.0 / 600.0).abs() < 1e-12, "{cheap}");
+    assert!((cheap - 300.0 / 600.0).abs() < 1e-12, "{cheap}");
     let tagged = &found["tagged"];
     let (error, of_means) = (
         tagged["squared_error"].as_f64().unwrap(),
@@ -139,7 +143,7 @@ fn training_tells_what_was_learnt_from_what() {
     for part in [
         "trained on 600 prompts with 1,800 outcomes of 3 models and 2 tags",
         "left out, rare/one: an outcome on 1 of 601 prompts, its cost on 0",
-        "left out, 1 prompts without an outcome",
+        "prompts left out, without an outcome of each of the models: 1\n",
         "tag and words",
         "$0.000001",
         "text.waypost",
@@ -311,18 +315,22 @@ fn an_evaluation_measures_what_the_prompt_tells() {
     assert!(value(&aiq["router"]) > value(&aiq["zero_router"]) + 0.02, "{aiq}");
     assert!(aiq["oracle"].as_f64().unwrap() > value(&aiq["router"]), "{aiq}");
     assert!(value(&found["above_zero"]["least"]) > -1e-9);
-    // At 98 % of the dear model's score half of the cost is saved, for the easy half is the cheap one's.
-    let saving = &found["savings"][2];
-    assert_eq!(saving["of_best_score"], json!(0.98));
+    // At 95 % of the dear model's score half of the cost is saved, for the easy half is the cheap one's.
+    let saving = &found["savings"][1];
+    assert_eq!(saving["of_best_score"], json!(0.95));
     assert!((value(&saving["router"]) - 0.5).abs() < 0.08, "{saving}");
-    assert!(value(&saving["zero_router"]) < 0.1, "{saving}");
+    // The zero router gives up .0475 of a score, of the .45 between its corners, which lie .999 of the dear cost apart.
+    assert!(
+        (value(&saving["zero_router"]) - 0.0475 / 0.45 * 0.999).abs() < 1e-9,
+        "{saving}"
+    );
     let pair = &found["pair"];
     assert_eq!(pair["routable"], json!(true));
     assert_eq!(
         [&pair["metrics"]["weak"], &pair["metrics"]["strong"]],
         [CHEAP, DEAR]
     );
-    assert!(value(&pair["metrics"]["apgr"]) > 0.7, "{pair}");
+    assert!(value(&pair["metrics"]["apgr"]) > 0.65, "{pair}");
     // A corner of the zero router is a single model, at its cost as it stands in the file.
     let corners = found["curves"]["zero_router"].as_array().unwrap();
     assert_eq!(corners[0]["mean_cost_usd"], json!("0.000001"));

@@ -250,7 +250,7 @@ fn percent(share: f64) -> String {
 fn prompts_left_out(prompts: usize) -> Option<String> {
     (prompts > 0).then(|| {
         format!(
-            "{} prompts are left out: the outcome or the cost of a model is not known there, and nothing is said of their like",
+            "prompts left out, where the outcome or the cost of a model is not known: {}; nothing is said of their like",
             count(prompts)
         )
     })

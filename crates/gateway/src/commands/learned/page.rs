@@ -20,7 +20,7 @@ th,td{padding:.35rem .5rem;text-align:right;border-bottom:1px solid var(--line);
 th:first-child,td:first-child{text-align:left;min-width:8rem}
 figure{margin:1rem 0;overflow-x:auto}figcaption{font-size:.9rem}
 svg{display:block;width:100%;min-width:44rem;font:15px system-ui,sans-serif}
-svg text{fill:var(--text)}svg .tick{fill:var(--soft)}
+svg text{fill:var(--text);paint-order:stroke;stroke:var(--page);stroke-width:4px}svg .tick{fill:var(--soft)}
 .grid{stroke:var(--line)}.dot{fill:var(--text)}
 .curve{fill:none;stroke-width:2.5}.router{stroke:var(--router)}.zero{stroke:var(--zero);stroke-dasharray:9 5}.oracle{stroke:var(--oracle);stroke-dasharray:2 4}
 @media (max-width:640px){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
@@ -258,11 +258,11 @@ impl Plot {
                     (line - other).abs() < LINE && start < *to && start + wide > *from
                 })
             };
-            let moved = (0..12).map(|step| y + 5.0 + LINE * f64::from(step));
+            let moved = (0..12).map(|step| y + 20.0 + LINE * f64::from(step));
             let line = moved
                 .take_while(|line| *line < HEIGHT - 4.0)
                 .find(|line| is_free(*line))
-                .unwrap_or(y + 5.0);
+                .unwrap_or(y + 20.0);
             taken.push([start, start + wide, line]);
             writeln!(
                 out,

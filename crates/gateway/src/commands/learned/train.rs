@@ -145,7 +145,7 @@ fn print(report: &Report, of_file: usize) -> anyhow::Result<()> {
     }
     if report.left_out_prompts > 0 {
         say(format_args!(
-            "left out, {} prompts without an outcome of each of the models",
+            "prompts left out, without an outcome of each of the models: {}",
             count(report.left_out_prompts)
         ))?;
     }
