@@ -25,7 +25,7 @@ const WORDS: [&str; 8] = [
 
 /// A prompt of its own, with words of its tag.
 fn prompt(number: u32) -> (String, &'static str) {
-    let (tag, first) = if number % 2 == 0 {
+    let (tag, first) = if number.is_multiple_of(2) {
         ("easy", "translate")
     } else {
         ("hard", "prove")
@@ -46,7 +46,7 @@ fn line(number: u32, of: impl Fn(u32) -> Value) -> String {
 }
 
 fn truth(number: u32) -> Value {
-    let is_easy = number % 2 == 0;
+    let is_easy = number.is_multiple_of(2);
     let half = number / 2;
     let score = |right: bool| u32::from(right);
     let cheap = if is_easy {
@@ -57,7 +57,7 @@ fn truth(number: u32) -> Value {
     json!({
         CHEAP: { "score": score(cheap), "cost_usd": "0.000001", "completion_tokens": 10 },
         DEAR: { "score": score(half % 20 != 11), "cost_usd": 0.001, "completion_tokens": 40 },
-        POOR: { "score": score(half % 3 == 0), "cost_usd": "0.0001" },
+        POOR: { "score": score(half.is_multiple_of(3)), "cost_usd": "0.0001" },
     })
 }
 
@@ -379,8 +379,8 @@ fn what_cannot_be_routed_is_said() {
     let coin = |number: u32| {
         let hash = number.wrapping_mul(2_654_435_761) >> 16;
         json!({
-            "a": { "score": u32::from(hash % 2 == 0), "cost_usd": 0.001 },
-            "b": { "score": u32::from(hash / 2 % 3 != 0), "cost_usd": 0.002 },
+            "a": { "score": u32::from(hash.is_multiple_of(2)), "cost_usd": 0.001 },
+            "b": { "score": u32::from(!(hash / 2).is_multiple_of(3)), "cost_usd": 0.002 },
         })
     };
     let text: String = (0..400).map(|number| line(number, coin)).collect();
