@@ -64,6 +64,13 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Try routing policies on simulated traffic: cost, quality, latency and success, from a seed, without asking any model
     Simulate(SimulateArgs),
+    /// Learn from outcomes which model answers which prompt well enough
+    Train(TrainArgs),
+    /// Prove on labelled prompts that routing loses no more than promised, and say what it saves
+    #[command(after_help = CERTIFY_HELP)]
+    Certify(CertifyArgs),
+    /// Measure how good routing is on outcomes: curves, savings, intervals
+    Evaluate(EvaluateArgs),
     /// Check that everything in the ledger adds up
     Verify(VerifyArgs),
     /// Look whether the integrations can be used, without paying for anything
@@ -571,6 +578,92 @@ pub struct SimulateArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: PlaceArgs,
+}
+
+/// `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Prompts with what came of them, one JSON object a line as `replay` reads it, plain or compressed by zstd; scores from 0 to 1
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// A new file for the predictor; what exists is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The models (default: those with an outcome and its cost on 99 % of the prompts at the least)
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub models: Vec<String>,
+    /// The strength of the penalty on weights, above 0: the higher, the closer predictions stay to the mean (default: 8)
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = quality)]
+    pub penalty: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a certificate takes, beyond its options.
+const CERTIFY_HELP: &str = "\
+The prompts must be none of those that the predictor was trained on, and drawn like the traffic the promise is for. A tenth of them, \
+chosen by a hash of their names, lays out the ladder of policies from safe to cheap, without a look at its scores; the other nine tenths \
+are the labels that its rungs are tested on, one after the other. Exit code 0: certified; 1: not enough evidence; 2: wrong usage.";
+
+/// `certify`.
+#[derive(Debug, Args)]
+pub struct CertifyArgs {
+    /// Labelled prompts that the predictor was not trained on, written as for `train`
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The file that `train` wrote
+    #[arg(long, value_name = "FILE")]
+    pub predictor: PathBuf,
+    /// The most that the mean score may be below that of the model it is held against, above 0 and below 1
+    #[arg(long, value_name = "X", default_value_t = 0.02, allow_negative_numbers = true, value_parser = quality)]
+    pub max_loss: f64,
+    /// How sure that must be, above 0 and below 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.90, allow_negative_numbers = true, value_parser = quality)]
+    pub confidence: f64,
+    /// The model it is held against (default: the one that is predicted best)
+    #[arg(long, value_name = "MODEL")]
+    pub vs: Option<String>,
+    /// One promise that holds for each tag, not on average alone
+    #[arg(long, conflicts_with = "each_tag")]
+    pub worst_tag: bool,
+    /// A promise for each tag, from its own labels alone; the exit code is 0 if all of them are certified
+    #[arg(long)]
+    pub each_tag: bool,
+    /// A new file for what was certified, as the JSON of --json; it is written if anything was
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Prompts with what came of them, written as for `train`
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// A file that `train` wrote from other prompts (default: five are trained, each on four fifths, to predict the other fifth)
+    #[arg(long, value_name = "FILE")]
+    pub predictor: Option<PathBuf>,
+    /// The models, without a predictor (default: those with an outcome and its cost on 99 % of the prompts at the least)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "LIST",
+        conflicts_with = "predictor"
+    )]
+    pub models: Vec<String>,
+    /// Two models between which routing is measured too (default: the two, if there are no more)
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub pair: Vec<String>,
+    /// A new file for a page with the curves; what exists is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `verify`.

@@ -30,7 +30,7 @@ impl OutFile {
     /// folder is not.
     pub fn new(path: &Path) -> anyhow::Result<Self> {
         let bytes = path.as_os_str().as_encoded_bytes();
-        let wrong = |message: &str| Err(WrongUsage(format!("the file for --out {message}")).into());
+        let wrong = |message: &str| Err(WrongUsage(format!("the file to be written {message}")).into());
         if bytes.contains(&0) {
             return wrong("has a NUL in its name");
         }
@@ -75,12 +75,12 @@ impl OutFile {
     ///
     /// # Errors
     /// What the system says, in one sentence. Nothing is left behind then, and a file that has come up meanwhile is as it was.
-    pub fn write(&self, text: &str) -> anyhow::Result<()> {
+    pub fn write(&self, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
         let context = || format!("{} cannot be written", self.path.display());
         let mut builder = tempfile::Builder::new();
         builder.prefix(".waypost-").suffix(".part");
         let mut part = builder.tempfile_in(&self.folder).with_context(context)?;
-        part.write_all(text.as_bytes()).with_context(context)?;
+        part.write_all(content.as_ref()).with_context(context)?;
         part.as_file().sync_all().with_context(context)?;
         match part.persist_noclobber(&self.path) {
             Ok(_) => {}

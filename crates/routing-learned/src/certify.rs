@@ -137,6 +137,9 @@ pub struct Rung {
 /// A rung for so many parts of the reference's cost.
 const STEP: f64 = 0.03;
 
+/// A policy that is expected to win less than this over chance at any saving is not worth a predictor.
+const WORTH_ROUTING: f64 = 0.002;
+
 /// Two models err together more than by chance: the variance of their difference is about this share of that of independent answers.
 const TOGETHER: f64 = 0.6;
 
@@ -144,8 +147,7 @@ impl Ladder {
     /// Lays out a ladder for a promise on prompts of the same kind. Scores are not looked at, so that these prompts may be any but
     /// those of the calibration: those of training, or others without labels.
     ///
-    /// Rungs are of the learned policy ([`Rule::Price`]), or mixtures of single models if those are predicted to save as much
-    /// within the promise.
+    /// Rungs are of the learned policy ([`Rule::Price`]), or mixtures of single models if what is predicted hardly depends on the prompt.
     ///
     /// # Errors
     /// [`LearnedError::TooFew`] without a prompt; [`LearnedError::UnknownModel`] if the promise names another model.
@@ -160,21 +162,18 @@ impl Ladder {
         let sketch = Sketch::new(promise, prompts)?;
         let routed = sketch.routed();
         let mixed = sketch.mixed();
-        let saving = |rungs: &[Rung]| {
-            rungs
-                .iter()
-                .filter(|rung| rung.expected_loss <= promise.loss)
-                .map(|rung| rung.expected_saving)
-                .fold(0.0, f64::max)
+        // At the same expected saving the one that is expected to lose less.
+        let is_better = |rung: &Rung| {
+            let at = mixed.partition_point(|mixed| mixed.expected_saving < rung.expected_saving);
+            mixed
+                .get(at)
+                .is_some_and(|mixed| rung.expected_loss < mixed.expected_loss - WORTH_ROUTING)
         };
+        let routes = mixed.is_empty() || routed.iter().any(is_better);
         Ok(Self {
             reference: sketch.reference,
             model: prompts.models()[sketch.reference].clone(),
-            rungs: if saving(&routed) > saving(&mixed) {
-                routed
-            } else {
-                mixed
-            },
+            rungs: if routes { routed } else { mixed },
         })
     }
 

@@ -10,10 +10,12 @@ mod chat;
 mod compare;
 mod experiment;
 mod health;
+mod learned;
 mod mirrors;
 mod models;
 mod number;
 mod one_call;
+mod outcome_file;
 mod price;
 mod reconcile;
 mod replay;
@@ -119,6 +121,18 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Simulate(args) => {
             log(&env, "warn");
             simulate::run(&args, &env)
+        }
+        Command::Train(args) => {
+            log(&env, "warn");
+            learned::train(&args)
+        }
+        Command::Certify(args) => {
+            log(&env, "warn");
+            learned::certify(&args)
+        }
+        Command::Evaluate(args) => {
+            log(&env, "warn");
+            learned::evaluate(&args)
         }
         Command::Verify(args) => {
             log(&env, "warn");

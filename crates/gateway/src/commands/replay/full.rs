@@ -4,8 +4,8 @@ use costing::PicoSum;
 use routing::OutcomeRow;
 
 use super::super::number::Unit;
+use super::super::outcome_file::Rows;
 use super::figures::{Columns, Compared};
-use super::file::Rows;
 use super::policy::Policy;
 use super::report::{Report, Tally, TotalCost};
 use crate::cli::WrongUsage;

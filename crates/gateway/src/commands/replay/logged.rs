@@ -10,8 +10,8 @@ use experiments::statistics::StatisticsError;
 use routing::OutcomeRow;
 
 use super::super::number::Unit;
+use super::super::outcome_file::Rows;
 use super::figures::{Compared, Estimators, Figure, level};
-use super::file::Rows;
 use super::policy::{Ask, Policy};
 use super::report::{Report, Support, Tally};
 use crate::cli::WrongUsage;

@@ -1,7 +1,6 @@
 //! `waypost replay`.
 
 mod figures;
-mod file;
 mod full;
 mod logged;
 mod policy;
@@ -13,11 +12,11 @@ use http_transport::SystemClock;
 use integration_core::Clock;
 use routing::OutcomeKind;
 
+use super::outcome_file::Rows;
 use super::{Outcome, print_json};
 use crate::cli::{ReplayArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
-use file::Rows;
 use policy::Policy;
 use report::Report;
 

@@ -1,4 +1,4 @@
-//! The file that is replayed: plain or zstd-compressed, read once from its beginning to its end.
+//! A file of outcomes, as `replay` and what is learnt take it: plain or zstd-compressed, read once from its beginning to its end.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -8,7 +8,7 @@ use routing::{OutcomeKind, OutcomeRow, OutcomeRows};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::super::Progress;
+use super::Progress;
 use crate::cli::WrongUsage;
 
 /// From so many bytes on reading is long work.
@@ -26,6 +26,7 @@ pub(super) struct Rows {
     name: String,
     rows: OutcomeRows<Box<dyn BufRead>>,
     kind: Option<OutcomeKind>,
+    line: u64,
 }
 
 impl Rows {
@@ -50,12 +51,18 @@ impl Rows {
             name,
             rows: OutcomeRows::new(source),
             kind: None,
+            line: 0,
         })
     }
 
     /// The name of the file, for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The number of the line of the row that was read last.
+    pub(super) const fn line(&self) -> u64 {
+        self.line
     }
 
     /// The next row; `None` at the end.
@@ -68,6 +75,7 @@ impl Rows {
             return Ok(None);
         };
         let (line, row) = row.map_err(|error| wrong(error.to_string()))?;
+        self.line = line;
         let kind = *self.kind.get_or_insert(row.kind());
         if row.kind() == kind {
             return Ok(Some(row));
