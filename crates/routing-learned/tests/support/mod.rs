@@ -1,6 +1,8 @@
 //! Reads sets of outcomes that are not part of the repository.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod draws;
+
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -9,28 +11,30 @@ use costing::Pico;
 use routing::{OutcomeRow, OutcomeRows};
 use routing_learned::Outcomes;
 
-/// The outcomes of a file, plain or zstd.
-pub(crate) fn read(path: &Path) -> Outcomes {
+/// The rows of a file, plain or zstd.
+fn rows(path: &Path) -> impl Iterator<Item = OutcomeRow> {
     let file = std::fs::File::open(path).unwrap();
     let source: Box<dyn Read> = if path.extension().is_some_and(|end| end == "zst") {
         Box::new(ruzstd::decoding::StreamingDecoder::new(BufReader::new(file)).unwrap())
     } else {
         Box::new(file)
     };
+    OutcomeRows::new(BufReader::new(source)).map(|row| row.unwrap().1)
+}
+
+/// The outcomes of a file, plain or zstd.
+pub(crate) fn read(path: &Path) -> Outcomes {
     let mut outcomes = Outcomes::new();
-    for row in OutcomeRows::new(BufReader::new(source)) {
-        outcomes.add_row(row.unwrap().1).unwrap();
+    for row in rows(path) {
+        outcomes.add_row(row).unwrap();
     }
     outcomes
 }
 
-/// As [`read`], at the prices of a list in dollars for a million tokens, of what was read.
+/// As [`read`], at these pico-dollars for a token read; tokens written cost nothing.
 pub(crate) fn read_priced(path: &Path, prices: &BTreeMap<String, i64>) -> Outcomes {
-    let file = std::fs::File::open(path).unwrap();
-    let source = ruzstd::decoding::StreamingDecoder::new(BufReader::new(file)).unwrap();
     let mut outcomes = Outcomes::new();
-    for row in OutcomeRows::new(BufReader::new(source)) {
-        let mut row: OutcomeRow = row.unwrap().1;
+    for mut row in rows(path) {
         for (model, outcome) in &mut row.outcomes {
             let tokens = i64::try_from(outcome.prompt_tokens.unwrap()).unwrap();
             outcome.cost = Some(Pico::new(tokens * prices[model]));
