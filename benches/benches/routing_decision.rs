@@ -59,7 +59,6 @@ fn learned(c: &mut Criterion) {
         for bytes in [60, 600, 4_096, 40_000] {
             let prompt = synthetic::prompt(bytes, 3);
             let (mut scratch, mut scores) = (routing_learned::Scratch::new(), Vec::new());
-            group.throughput(Throughput::Bytes(bytes as u64));
             group.bench_function(format!("prompt of {bytes} bytes"), |b| {
                 b.iter(|| {
                     predictor.predict(black_box(&prompt), Some("law"), &mut scratch, &mut scores);
@@ -99,6 +98,7 @@ fn training(arguments: &Arguments) {
 fn brief() -> Criterion {
     Criterion::default()
         .sample_size(10)
+        .nresamples(2_000)
         .warm_up_time(Duration::from_millis(50))
         .measurement_time(Duration::from_millis(200))
 }

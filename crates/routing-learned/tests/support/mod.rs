@@ -1,5 +1,6 @@
 //! Reads sets of outcomes that are not part of the repository.
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "benches read sets by it too")]
 
 pub(crate) mod draws;
 
