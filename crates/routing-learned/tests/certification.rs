@@ -1,4 +1,5 @@
 //! Whether certificates keep what they promise, on recorded outcomes. The figures are told with `--nocapture`.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What routing reaches on recorded outcomes, out of fold. The figures are told with `--nocapture`.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
