@@ -10,6 +10,8 @@ use gungraun::prelude::*;
 use http_transport::sse::{SseDecoder, SseLimits};
 use integration_core::Usage;
 use routing::{Plan, RouteRequest, Scratch, Snapshot};
+use routing_learned::{Predictor, Rule, TrainOptions, train};
+use waypost_benches::synthetic as outcomes;
 use xxhash_rust::xxh3::xxh3_64;
 
 mod fixture;
@@ -91,6 +93,32 @@ fn decide_20(mut inputs: (Snapshot, RouteRequest, Scratch)) -> (bool, (Snapshot,
     (black_box(chosen), inputs)
 }
 
+/// Boxed, so that moving it in and out is not counted.
+type Learned = Box<(Predictor, Vec<f64>, String, routing_learned::Scratch, Vec<f32>)>;
+
+fn learned(models: usize) -> Learned {
+    // Few prompts: they are learnt from under valgrind too. What a prediction takes does not depend on how many there were.
+    let set = outcomes::outcomes(120, models, 7).unwrap();
+    let predictor = train(&set.outcomes, &TrainOptions::default(), &mut |_| {}).unwrap();
+    let cost = |model| predictor.expected_cost(model, None).unwrap().cost.get() as f64;
+    let costs = (0..models).map(cost).collect();
+    let prompt = outcomes::prompt(600, 3);
+    let (mut scratch, mut scores) = (routing_learned::Scratch::new(), Vec::new());
+    // The first prediction makes the room that the measured one uses again.
+    predictor.predict(&prompt, Some("law"), &mut scratch, &mut scores);
+    Box::new((predictor, costs, prompt, scratch, scores))
+}
+
+// What is predicted of a prompt of 600 bytes at every model, and the choice.
+#[library_benchmark(setup = learned)]
+#[bench::of_12_models(12)]
+fn decide_learned(mut inputs: Learned) -> (Option<usize>, Learned) {
+    let (predictor, costs, prompt, scratch, scores) = &mut *inputs;
+    predictor.predict(black_box(prompt), Some("law"), scratch, scores);
+    let chosen = Rule::AtLeast(0.7).choose(scores, black_box(costs));
+    (black_box(chosen), inputs)
+}
+
 // The choice, every candidate, and the reason for every model refused.
 #[library_benchmark(setup = router)]
 #[bench::shipped_catalogue()]
@@ -167,7 +195,7 @@ fn sse(pieces: Vec<Bytes>) -> (usize, SseDecoder, Vec<Bytes>) {
 
 library_benchmark_group!(
     name = request,
-    benchmarks = [hash, assign, decide, decide_20, plan, cost, price]
+    benchmarks = [hash, assign, decide, decide_20, decide_learned, plan, cost, price]
 );
 library_benchmark_group!(name = answer, benchmarks = [sse]);
 main!(library_benchmark_groups = request, answer);

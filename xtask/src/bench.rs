@@ -60,8 +60,8 @@ enum Throughput {
     Other(serde::de::IgnoredAny),
 }
 
-/// A number that a bench prints itself: `ratio: NAME VALUE` or `alloc: NAME COUNT`. A name may end with the most the value may
-/// be: `(limit 1.30)`.
+/// A number that a bench prints itself: `ratio: NAME VALUE`, `alloc: NAME COUNT`, `share: NAME VALUE` from 0 to 1, or
+/// `seconds: NAME VALUE` of what is measured once. A name may end with what the value must be below: `(limit 1.30)`.
 #[derive(Debug, PartialEq)]
 struct Printed {
     kind: &'static str,
@@ -220,10 +220,12 @@ fn scaled(value: f64, unit: &str) -> String {
 }
 
 fn read_printed(line: &str) -> Option<Printed> {
-    let (kind, rest) = ["ratio", "alloc"].into_iter().find_map(|kind| {
-        let rest = line.trim_start().strip_prefix(kind)?.strip_prefix(": ")?;
-        Some((kind, rest.trim()))
-    })?;
+    let (kind, rest) = ["ratio", "alloc", "share", "seconds"]
+        .into_iter()
+        .find_map(|kind| {
+            let rest = line.trim_start().strip_prefix(kind)?.strip_prefix(": ")?;
+            Some((kind, rest.trim()))
+        })?;
     let (name, shown) = rest.rsplit_once(' ')?;
     let value = shown.parse().ok()?;
     let (name, limit) = match name.trim().rsplit_once(" (limit ") {
@@ -377,6 +379,10 @@ mod tests {
             ("a stream, at once", "0.90", Some(1.3))
         );
         assert_eq!(read_printed("alloc: cost 0").unwrap().kind, "alloc");
+        let share = read_printed("share: certified saving at a loss of 0.02, synthetic 0.412").unwrap();
+        assert_eq!((share.kind, share.value), ("share", 0.412));
+        let seconds = read_printed("seconds: training (limit 30) 6.10").unwrap();
+        assert_eq!((seconds.kind, seconds.limit), ("seconds", Some(30.0)));
         assert_eq!(read_printed("ratio: without a number"), None);
         assert_eq!(read_printed("ratios: x 1"), None);
         assert_eq!(read_printed("time: [1 ns 2 ns]"), None);

@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use integration_core::testing::shared_data;
 use routing_learned::monitor::{Heard, Monitor};
 use routing_learned::{Certificate, HeldOut, Ladder, Policy, Promise, Rule};
-use support::{Dice, held, shuffled};
+use support::draws::shuffled;
+use support::{Dice, held};
 
 const STREAM: usize = 2_000;
 const SPLITS: u64 = 200;

@@ -1,6 +1,8 @@
 //! Reads sets of outcomes that are not part of the repository.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "benches read sets by it too")]
+
+pub(crate) mod draws;
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
@@ -13,28 +15,30 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use routing::{OutcomeRow, OutcomeRows};
 use routing_learned::{HeldOut, Inputs, Outcome, Outcomes, Predictor, Scored, TrainOptions, train};
 
-/// The outcomes of a file, plain or zstd.
-pub(crate) fn read(path: &Path) -> Outcomes {
+/// The rows of a file, plain or zstd.
+fn rows(path: &Path) -> impl Iterator<Item = OutcomeRow> {
     let file = std::fs::File::open(path).unwrap();
     let source: Box<dyn Read> = if path.extension().is_some_and(|end| end == "zst") {
         Box::new(ruzstd::decoding::StreamingDecoder::new(BufReader::new(file)).unwrap())
     } else {
         Box::new(file)
     };
+    OutcomeRows::new(BufReader::new(source)).map(|row| row.unwrap().1)
+}
+
+/// The outcomes of a file, plain or zstd.
+pub(crate) fn read(path: &Path) -> Outcomes {
     let mut outcomes = Outcomes::new();
-    for row in OutcomeRows::new(BufReader::new(source)) {
-        outcomes.add_row(row.unwrap().1).unwrap();
+    for row in rows(path) {
+        outcomes.add_row(row).unwrap();
     }
     outcomes
 }
 
-/// As [`read`], at the prices of a list in dollars for a million tokens, of what was read.
+/// As [`read`], at these pico-dollars for a token read; tokens written cost nothing.
 pub(crate) fn read_priced(path: &Path, prices: &BTreeMap<String, i64>) -> Outcomes {
-    let file = std::fs::File::open(path).unwrap();
-    let source = ruzstd::decoding::StreamingDecoder::new(BufReader::new(file)).unwrap();
     let mut outcomes = Outcomes::new();
-    for row in OutcomeRows::new(BufReader::new(source)) {
-        let mut row: OutcomeRow = row.unwrap().1;
+    for mut row in rows(path) {
         for (model, outcome) in &mut row.outcomes {
             let tokens = i64::try_from(outcome.prompt_tokens.unwrap()).unwrap();
             outcome.cost = Some(Pico::new(tokens * prices[model]));
@@ -89,16 +93,6 @@ impl Dice {
     pub(crate) fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
-}
-
-/// All rows in a random order.
-pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
-    let mut dice = Dice::new(seed);
-    let mut rows: Vec<usize> = (0..n).collect();
-    for i in (1..n).rev() {
-        rows.swap(i, (dice.unit() * (i + 1) as f64) as usize);
-    }
-    rows
 }
 
 /// Whether the cheap model is right on each prompt.
