@@ -518,7 +518,8 @@ pub struct ReplayArgs {
     /// The traffic with what came of it, one JSON object a line, plain or compressed by zstd
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// What would have chosen the models: a strategy such as cheapest, or model:ID for one model
+    /// What would have chosen the models: a strategy such as cheapest, model:ID for one model, or learned:FILE@0.8 for the cheapest
+    /// that a predictor of `train` takes to score 0.8
     #[arg(long, value_name = "POLICY")]
     pub policy: String,
     /// The model it is held against (default: what was chosen when it was logged, if that is known)

@@ -540,3 +540,52 @@ fn hostile_inputs_are_refused_in_one_line() {
     write("free.jsonl", free.as_bytes());
     refused(&["evaluate", "--data", "free.jsonl"], "'free' costs nothing here");
 }
+
+#[test]
+fn a_predictor_is_replayed_on_prompts_it_has_not_seen() {
+    let dir = trained();
+    let replay = |policy: &str, expected: i32| {
+        let args = [
+            "replay",
+            "--data",
+            "fresh.jsonl",
+            "--baseline",
+            DEAR,
+            "--policy",
+            policy,
+        ];
+        json_of(dir.path(), &args, expected)
+    };
+    let found = replay("learned:r.waypost@0.8", 0);
+    // The cheap model answers the easy half and the dear one the hard half: .9 and .95 are right.
+    let chosen = found["chosen"]["models"].as_array().unwrap();
+    let share = |name: &str| {
+        let of = chosen.iter().find(|model| model["model"] == name);
+        of.map_or(0.0, |model| model["share"].as_f64().unwrap())
+    };
+    assert!((share(CHEAP) - 0.5).abs() < 0.02, "{chosen:?}");
+    assert!((share(DEAR) - 0.5).abs() < 0.02, "{chosen:?}");
+    let policy = found["score"]["policy"]["mean"].as_f64().unwrap();
+    assert!((policy - 0.925).abs() < 0.01, "{policy}");
+    // Asked for nothing, it takes the cheapest for all.
+    let all = replay("learned:r.waypost@0", 0);
+    assert_eq!(all["chosen"]["models"].as_array().unwrap().len(), 1);
+    assert_eq!(all["chosen"]["models"][0]["model"], CHEAP);
+    // Without a score it is .8.
+    assert_eq!(replay("learned:r.waypost", 0)["score"], found["score"]);
+    for (policy, more) in [
+        ("learned:none.waypost", None),
+        ("learned:fresh.jsonl", None),
+        ("learned:r.waypost@2", None),
+        ("learned:r.waypost", Some(["--min-quality", "50"])),
+    ] {
+        let mut args = vec!["replay", "--data", "fresh.jsonl", "--policy", policy];
+        args.extend(more.iter().flatten());
+        let (code, out, err) = run(dir.path(), &args);
+        assert_eq!(
+            (code, out.as_str(), err.trim().lines().count()),
+            (2, "", 1),
+            "{policy}: {err}"
+        );
+    }
+}

@@ -174,7 +174,7 @@ fn complete(outcomes: &Outcomes, models: &[String]) -> Result<(Outcomes, usize),
 }
 
 /// A predictor with the SHA-256 of its file in hexadecimal digits.
-fn read_predictor(path: &Path) -> Result<(Predictor, String), WrongUsage> {
+pub(super) fn read_predictor(path: &Path) -> Result<(Predictor, String), WrongUsage> {
     let name = path.display();
     let cannot = |error: std::io::Error| WrongUsage(format!("{name} cannot be read: {error}"));
     let mut bytes = Vec::new();

@@ -101,7 +101,12 @@ pub(super) fn replay(
 }
 
 /// Reads the log. Afterwards each row's chosen model is a place among the sorted names.
-fn keep(first: OutcomeRow, rows: &mut Rows, policy: &Policy, tally: &mut Tally) -> anyhow::Result<Vec<Kept>> {
+fn keep(
+    first: OutcomeRow,
+    rows: &mut Rows,
+    policy: &mut Policy,
+    tally: &mut Tally,
+) -> anyhow::Result<Vec<Kept>> {
     let mut kept = Vec::new();
     let mut models: BTreeMap<String, usize> = BTreeMap::new();
     let mut tasks: BTreeMap<Option<String>, usize> = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod figures;
 mod full;
+mod learned;
 mod logged;
 mod policy;
 mod report;

@@ -9,6 +9,7 @@ use integration_core::{ChatRequest, ModelId, ModelPattern};
 use model_catalogue::Catalogue;
 use routing::{OutcomeRow, RefusalReason, RouteRequest, Scratch, Snapshot, Task, strategy};
 
+use super::learned::Learned;
 use crate::app::bundled;
 use crate::call::RouteOptions;
 use crate::cli::{ReplayArgs, WrongUsage};
@@ -29,14 +30,31 @@ pub(super) enum Policy {
     Always(String),
     /// A strategy, with the rules that the gateway has.
     Routed(Box<Routed>),
+    /// What was learnt from outcomes.
+    Learned(Box<Learned>),
 }
 
 /// What is decided on for one row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ask {
-    pub(super) task: Task,
-    prompt_tokens: u64,
-    context: Option<u64>,
+pub(super) enum Ask {
+    /// By a strategy.
+    Routed {
+        task: Task,
+        prompt_tokens: u64,
+        context: Option<u64>,
+    },
+    /// By what was predicted, under this number.
+    Learned(usize),
+}
+
+impl Ask {
+    /// The task that the row was taken for, where that matters.
+    pub(super) const fn task(self) -> Option<Task> {
+        match self {
+            Self::Routed { task, .. } => Some(task),
+            Self::Learned(_) => None,
+        }
+    }
 }
 
 /// A strategy over the models of the catalogue.
@@ -79,8 +97,15 @@ impl Policy {
             }
             return Ok(Self::Always(model.to_owned()));
         }
+        if let Some(file) = word.strip_prefix("learned:") {
+            return Ok(Self::Learned(Box::new(Learned::new(file, args)?)));
+        }
         let name = strategy(word)
-            .map_err(|error| WrongUsage(format!("{error}; or model:ID for one model")))?
+            .map_err(|error| {
+                WrongUsage(format!(
+                    "{error}; or model:ID for one model, learned:FILE for a predictor"
+                ))
+            })?
             .word();
         if let Some(what) = unknowable(name.split(':').next().unwrap_or_default()) {
             let message = format!("'{word}' goes by {what}, which a file of outcomes does not tell");
@@ -125,9 +150,10 @@ impl Policy {
     }
 
     /// What is to be decided on; `None` where nothing is, because it is one model for all.
-    pub(super) fn ask(&self, row: &OutcomeRow) -> anyhow::Result<Option<Ask>> {
+    pub(super) fn ask(&mut self, row: &OutcomeRow) -> anyhow::Result<Option<Ask>> {
         match self {
             Self::Always(_) => Ok(None),
+            Self::Learned(learned) => Ok(Some(Ask::Learned(learned.ask(row)))),
             Self::Routed(routed) => routed.ask(row).map(Some),
         }
     }
@@ -141,10 +167,13 @@ impl Policy {
     ) -> Result<usize, &'static str> {
         match (self, ask) {
             (Self::Routed(routed), Some(ask)) => routed.choose(ask, turn, names),
+            (Self::Learned(learned), Some(Ask::Learned(row))) => learned
+                .choose(row, names)
+                .ok_or(RefusalReason::UnknownModel.as_str()),
             (Self::Always(model), _) => names
                 .position(|name| name.as_str() == model.as_str())
                 .ok_or(NOT_IN_ROW),
-            (Self::Routed(_), None) => Err(RefusalReason::UnknownModel.as_str()),
+            (Self::Routed(_) | Self::Learned(_), _) => Err(RefusalReason::UnknownModel.as_str()),
         }
     }
 
@@ -153,13 +182,14 @@ impl Policy {
         match self {
             Self::Always(_) => true,
             Self::Routed(routed) => routed.catalogue.resolve(name).is_some(),
+            Self::Learned(learned) => learned.knows(name),
         }
     }
 
     /// The strategy's rules, for the report.
     pub(super) fn routed(&self) -> Option<(&Snapshot, &RouteRequest)> {
         match self {
-            Self::Always(_) => None,
+            Self::Always(_) | Self::Learned(_) => None,
             Self::Routed(routed) => Some((&routed.snapshot, &routed.route)),
         }
     }
@@ -181,7 +211,7 @@ impl Routed {
             Some(&chat),
             Some(self.settings.min_quality),
         )?;
-        Ok(Ask {
+        Ok(Ask::Routed {
             task: route.task,
             prompt_tokens: route.prompt_tokens,
             context: route.context,
@@ -195,6 +225,14 @@ impl Routed {
         names: impl ExactSizeIterator<Item = &'n String> + Clone,
     ) -> Result<usize, &'static str> {
         let unknown = Err(RefusalReason::UnknownModel.as_str());
+        let Ask::Routed {
+            task,
+            prompt_tokens,
+            context,
+        } = ask
+        else {
+            return unknown;
+        };
         if names.len() != self.pool.names.len() || !names.clone().eq(&self.pool.names) {
             self.pool = Pool::new(names, &self.catalogue);
             let models = self.pool.places.keys().cloned();
@@ -205,9 +243,9 @@ impl Routed {
             return unknown;
         }
         let route = &mut self.route;
-        route.task = ask.task;
-        route.prompt_tokens = ask.prompt_tokens;
-        route.context = ask.context;
+        route.task = task;
+        route.prompt_tokens = prompt_tokens;
+        route.context = context;
         route.turn = turn;
         route.seed = SEED.wrapping_add(turn);
         let chosen = self.snapshot.decide(route, &mut self.scratch).chosen();
@@ -245,7 +283,7 @@ impl Pool {
 }
 
 /// The first option that a policy of one model has no use for.
-fn rule(args: &ReplayArgs) -> Option<&'static str> {
+pub(super) fn rule(args: &ReplayArgs) -> Option<&'static str> {
     [
         (args.task.is_some(), "--task"),
         (args.min_quality.is_some(), "--min-quality"),

@@ -156,7 +156,7 @@ impl Tally {
 
     /// The task that a row was taken for.
     pub(super) fn asked(&mut self, ask: Option<Ask>) {
-        if let Some(task) = ask.map(|ask| ask.task.as_str()) {
+        if let Some(task) = ask.and_then(Ask::task).map(|task| task.as_str()) {
             *self.tasks.entry(task).or_default() += 1;
         }
     }
