@@ -18,6 +18,9 @@ const VERSION: u32 = 1;
 const MOST_HEAD: usize = 64 << 20;
 const CHECKSUM: usize = 8;
 
+/// No weight is beyond this: sums of them are finite, so that every prediction is a number.
+const LARGEST: f32 = 1e6;
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileHead {
@@ -173,16 +176,17 @@ impl FileHead {
         let tags = self.tags.len();
         let sorted = |names: &[String]| names.windows(2).all(|pair| pair[0] < pair[1]);
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        let bounded = |values: &[f32]| values.iter().all(|value| value.abs() <= LARGEST);
         let fits = |head: &HeadRest, tags: usize| {
             head.base.len() == models
                 && head.counts.len() == COUNTS * models
                 && head.tags.len() == tags * models
                 && head.steps.len() == models
-                && finite(&head.base)
-                && finite(&head.counts)
-                && finite(&head.tags)
-                && finite(&head.steps)
-                && head.rarest.is_finite()
+                && bounded(&head.base)
+                && bounded(&head.counts)
+                && bounded(&head.tags)
+                && bounded(&head.steps)
+                && head.rarest <= LARGEST
                 && head.rarest > 0.0
         };
         let figures_fit = self.figures.all.len() == models
@@ -267,6 +271,9 @@ fn read_head(rest: HeadRest, models: usize, bytes: &mut &[u8]) -> Result<Head, L
             let (steps, after) = left.split_first_chunk().ok_or_else(cut)?;
             left = after;
             *weight = f32::from(i16::from_le_bytes(*steps)) * step;
+            if weight.abs() > LARGEST {
+                return Err(LearnedError::File("a weight cannot be right".to_owned()));
+            }
         }
     }
     *bytes = left;

@@ -7,6 +7,7 @@ mod evaluations;
 mod judgement;
 mod models_list;
 mod outcomes;
+mod predictor;
 mod price_string;
 pub mod recorded;
 mod sse;
@@ -66,6 +67,11 @@ pub const TARGETS: &[Target] = &[
         dictionary: OUTCOME_WORDS,
     },
     Target {
+        name: "predictor",
+        run: predictor::run,
+        dictionary: PREDICTOR_WORDS,
+    },
+    Target {
         name: "price_string",
         run: price_string::run,
         dictionary: PRICE_WORDS,
@@ -91,6 +97,18 @@ pub const TARGETS: &[Target] = &[
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
+
+const PREDICTOR_WORDS: &[&str] = &[
+    "WAYPOSTQ",
+    "\"models\":",
+    "\"tags\":",
+    "\"figures\":",
+    "\"steps\":",
+    "\"rarest\":",
+    "null",
+    "1e39",
+    "-1",
+];
 
 const SSE_WORDS: &[&str] = &[
     "data:",

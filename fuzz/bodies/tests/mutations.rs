@@ -191,6 +191,7 @@ targets! {
 const UNRECORDED: &[&str] = &[
     "evaluations",
     "outcomes",
+    "predictor",
     "price_string",
     "judgement",
     "unit_lines",
@@ -217,6 +218,12 @@ fn outcomes() {
 #[test]
 fn unit_lines() {
     written("unit_lines");
+}
+
+/// A file is handed on by whoever trained it.
+#[test]
+fn predictor() {
+    written("predictor");
 }
 
 #[test]

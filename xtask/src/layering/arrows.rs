@@ -119,6 +119,7 @@ pub(super) const RULES: &[Rule] = &[
             to("costing"),
             to("experiments"),
             slim("routing"),
+            to("routing-learned"),
             to("openrouter-client"),
         ],
     },
