@@ -147,7 +147,8 @@ impl Ladder {
     /// Lays out a ladder for a promise on prompts of the same kind. Scores are not looked at, so that these prompts may be any but
     /// those of the calibration: those of training, or others without labels.
     ///
-    /// Rungs are of the learned policy ([`Rule::Price`]), or mixtures of single models if what is predicted hardly depends on the prompt.
+    /// Rungs are of the learned policy ([`Rule::Price`]), or mixtures of single models by chance if the prompt does not tell them apart: if
+    /// training found no model that it tells from the best one, or what is predicted hardly depends on it.
     ///
     /// # Errors
     /// [`LearnedError::TooFew`] without a prompt; [`LearnedError::UnknownModel`] if the promise names another model.
@@ -169,7 +170,7 @@ impl Ladder {
                 .get(at)
                 .is_some_and(|mixed| rung.expected_loss < mixed.expected_loss - WORTH_ROUTING)
         };
-        let routes = mixed.is_empty() || routed.iter().any(is_better);
+        let routes = mixed.is_empty() || (prompts.routable && routed.iter().any(is_better));
         Ok(Self {
             reference: sketch.reference,
             model: prompts.models()[sketch.reference].clone(),

@@ -19,6 +19,8 @@ pub struct HeldOut {
     pub(crate) predicted: Vec<f32>,
     /// What was expected before the answer.
     pub(crate) expected_costs: Vec<f64>,
+    /// Whether training found that the prompt tells models apart.
+    pub(crate) routable: bool,
 }
 
 /// What predictions may look at.
@@ -91,6 +93,7 @@ impl HeldOut {
             costs: Vec::new(),
             predicted: Vec::new(),
             expected_costs: Vec::new(),
+            routable: false,
         }
     }
 
@@ -100,6 +103,9 @@ impl HeldOut {
         outcomes: &Outcomes,
         inputs: Inputs,
     ) -> Result<(), LearnedError> {
+        let summary = predictor.summary();
+        let tagged = summary.tagged.filter(|_| inputs == Inputs::TextAndTag);
+        self.routable |= tagged.unwrap_or(summary.text).routable;
         let mut scratch = Scratch::new();
         let mut predicted = Vec::new();
         for prompt in outcomes.prompts() {
@@ -153,6 +159,7 @@ impl HeldOut {
             costs: wide(&self.costs),
             predicted: narrow(&self.predicted),
             expected_costs: wide(&self.expected_costs),
+            routable: self.routable,
         }
     }
 

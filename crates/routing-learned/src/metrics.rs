@@ -126,35 +126,54 @@ impl PairMetrics {
                 value: 0.0,
             });
         }
-        let gain = |row: usize| held.predicted(row)[strong] - held.predicted(row)[weak];
-        let mut order: Vec<usize> = (0..held.len()).collect();
-        order.sort_by(|i, j| gain(*j).total_cmp(&gain(*i)));
-        let gains: Vec<f64> = order
-            .iter()
-            .map(|row| f64::from(held.scores(*row)[strong]) - f64::from(held.scores(*row)[weak]))
-            .collect();
-        let mut found = [Vec::new(), Vec::new(), Vec::new()];
-        let mut weights = Weights::new(held.len(), bootstrap);
-        while let Some(weights) = weights.next() {
-            let values = recovered(&gains, &order, weights);
-            for (found, value) in found.iter_mut().zip(values) {
-                found.push(value);
-            }
-        }
-        let [apgr, cpt50, cpt80] = found.map(|values| measured(&values));
-        let unknown = || LearnedError::TooFew {
+        let rows = 0..held.len();
+        let predicted = rows
+            .clone()
+            .map(|row| held.predicted(row)[strong] - held.predicted(row)[weak]);
+        let gains = rows.map(|row| f64::from(held.scores(row)[strong]) - f64::from(held.scores(row)[weak]));
+        let found = measure_order(
+            &predicted.collect::<Vec<_>>(),
+            &gains.collect::<Vec<_>>(),
+            bootstrap,
+        );
+        let [apgr, cpt50, cpt80] = found.ok_or(LearnedError::TooFew {
             what: "measuring a pair on prompts",
             needed: 2,
             have: held.len(),
-        };
+        })?;
         Ok(Self {
             weak: held.models()[weak].clone(),
             strong: held.models()[strong].clone(),
-            apgr: apgr.ok_or_else(unknown)?,
-            cpt50: cpt50.ok_or_else(unknown)?,
-            cpt80: cpt80.ok_or_else(unknown)?,
+            apgr,
+            cpt50,
+            cpt80,
         })
     }
+}
+
+/// APGR, CPT50 and CPT80 of sending prompts to the stronger model by what was predicted to be gained; `None` if nothing is gained on the whole.
+fn measure_order(predicted: &[f32], gains: &[f64], bootstrap: Bootstrap) -> Option<[Measured; 3]> {
+    let mut order: Vec<usize> = (0..predicted.len()).collect();
+    order.sort_by(|i, j| predicted[*j].total_cmp(&predicted[*i]));
+    let ordered: Vec<f64> = order.iter().map(|row| gains[*row]).collect();
+    let mut found = [Vec::new(), Vec::new(), Vec::new()];
+    let mut weights = Weights::new(predicted.len(), bootstrap);
+    while let Some(weights) = weights.next() {
+        for (found, value) in found.iter_mut().zip(recovered(&ordered, &order, weights)) {
+            found.push(value);
+        }
+    }
+    let [apgr, cpt50, cpt80] = found.map(|values| measured(&values));
+    Some([apgr?, cpt50?, cpt80?])
+}
+
+/// Whether the order by what was predicted is worth more than chance.
+pub(crate) fn is_routable(predicted: &[f32], gains: &[f64]) -> bool {
+    let quick = Bootstrap {
+        resamples: 60,
+        seed: 1,
+    };
+    measure_order(predicted, gains, quick).is_some_and(|[apgr, ..]| apgr.low > HARDLY_ROUTABLE)
 }
 
 /// APGR and the shares that recover 50 % and 80 % of the gap, for gains in the order of routing.

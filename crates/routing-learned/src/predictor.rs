@@ -146,6 +146,9 @@ pub struct HeadSummary {
     pub squared_error: f64,
     /// That of always predicting a model's mean.
     pub squared_error_of_means: f64,
+    /// Whether the prompt tells where at least one model need not give way to the best one ([`routability`](crate::metrics::routability) by
+    /// cross-validation). If not, [`Ladder`](crate::Ladder) mixes models by chance and does not route.
+    pub routable: bool,
 }
 
 /// One model in training.

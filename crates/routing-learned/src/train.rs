@@ -4,6 +4,7 @@ use costing::Pico;
 
 use crate::features::{COUNTS, PLACES, Scratch};
 use crate::held_out::Inputs;
+use crate::metrics::is_routable;
 use crate::outcomes::{Outcomes, Prompt, fold};
 use crate::predictor::{
     Figure, Figures, Head, HeadSummary, ModelSummary, Predictor, Scale, Summary, places_len,
@@ -302,6 +303,11 @@ impl<'a> Training<'a> {
             }
         }
         let (squared_error, rank) = best;
+        if let Some(rank) = rank {
+            for row in predicted.chunks_exact_mut(models) {
+                denoiser.denoise(row, rank);
+            }
+        }
         let known = self.targets.values.iter().flatten();
         let squares: f64 = known.clone().map(|target| f64::from(*target).powi(2)).sum();
         let mut base = self.base.clone();
@@ -316,8 +322,34 @@ impl<'a> Training<'a> {
             rank: rank.and_then(|rank| u32::try_from(rank).ok()),
             squared_error,
             squared_error_of_means: squares / known.count() as f64,
+            routable: self.is_routable(&predicted),
         };
         Ok((self.laid_out(base, &weights, with_tags), summary))
+    }
+
+    /// Whether predictions of prompts that were not learnt from tell any model from the best one.
+    fn is_routable(&self, predicted: &[f32]) -> bool {
+        let models = self.models.len();
+        let best = (0..models).fold(0, |best, model| {
+            if self.counted[model].mean() > self.counted[best].mean() {
+                model
+            } else {
+                best
+            }
+        });
+        (0..models).filter(|model| *model != best).any(|model| {
+            let rows = predicted
+                .chunks_exact(models)
+                .zip(self.targets.values.chunks_exact(models));
+            let (order, gains): (Vec<f32>, Vec<f64>) = rows
+                .filter_map(|(predicted, targets)| {
+                    let base = self.base[best] - self.base[model];
+                    let gain = targets[best]? - targets[model]? + base;
+                    Some((predicted[best] - predicted[model] + base, f64::from(gain)))
+                })
+                .unzip();
+            order.len() >= FEWEST_PROMPTS && is_routable(&order, &gains)
+        })
     }
 
     /// Means, and nothing of the prompt.
@@ -335,6 +367,7 @@ impl<'a> Training<'a> {
             rank: None,
             squared_error: error,
             squared_error_of_means: error,
+            routable: false,
         };
         (head, summary)
     }

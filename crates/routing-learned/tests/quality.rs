@@ -13,7 +13,7 @@ use std::path::Path;
 use integration_core::testing::shared_data;
 use routing_learned::curve::{Hull, Point};
 use routing_learned::metrics::{Bootstrap, Measured, PairMetrics, PoolMetrics, SHARES, routability};
-use routing_learned::{HeldOut, Inputs, Outcomes, Policy, Rule, TrainOptions, fold, train};
+use routing_learned::{HeldOut, Inputs, Ladder, Outcomes, Policy, Promise, Rule, TrainOptions, fold, train};
 
 const FOLDS: u64 = 5;
 
@@ -137,6 +137,27 @@ fn mmlu_pro_pool() {
         show(hopeful.metrics.apgr),
         hopeful.routable
     );
+    for (models, routes) in [
+        (same_family, false),
+        (["gemini-1.5-flash-002", "gemini-1.5-pro-002"], true),
+    ] {
+        let pair = outcomes.only(&models.map(str::to_owned)).unwrap();
+        let ladder = Ladder::design(
+            &Promise::loss_at_most(0.02),
+            &self::held(&pair, Inputs::TextAndTag),
+        )
+        .unwrap();
+        let routed = ladder
+            .rungs()
+            .iter()
+            .filter(|rung| matches!(rung.policy, Policy::Routed(_)))
+            .count();
+        assert_eq!(
+            routed > 0,
+            routes,
+            "{models:?}: a pair that cannot be routed is mixed"
+        );
+    }
     assert!(found.aiq.value >= 0.69);
     assert!(found.saving[1].unwrap().value >= 0.75);
     assert!(!hopeless.routable);

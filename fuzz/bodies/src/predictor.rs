@@ -25,3 +25,21 @@ pub(crate) fn run(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise refusals alone would be looked at.
+    #[test]
+    fn some_seeds_are_predictors() {
+        let seeds: [&[u8]; 2] = [
+            include_bytes!("../../seeds/predictor/one-model"),
+            include_bytes!("../../seeds/predictor/tags"),
+        ];
+        for seed in seeds {
+            let file = [seed, &xxh3_64(seed).to_le_bytes()].concat();
+            assert_eq!(Predictor::from_bytes(&file).map(|_| ()), Ok(()));
+        }
+    }
+}
