@@ -76,12 +76,18 @@ fn check(row: &OutcomeRow) {
         .outcomes
         .iter()
         .map(|(name, outcome)| {
-            let outcome =
-                json!({"score": outcome.score, "cost_usd": outcome.cost.map(|cost| cost.to_string()), "latency_ms": outcome.latency_ms});
+            let cost = outcome.cost.map(|cost| cost.to_string());
+            let outcome = json!({
+                "score": outcome.score,
+                "cost_usd": cost,
+                "latency_ms": outcome.latency_ms,
+                "prompt_tokens": outcome.prompt_tokens,
+                "completion_tokens": outcome.completion_tokens,
+            });
             (name.clone(), outcome)
         })
         .collect();
-    let written = json!({"prompt": row.prompt, "task": row.task, "outcomes": outcomes, "chosen": row.chosen, "propensity": row.propensity});
+    let written = json!({"id": row.id, "prompt": row.prompt, "task": row.task, "outcomes": outcomes, "chosen": row.chosen, "propensity": row.propensity});
     assert_eq!(read_outcome_row(&written.to_string()).as_ref(), Ok(row));
 }
 
