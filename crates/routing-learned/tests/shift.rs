@@ -71,7 +71,7 @@ fn run(
         let fixed = certificate.map_or(Policy::Single(reference), |certificate| certificate.policy);
         let policy = monitor.as_ref().map_or(fixed, Monitor::policy);
         let (predicted, expected) = (stream.predicted(row), stream.expected_costs(row));
-        let chosen = policy.choose(predicted, expected, 0.0).unwrap().model;
+        let chosen = policy.choose(predicted, expected, dice.unit()).unwrap().model;
         loss += f64::from(stream.scores(row)[reference]) - f64::from(stream.scores(row)[chosen]);
         cost += stream.costs(row)[chosen];
         whole += stream.costs(row)[reference];
