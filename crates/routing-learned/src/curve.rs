@@ -82,17 +82,6 @@ impl Hull {
         Some(below.cost + share * (above.cost - below.cost))
     }
 
-    /// Which points a mean quality is mixed of, and the share of the dearer one; `None` if it is never reached.
-    pub fn mixture_for(&self, quality: f64) -> Option<(Point, Point, f64)> {
-        let at = self.points.partition_point(|point| point.quality < quality);
-        let above = *self.points.get(at)?;
-        let Some(below) = at.checked_sub(1).and_then(|before| self.points.get(before)) else {
-            return Some((above, above, 1.0));
-        };
-        let share = (quality - below.quality) / (above.quality - below.quality);
-        Some((*below, above, share))
-    }
-
     /// AIQ of RouterBench: the mean quality over costs from `from` to `to`, each cost alike. Costs below the cheapest point count with its
     /// quality.
     pub fn mean_quality(&self, from: f64, to: f64) -> Option<f64> {
