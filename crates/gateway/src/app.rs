@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::experiment::{Mirrors, Outcomes};
+use crate::learned::{LearnedPolicies, LearnedPolicy};
 use crate::pricing::Charges;
 use crate::quality::{LearnedQuality, Sources};
 use crate::reconciler::Reconciler;
@@ -65,6 +66,8 @@ pub struct App {
     pub(crate) seed: u64,
     /// Puts what callers say of models into the router's decisions.
     pub learned: Arc<LearnedQuality>,
+    /// The policies that were learnt from outcomes.
+    pub(crate) policies: LearnedPolicies,
     /// Who has the beginning of which conversation in its cache.
     pub(crate) warm: Arc<WarmCaches>,
     /// The rate limits of each provider's models.
@@ -138,6 +141,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         let (catalogue, prices) = bundled()?;
         settings.check_models(&catalogue)?;
+        let policies = LearnedPolicies::read(&settings, |model| catalogue.resolve(model).is_some())?;
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let seed = seed(&*clock);
         let mut config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline())
@@ -209,6 +213,7 @@ impl App {
         .context("the feedback of callers cannot be read from the ledger")?;
         Ok(Self {
             learned: Arc::new(learned),
+            policies,
             seed,
             warm: Arc::default(),
             spending,
@@ -243,6 +248,12 @@ impl App {
             catalogue: &self.catalogue,
             caller,
         }
+    }
+
+    /// The learned policy that a model's name, or an alias of it, stands for.
+    pub(crate) fn policy(&self, model: &str) -> Option<&LearnedPolicy> {
+        let model = self.settings.aliases.get(model).map_or(model, String::as_str);
+        self.policies.of_model(model)
     }
 
     /// The instant by which prices are read.

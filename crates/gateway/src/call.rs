@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use costing::{Caller, expected_cost};
+use integration_core::chat::Role;
 use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
@@ -19,7 +20,8 @@ use serde_json::Value;
 use crate::app::App;
 use crate::checks::{Checks, Expect};
 use crate::config::{ANY, AUTO};
-use crate::profile::{Chance, estimate_prompt_tokens, route_request};
+use crate::learned::{Chosen, LearnedPolicy, chance};
+use crate::profile::{Chance, estimate_prompt_tokens, last_text, route_request};
 use crate::upstream::demand;
 use crate::warm::conversation;
 
@@ -336,6 +338,8 @@ pub struct Prepared {
     pub task: Option<Task>,
     /// How the targets were found, where the caller wants to know.
     pub explained: Option<Explained>,
+    /// What a learned policy chose, where the caller asked for one.
+    pub(crate) learned: Option<Chosen>,
     /// How many tokens the call is taken to need, by the request itself: limits and budgets go by it, and not by what the caller says
     /// of its size.
     pub tokens: TokenEstimate,
@@ -429,6 +433,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         named: Vec::new(),
     };
     let (mut explained, mut escalation, mut by_class) = (None, None, BTreeMap::new());
+    let mut learned = None;
     if automatic {
         let mut scratch = Scratch::new();
         // Reasons are worked out for those who ask for them, from what the decision was made by.
@@ -459,6 +464,11 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
             escalation = Some(Arc::new(Escalation { steps, checks }));
         }
         explained = frozen.map(|frozen| Explained::Chosen(Box::new(app.charges(caller).of(plan(&frozen)))));
+    } else if let Some(policy) = app.policy(named) {
+        let chosen = choose(policy, &body.request, options, &route);
+        let found = names.add_chosen(named, chosen.as_ref());
+        names.or_explain(found, options.explain)?;
+        learned = chosen;
     } else {
         let found = names.add(named, "named by the request");
         names.or_explain(found, options.explain)?;
@@ -477,7 +487,11 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         }
     }
     if options.explain && !automatic {
-        explained = Some(Explained::Named(names.explained()));
+        let mut plan = names.explained();
+        if learned.is_some() {
+            plan.order = "learned";
+        }
+        explained = Some(Explained::Named(plan));
     }
     let targets = names.targets;
     let task = (automatic || options.task.is_some()).then_some(route.task);
@@ -488,9 +502,22 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         escalation,
         task,
         explained,
+        learned,
         tokens: TokenEstimate::new(estimate_prompt_tokens(&body.request), completion),
         conversation,
     })
+}
+
+/// What a learned policy chooses for a request.
+fn choose(
+    policy: &LearnedPolicy,
+    request: &ChatRequest,
+    options: &RouteOptions,
+    route: &RouteRequest,
+) -> Option<Chosen> {
+    let prompt = last_text(request, Role::User).unwrap_or_default();
+    let tag = policy.tag(&options.tags, options.task.as_deref());
+    policy.choose(&prompt, tag, chance(&[&route.seed.to_le_bytes()]))
 }
 
 /// Whether a strategy stays with the model that has the conversation in its cache. The others do not count on a cache that may be
@@ -572,6 +599,21 @@ impl Names<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Adds the models of a learned policy that can serve the request, the chosen one first.
+    fn add_chosen(&mut self, named: &str, chosen: Option<&Chosen>) -> Result<(), Refused> {
+        let order = chosen.map(Chosen::order).unwrap_or_default();
+        let mut first = None;
+        for (name, why) in order {
+            if let Err(refused) = self.add(name, why) {
+                first.get_or_insert(refused);
+            }
+        }
+        if !self.targets.is_empty() {
+            return Ok(());
+        }
+        Err(first.unwrap_or_else(|| Refused::invalid("model", format!("'{named}' chooses no model"))))
     }
 
     /// The configured chains for classes of failures, without members that cannot serve the request, and without those that have

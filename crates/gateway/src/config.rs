@@ -26,6 +26,7 @@ use crate::callers::Callers;
 use crate::cli::WrongUsage;
 use crate::environment::Environment;
 use crate::experiment::{ExperimentSettings, MirrorConfig, MirrorSettings};
+use crate::learned::{LearnedConfig, LearnedSettings};
 use crate::restraint::{BreakerSettings, RetryBudgetSettings, timeouts};
 
 /// The model name that asks the gateway to choose.
@@ -78,6 +79,8 @@ pub struct ConfigFile {
     pub holdout: Vec<Holdout>,
     /// Whose calls are sent to a second model as well, whose answers nobody waits for, `[[mirror]]`.
     pub mirror: Vec<MirrorConfig>,
+    /// Policies that were learnt from outcomes, `[[learned]]`.
+    pub learned: Vec<LearnedConfig>,
     /// The simulated upstream that is used until there is a key.
     pub simulator: SimulatorSettings,
 }
@@ -427,6 +430,8 @@ pub struct Settings {
     pub experiments: Arc<ExperimentSettings>,
     /// Whose calls are sent to a second model as well.
     pub mirrors: Vec<MirrorSettings>,
+    /// Policies that were learnt from outcomes.
+    pub(crate) learned: Vec<LearnedSettings>,
     /// The simulated upstream.
     pub simulator: SimulatorSettings,
     /// Whether the simulator was asked for, key or no key.
@@ -550,6 +555,7 @@ impl Settings {
             limits: file.limits,
             experiments: Arc::new(ExperimentSettings::read(file.experiment, file.holdout)?),
             mirrors: MirrorSettings::read(file.mirror)?,
+            learned: LearnedSettings::read(file.learned)?,
             simulator: file.simulator,
             simulate: overrides.simulate,
             app: (env.get("OPENROUTER_APP_NAME"), env.get("OPENROUTER_SITE_URL")),
@@ -590,7 +596,7 @@ impl Settings {
             if alias == AUTO {
                 bail!("the alias '{AUTO}' is taken: it asks the gateway to choose");
             }
-            if catalogue.resolve(model).is_none() {
+            if catalogue.resolve(model).is_none() && !self.is_learned(model) {
                 bail!(
                     "the alias '{alias}' points to '{model}', which is not in the catalogue; `waypost models` lists it"
                 );
@@ -608,9 +614,12 @@ impl Settings {
                 ),
             }
         }
-        let exists = |name: &str| catalogue.resolve(name).is_some() || self.aliases.contains_key(name);
+        let resolved = |name: &str| self.aliases.get(name).map_or(name.to_owned(), String::clone);
+        let exists = |name: &str| catalogue.resolve(&resolved(name)).is_some();
+        // A learned policy may fall back to something, and is nothing that may be fallen back to.
+        let heads = |name: &&String| !self.is_learned(&resolved(name));
         for (model, chain) in &self.fallbacks {
-            for name in std::iter::once(model).chain(chain) {
+            for name in Some(model).filter(heads).into_iter().chain(chain) {
                 if !exists(name) {
                     bail!(
                         "the fallbacks of '{model}' name '{name}', which is not in the catalogue; `waypost models` lists it"
@@ -621,6 +630,7 @@ impl Settings {
         for (class, chains) in &self.class_fallbacks {
             for (model, chain) in chains {
                 let named = Some(model).filter(|model| ![AUTO, ANY].contains(&model.as_str()));
+                let named = named.filter(heads);
                 for name in named.into_iter().chain(chain) {
                     if !exists(name) {
                         bail!(
@@ -634,7 +644,12 @@ impl Settings {
             mirror.check_models(catalogue, |name| self.aliases.get(name).cloned())?;
         }
         self.experiments
-            .check_models(catalogue, |name| self.aliases.contains_key(name))
+            .check_models(catalogue, exists, |name| self.is_learned(&resolved(name)))
+    }
+
+    /// Whether a model's name is that of a learned policy.
+    fn is_learned(&self, model: &str) -> bool {
+        self.learned.iter().any(|entry| entry.model() == model)
     }
 }
 

@@ -45,6 +45,8 @@ pub struct CallRecord {
     tags: Vec<String>,
     /// Where the call stands in the experiments, if there are any.
     entered: Option<Arc<Entered>>,
+    /// What a learned policy chose, as answers tell it.
+    learned: Option<Value>,
     mode: Mode,
     caller: Caller,
     subject: Subject,
@@ -127,7 +129,9 @@ impl CallRecord {
     ) -> Self {
         let user = body.options.user.clone().or_else(|| body.request.user.clone());
         let tier = body.request.extra.get("service_tier").and_then(Value::as_str);
+        let learned = prepared.learned.as_ref();
         Self {
+            learned: learned.map(|chosen| chosen.json(request.as_str(), body.options.explain)),
             request,
             task: prepared.task.map(|task| task.as_str().to_owned()),
             requested_model: entered
@@ -203,6 +207,11 @@ impl CallRecord {
     /// Where the call stands in the experiments, as answers tell it.
     pub fn experiments(&self) -> Option<Value> {
         self.entered.as_ref()?.json()
+    }
+
+    /// What a learned policy chose, if the caller asked for one, as answers tell it.
+    pub(crate) const fn learned(&self) -> Option<&Value> {
+        self.learned.as_ref()
     }
 
     /// Whether the caller was gone before it had an answer, or the head of one.

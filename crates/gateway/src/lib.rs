@@ -13,6 +13,7 @@ pub mod days;
 pub mod environment;
 pub mod experiment;
 pub mod http;
+pub mod learned;
 pub mod ledger;
 pub mod out_file;
 mod pricing;

@@ -146,14 +146,16 @@ fn patterns(field: &str, words: &[String]) -> Result<Vec<ModelPattern>, Refused>
     words.iter().map(read).collect()
 }
 
+/// The text of the last message of a role.
+pub(crate) fn last_text(chat: &ChatRequest, role: Role) -> Option<String> {
+    let message = chat.messages.iter().rev().find(|message| message.role == role)?;
+    message.content.as_ref().map(Content::text)
+}
+
 /// The task of a request that names none, where the classifier is sure enough.
 fn guess_task(chat: &ChatRequest) -> Option<Task> {
-    let text = |role: Role| {
-        let message = chat.messages.iter().rev().find(|message| message.role == role)?;
-        message.content.as_ref().map(Content::text)
-    };
     let needs = chat.needs();
-    let (user, system) = (text(Role::User), text(Role::System));
+    let (user, system) = (last_text(chat, Role::User), last_text(chat, Role::System));
     let hints = TaskHints {
         text: user.as_deref().unwrap_or_default(),
         system: system.as_deref().unwrap_or_default(),

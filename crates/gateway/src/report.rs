@@ -91,6 +91,9 @@ pub fn waypost(record: &CallRecord, mode: Mode, snapshot: &str, plan: Option<&Va
     if let Some(experiments) = record.experiments() {
         object.insert("experiments".to_owned(), experiments);
     }
+    if let Some(learned) = record.learned() {
+        object.insert("learned".to_owned(), learned.clone());
+    }
     if let Some(plan) = plan {
         object.insert("plan".to_owned(), plan.clone());
     }

@@ -192,6 +192,44 @@ impl Ladder {
         &self.rungs
     }
 
+    /// The models that the reference and the rungs choose for a request, by their numbers in ascending order: a label of it that can certify
+    /// any of them has the scores of these.
+    pub fn choices(&self, predicted: &[f32], expected_costs: &[f64]) -> Vec<usize> {
+        let mut chosen = vec![self.reference];
+        for rung in &self.rungs {
+            match rung.policy {
+                Policy::Single(model) => chosen.push(model),
+                Policy::Mixed { cheap, dear, .. } => chosen.extend([cheap, dear]),
+                Policy::Routed(rule) => chosen.extend(rule.choose(predicted, expected_costs)),
+            }
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
+
+    /// Whether a ladder that was read from outside is one of these models.
+    ///
+    /// # Errors
+    /// [`LearnedError::UnknownModel`] if its reference is not where it should be among the models; [`LearnedError::OutOfRange`] for a number of a
+    /// rung that cannot be.
+    pub fn check(&self, models: &[String]) -> Result<(), LearnedError> {
+        if models.get(self.reference) != Some(&self.model) {
+            return Err(LearnedError::UnknownModel(self.model.clone()));
+        }
+        for rung in &self.rungs {
+            rung.policy.check(models.len())?;
+            if !(0.0..=1.0).contains(&rung.variance) {
+                return Err(LearnedError::OutOfRange {
+                    what: "the variance of a rung",
+                    range: "from 0 to 1",
+                    value: rung.variance,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Tests rung after rung on labelled prompts that nothing was learnt or laid out from.
     ///
     /// # Errors
@@ -369,7 +407,7 @@ fn groups(promise: &Promise, calibration: &HeldOut) -> Vec<Vec<usize>> {
 }
 
 /// What came of a calibration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A policy keeps the promise.

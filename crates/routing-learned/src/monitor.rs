@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use experiments::sequential::MeanTest;
+use serde::{Deserialize, Serialize};
 
 use crate::certify::{loss_of, on_scale};
 use crate::{Certificate, HeldOut, Ladder, LearnedError, Policy, Promise, Verdict};
@@ -41,7 +42,8 @@ pub struct Monitor {
 }
 
 /// A request of which it is known what every model that a rung of the ladder would choose scores.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Label {
     /// Its name; labels of the same name are the same request.
     pub id: String,

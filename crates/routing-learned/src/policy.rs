@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Rule;
+use crate::{LearnedError, Rule};
 
 /// A policy over the models of one predictor, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,44 @@ impl Policy {
                 Some(Choice { model, propensity })
             }
             Self::Routed(rule) => rule.choose(predicted, expected_costs).map(sure),
+        }
+    }
+
+    /// Whether a policy that was read from outside is one of so many models.
+    ///
+    /// # Errors
+    /// [`LearnedError::OutOfRange`] for a model that there is not, a share that is not from 0 to 1, or a price or score that is no number.
+    pub fn check(&self, models: usize) -> Result<(), LearnedError> {
+        let known = |model: usize| {
+            if model < models {
+                return Ok(());
+            }
+            Err(LearnedError::OutOfRange {
+                what: "the number of a model in a policy",
+                range: "that of one of its models, from 0",
+                value: model as f64,
+            })
+        };
+        match *self {
+            Self::Single(model) => known(model),
+            Self::Mixed { cheap, dear, share } => {
+                known(cheap)?;
+                known(dear)?;
+                if (0.0..=1.0).contains(&share) {
+                    return Ok(());
+                }
+                Err(LearnedError::OutOfRange {
+                    what: "the share of a mixture",
+                    range: "from 0 to 1",
+                    value: share,
+                })
+            }
+            Self::Routed(Rule::AtLeast(dial) | Rule::Price(dial)) if dial.is_finite() => Ok(()),
+            Self::Routed(Rule::AtLeast(dial) | Rule::Price(dial)) => Err(LearnedError::OutOfRange {
+                what: "the score or price of a policy",
+                range: "a number",
+                value: dial,
+            }),
         }
     }
 

@@ -116,11 +116,13 @@ impl ArmSettings {
     pub(super) fn check_models(
         &self,
         catalogue: &Catalogue,
-        is_alias: impl Fn(&str) -> bool,
+        exists: impl Fn(&str) -> bool,
+        is_learned: impl Fn(&str) -> bool,
     ) -> anyhow::Result<()> {
-        let asked = self.model.iter().filter(|model| *model != AUTO);
+        let asked = self.model.iter();
+        let asked = asked.filter(|model| *model != AUTO && !is_learned(model));
         for name in asked.chain(self.fallbacks.iter().flatten()) {
-            if catalogue.resolve(name).is_none() && !is_alias(name) {
+            if !exists(name) {
                 bail!("it names '{name}', which is not in the catalogue; `waypost models` lists it");
             }
         }

@@ -88,13 +88,16 @@ impl ExperimentSettings {
     pub(crate) fn check_models(
         &self,
         catalogue: &Catalogue,
-        is_alias: impl Fn(&str) -> bool,
+        exists: impl Fn(&str) -> bool,
+        is_learned: impl Fn(&str) -> bool,
     ) -> anyhow::Result<()> {
         for (experiment, of_gateway) in self.iter() {
             for (arm, settings) in experiment.arms().iter().zip(&of_gateway.arms) {
-                settings.check_models(catalogue, &is_alias).with_context(|| {
-                    format!("the arm '{}' of [[experiment]] '{}'", arm.key, experiment.key())
-                })?;
+                settings
+                    .check_models(catalogue, &exists, &is_learned)
+                    .with_context(|| {
+                        format!("the arm '{}' of [[experiment]] '{}'", arm.key, experiment.key())
+                    })?;
             }
         }
         Ok(())
@@ -179,7 +182,7 @@ fn take_settings(arm: &mut Table) -> anyhow::Result<ArmSettings> {
 }
 
 /// Names are put into a header and into reports, as `experiment=arm`.
-pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > MOST_NAME || !name.bytes().all(is_plain) {
         bail!(

@@ -56,7 +56,7 @@ pub(super) async fn feedback(
 async fn respond(app: &App, identity: &Identity, request: Request) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
-    let (feedback, success) = read(app, &read_body(app, body).await?)?;
+    let (feedback, success) = read(app, &read_body(app, body, MOST_KILOBYTES).await?)?;
     let attempts = app.store.attempts(&feedback.request).await.map_err(unavailable)?;
     if let Some(first) = attempts.first() {
         check_owner(identity, first)?;
@@ -87,13 +87,14 @@ async fn respond(app: &App, identity: &Identity, request: Request) -> Result<Res
     .into_response())
 }
 
-async fn read_body(app: &App, body: Body) -> Result<Vec<u8>, ApiError> {
+/// Reads a small body whole, of so many kilobytes at the most.
+pub(super) async fn read_body(app: &App, body: Body, most_kilobytes: u32) -> Result<Vec<u8>, ApiError> {
     let read = async {
-        let _held = app.bodies.acquire_many(MOST_KILOBYTES).await;
-        axum::body::to_bytes(body, MOST_KILOBYTES as usize * 1024)
+        let _held = app.bodies.acquire_many(most_kilobytes).await;
+        axum::body::to_bytes(body, most_kilobytes as usize * 1024)
             .await
             .map_err(|_| {
-                let message = format!("the body broke off, or is larger than {MOST_KILOBYTES} kilobytes");
+                let message = format!("the body broke off, or is larger than {most_kilobytes} kilobytes");
                 ApiError::new(413, "body_too_large", message)
             })
     };

@@ -20,6 +20,7 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
             .iter()
             .map(|(alias, target)| own(alias, Some(target))),
     );
+    data.extend(app.policies.iter().map(|policy| own(&policy.model(), None)));
     data.extend(app.catalogue.records().iter().map(|record| {
         let mut model = report::model(record);
         model["object"] = json!("model");

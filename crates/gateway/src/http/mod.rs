@@ -7,6 +7,7 @@ mod error;
 mod experiments;
 mod feedback;
 mod health;
+mod learned;
 mod lists;
 mod reports;
 mod routing;
@@ -34,6 +35,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/models", get(lists::models))
         .route("/v1/budgets", get(budgets::budgets))
         .route("/v1/routing/best-model", get(routing::best_model))
+        .route("/v1/routing/learned", get(learned::list))
+        .route("/v1/routing/learned/{name}/labels", post(learned::label))
         .route("/v1/embeddings", post(reserved))
         .route("/v1/feedback", post(feedback::feedback))
         .route("/v1/reports/costs", get(reports::costs))

@@ -23,6 +23,8 @@ struct Report {
     promise: Promise,
     /// The model that losses and savings are counted against.
     reference: String,
+    /// What was tested, from safe to cheap. Who watches the promise certifies from it again.
+    ladder: Ladder,
     prompts: Prompts,
     /// Of all labels.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +110,7 @@ pub(in super::super) fn run(args: &CertifyArgs) -> anyhow::Result<Outcome> {
             labels: calibration.len(),
             left_out,
         },
+        ladder,
         result,
         tags,
     };

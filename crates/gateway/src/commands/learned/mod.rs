@@ -5,20 +5,17 @@ mod evaluate;
 mod page;
 mod train;
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
-use integration_core::printable;
-use routing_learned::{LearnedError, MOST_PROMPTS, Outcomes, Predictor};
+use routing_learned::{LearnedError, MOST_PROMPTS, Outcomes};
 use rust_decimal::Decimal;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::number::{Number, Unit};
 use super::outcome_file::Rows;
 use super::{Outcome, Progress};
 use crate::cli::WrongUsage;
+use crate::learned::{LONGEST_NAME, read_predictor, said};
 
 pub(super) use certify::run as certify;
 pub(super) use evaluate::run as evaluate;
@@ -27,19 +24,9 @@ pub(super) use train::run as train;
 /// A model must have answered this share of the prompts, at a known cost, to be taken without being named.
 const COMPLETE: f64 = 0.99;
 
-/// The largest file of a predictor that is read: above that of 256 models, each word and a thousand tags.
-const MOST_PREDICTOR: u64 = 256 << 20;
-
-/// The longest name of a model or a tag that is shown, in bytes.
-const LONGEST_NAME: usize = 256;
-
 /// What the outcomes do not allow, in one line. They repeat names out of the file.
 fn wrong(error: &LearnedError) -> WrongUsage {
     WrongUsage(said(error))
-}
-
-fn said(error: &LearnedError) -> String {
-    printable(error.to_string(), 2 * LONGEST_NAME)
 }
 
 /// The outcomes of a file; of these models alone, unless none is named.
@@ -171,30 +158,6 @@ fn complete(outcomes: &Outcomes, models: &[String]) -> Result<(Outcomes, usize),
     }
     let left_out = outcomes.len() - known.len();
     Ok((known, left_out))
-}
-
-/// A predictor with the SHA-256 of its file in hexadecimal digits.
-pub(super) fn read_predictor(path: &Path) -> Result<(Predictor, String), WrongUsage> {
-    let name = path.display();
-    let cannot = |error: std::io::Error| WrongUsage(format!("{name} cannot be read: {error}"));
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MOST_PREDICTOR + 1).read_to_end(&mut bytes))
-        .map_err(cannot)?;
-    if bytes.len() as u64 > MOST_PREDICTOR {
-        return Err(WrongUsage(format!("{name}: this is too large for a predictor")));
-    }
-    let predictor =
-        Predictor::from_bytes(&bytes).map_err(|error| WrongUsage(format!("{name}: {}", said(&error))))?;
-    let is_shown = |model: &String| printable(model.clone(), LONGEST_NAME) == *model;
-    if !predictor.models().iter().all(is_shown) {
-        return Err(WrongUsage(format!(
-            "{name}: the name of a model in it is not printable, or too long"
-        )));
-    }
-    let digest = Sha256::digest(&bytes);
-    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((predictor, digest))
 }
 
 /// Shows how far a training is.

@@ -5,8 +5,8 @@ use std::path::Path;
 use routing::OutcomeRow;
 use routing_learned::{Predictor, Rule, Scratch};
 
-use super::super::learned::read_predictor;
 use crate::cli::{ReplayArgs, WrongUsage};
+use crate::learned::read_predictor;
 
 /// The least predicted score where the policy's word says none.
 const QUALITY: f64 = 0.8;

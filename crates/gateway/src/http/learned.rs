@@ -1,0 +1,273 @@
+//! Learned policies over HTTP: how each keeps its promise, and labels that tell.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::{Extension, Json};
+use integration_core::{RequestId, printable};
+use routing_learned::monitor::{Heard, Label};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::ApiError;
+use super::chat::check_headers;
+use super::feedback::read_body;
+use crate::app::App;
+use crate::call::Refused;
+use crate::callers::Identity;
+use crate::learned::{Basis, Kept, LONGEST_NAME, LearnedPolicy, Taken, Watch, is_drawn, policy_json};
+
+/// The largest label, in kilobytes. Of a prompt its beginning and its end are read.
+const MOST_KILOBYTES: u32 = 1024;
+
+/// A label decides where everybody's calls go, so it is for those who may see them.
+fn may_see(identity: &Identity) -> Result<(), ApiError> {
+    if identity.is_admin {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        403,
+        "not_permitted",
+        "learned policies decide about everybody's calls; send the value of WAYPOST_ADMIN_KEY",
+    ))
+}
+
+/// `GET /v1/routing/learned`: the policies, and how they keep their promises.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+) -> Result<Json<Value>, ApiError> {
+    may_see(&identity)?;
+    let policies: Vec<_> = app.policies.iter().map(policy).collect();
+    Ok(Json(
+        json!({ "object": "list", "data": policies, "mode": app.mode().as_str() }),
+    ))
+}
+
+fn policy(policy: &LearnedPolicy) -> Value {
+    let models = policy.predictor.models();
+    let mut told = json!({
+        "name": policy.name,
+        "model": policy.model(),
+        "predictor_sha256": policy.sha256,
+        "models": models,
+    });
+    match &policy.basis {
+        Basis::AtLeast(score) => told["min_score"] = json!(score),
+        Basis::Certified(watch) => {
+            told["certificate_sha256"] = json!(watch.sha256);
+            told["reference"] = json!(watch.ladder.reference());
+            told["labels"] = json!(watch.share);
+            let promises = watch.kept.iter().map(|kept| promise(watch, kept, models));
+            told["promises"] = promises.collect();
+        }
+    }
+    told
+}
+
+fn promise(watch: &Watch, kept: &Kept, models: &[String]) -> Value {
+    let (certified, now) = (&kept.certificate, kept.now());
+    json!({
+        "tag": kept.tag,
+        "for_all": watch.is_for_all(),
+        "promise": certified.promise,
+        "certified": {
+            "policy": policy_json(certified.policy, models),
+            "saving": certified.saving,
+            "loss": certified.loss,
+            "labels": certified.labels,
+            "p_value": certified.p_value,
+        },
+        "now": {
+            "policy": policy_json(now.policy, models),
+            "broken": now.is_broken,
+            "p_value": now.p_value,
+            "labels": now.labels,
+        },
+    })
+}
+
+/// What came of a request that was drawn for a label.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    request_id: String,
+    /// The text of the last message of the user: what the policy was asked about.
+    prompt: String,
+    /// As the answer told it.
+    tag: Option<String>,
+    /// By model, from 0 to 1.
+    scores: BTreeMap<String, f32>,
+}
+
+/// `POST /v1/routing/learned/{name}/labels`
+pub(super) async fn label(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    may_see(&identity)?;
+    let policy = app.policies.named(&name).ok_or_else(|| {
+        let name = printable(name.clone(), LONGEST_NAME);
+        ApiError::new(404, "unknown_policy", format!("there is no [[learned]] '{name}'"))
+    })?;
+    let Basis::Certified(watch) = &policy.basis else {
+        let message = format!("'{name}' has no certificate, and so no promise that labels could break");
+        return Err(ApiError::new(409, "no_promise", message));
+    };
+    let (head, body) = request.into_parts();
+    check_headers(&head.headers)?;
+    let said = read(&app, body).await?;
+    check_request(&app, policy, watch, &said).await?;
+    let label = of_said(policy, watch, said)?;
+    let id = label.id.clone();
+    let (begun, model) = (Arc::clone(&app), policy.model());
+    let taken = tokio::task::spawn_blocking(move || {
+        match begun.policies.of_model(&model).map(|policy| &policy.basis) {
+            Some(Basis::Certified(watch)) => watch.take(label),
+            _ => Ok(Taken::NoPromise),
+        }
+    });
+    let taken = taken
+        .await
+        .map_err(|_| ApiError::new(500, "internal", "the label was not taken"))?
+        .map_err(|error| {
+            tracing::error!("a label of '{name}' is not taken: {error:#}");
+            ApiError::new(503, "label_unavailable", format!("{error:#}"))
+        })?;
+    told(policy, watch, &id, &taken)
+}
+
+fn told(policy: &LearnedPolicy, watch: &Watch, id: &str, taken: &Taken) -> Result<Json<Value>, ApiError> {
+    let (heard, place) = match taken {
+        Taken::NoPromise => {
+            let message = "nothing is promised for requests with this tag: the reference answers them";
+            return Err(ApiError::new(409, "no_promise", message));
+        }
+        Taken::Known => ("known", None),
+        Taken::Heard(place, Heard::Nothing) => ("nothing", Some(*place)),
+        Taken::Heard(place, Heard::Broken) => ("promise_broken", Some(*place)),
+        Taken::Heard(place, Heard::Certified(_)) => ("certified", Some(*place)),
+    };
+    let kept = place.and_then(|place| watch.kept.get(place));
+    if let Some(kept) = kept {
+        let reference = watch.ladder.reference();
+        match taken {
+            Taken::Heard(_, Heard::Broken) => tracing::warn!(
+                policy = policy.name,
+                tag = kept.tag,
+                "a promise is broken: {reference} answers until a new policy is certified"
+            ),
+            Taken::Heard(_, Heard::Certified(_)) => {
+                tracing::info!(policy = policy.name, tag = kept.tag, "a new policy is certified");
+            }
+            _ => {}
+        }
+    }
+    Ok(Json(json!({
+        "object": "routing.label",
+        "request_id": id,
+        "policy": policy.name,
+        "heard": heard,
+        "promise": kept.map(|kept| promise(watch, kept, policy.predictor.models())),
+    })))
+}
+
+async fn read(app: &App, body: Body) -> Result<Said, ApiError> {
+    let bytes = read_body(app, body, MOST_KILOBYTES).await?;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let said: Said = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() {
+            Refused::invalid(
+                path.trim_matches('.'),
+                inner.to_string().replace("f32", "a number"),
+            )
+        } else {
+            Refused::invalid("", format!("the body is not JSON: {inner}"))
+        }
+    })?;
+    json.end()
+        .map_err(|error| Refused::invalid("", format!("the body is not JSON: {error}")))?;
+    Ok(said)
+}
+
+/// Labels are only of calls that chance drew: what somebody picks out is not like the rest.
+async fn check_request(
+    app: &App,
+    policy: &LearnedPolicy,
+    watch: &Watch,
+    said: &Said,
+) -> Result<(), ApiError> {
+    let invalid = |message: &str| ApiError::from(Refused::invalid("request_id", message));
+    let id = RequestId::new(said.request_id.clone()).map_err(|error| invalid(&error.to_string()))?;
+    let attempts = app.store.attempts(&id).await.map_err(|error| {
+        tracing::error!("the ledger cannot be read: {error}");
+        ApiError::new(503, "ledger_unavailable", "the ledger cannot be read")
+    })?;
+    let Some(first) = attempts.first() else {
+        return Err(ApiError::new(
+            404,
+            "unknown_request",
+            "the ledger has no such request",
+        ));
+    };
+    // An arm of an experiment may have sent it here under another name.
+    let asked = app.policy(&first.intent.requested_model);
+    let is_of_policy = asked.is_some_and(|asked| asked.name == policy.name);
+    if !is_of_policy && first.intent.arm.is_none() {
+        return Err(invalid("the request was not for this policy"));
+    }
+    if !is_drawn(id.as_str(), watch.share) {
+        return Err(invalid(
+            "no label of this request is asked for; the answers of those that are drawn say so in `waypost.learned.label`",
+        ));
+    }
+    Ok(())
+}
+
+fn of_said(policy: &LearnedPolicy, watch: &Watch, said: Said) -> Result<Label, Refused> {
+    let models = policy.predictor.models();
+    let tag = said.tag.as_deref();
+    let view = policy
+        .look(&said.prompt, tag)
+        .ok_or_else(|| Refused::invalid("prompt", "nothing can be predicted of it"))?;
+    if let Some(unknown) = said.scores.keys().find(|model| policy.number(model).is_none()) {
+        let unknown = printable(unknown.clone(), LONGEST_NAME);
+        return Err(Refused::invalid(
+            "scores",
+            format!("the policy has no model '{unknown}'"),
+        ));
+    }
+    if let Some((model, score)) = said
+        .scores
+        .iter()
+        .find(|(_, score)| !(0.0..=1.0).contains(*score))
+    {
+        return Err(Refused::invalid(
+            format!("scores.{model}"),
+            format!("a score is from 0 to 1, and not {score}"),
+        ));
+    }
+    let mut scores = vec![0.0; models.len()];
+    for number in watch.ladder.choices(&view.predicted, &view.expected_costs) {
+        let model = &models[number];
+        let score = said
+            .scores
+            .get(model)
+            .ok_or_else(|| Refused::invalid("scores", format!("the score of {model} is missing")))?;
+        scores[number] = *score;
+    }
+    Ok(Label {
+        id: said.request_id,
+        tag: said.tag,
+        costs: view.expected_costs.clone(),
+        expected_costs: view.expected_costs,
+        predicted: view.predicted,
+        scores,
+    })
+}

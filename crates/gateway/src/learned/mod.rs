@@ -1,0 +1,314 @@
+//! Policies that were learnt from outcomes: a call for the model `waypost/NAME` goes where the policy sends its prompt.
+
+mod config;
+mod file;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use costing::Pico;
+use routing_learned::{Choice, Policy, Predictor, Rule, Scratch};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Settings;
+
+pub use self::config::LearnedConfig;
+pub(crate) use self::config::LearnedSettings;
+use self::config::{BasisSettings, model_name};
+use self::file::Certified;
+pub(crate) use self::file::{LONGEST_NAME, read_predictor, said};
+pub(crate) use self::watch::{Kept, Taken, Watch};
+
+/// The folders below the data directory that labels are kept in: those of a simulation say nothing of real answers.
+const FOLDER: &str = "learned";
+const FOLDER_SIMULATED: &str = "learned-simulated";
+
+/// The learned policies of a running gateway, by the models that callers ask for.
+#[derive(Debug, Default)]
+pub(crate) struct LearnedPolicies(BTreeMap<String, LearnedPolicy>);
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct LearnedPolicy {
+    pub(crate) name: String,
+    pub(crate) predictor: Predictor,
+    /// The SHA-256 of the predictor's file.
+    pub(crate) sha256: String,
+    pub(crate) basis: Basis,
+}
+
+/// By what a policy chooses.
+#[derive(Debug)]
+pub(crate) enum Basis {
+    /// The cheapest model that is predicted to score this.
+    AtLeast(f64),
+    /// What was certified, as long as the promise is kept.
+    Certified(Box<Watch>),
+}
+
+impl LearnedPolicies {
+    /// Reads the files of the entries. `exists`: whether there is a model of a name.
+    ///
+    /// # Errors
+    /// One sentence that names the entry and the file.
+    pub(crate) fn read(settings: &Settings, exists: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
+        let folder = if settings.is_simulated() {
+            FOLDER_SIMULATED
+        } else {
+            FOLDER
+        };
+        let folder = settings.data_dir.join(folder);
+        let read = |entry: &LearnedSettings| {
+            let policy = LearnedPolicy::read(entry, &folder, &exists)
+                .with_context(|| format!("the [[learned]] '{}'", entry.name))?;
+            Ok((model_name(&entry.name), policy))
+        };
+        let entries = settings.learned.iter();
+        entries.map(read).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// The policy that a model's name stands for.
+    pub(crate) fn of_model(&self, model: &str) -> Option<&LearnedPolicy> {
+        self.0.get(model)
+    }
+
+    /// The policies, by their names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LearnedPolicy> {
+        self.0.values()
+    }
+
+    /// The policy of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&LearnedPolicy> {
+        self.0.get(&model_name(name))
+    }
+}
+
+impl LearnedPolicy {
+    fn read(entry: &LearnedSettings, folder: &Path, exists: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
+        let (predictor, sha256) = read_predictor(&entry.predictor)?;
+        if let Some(model) = predictor.models().iter().find(|model| !exists(model)) {
+            bail!("its predictor is of '{model}', which is not in the catalogue; `waypost models` lists it");
+        }
+        let costs = 0..predictor.models().len();
+        if costs
+            .into_iter()
+            .any(|model| predictor.expected_cost(model, None).is_none())
+        {
+            bail!(
+                "its predictor was trained without the costs of some models, so that it cannot tell the cheapest"
+            );
+        }
+        let basis = match &entry.basis {
+            BasisSettings::AtLeast(score) => Basis::AtLeast(*score),
+            BasisSettings::Certified {
+                certificate,
+                labels,
+                window,
+            } => {
+                let certified = Certified::read(certificate, &predictor, &sha256)?;
+                let models = predictor.models();
+                let watch = Watch::new(&entry.name, certified, models, *labels, *window, folder)?;
+                Basis::Certified(Box::new(watch))
+            }
+        };
+        Ok(Self {
+            name: entry.name.clone(),
+            predictor,
+            sha256,
+            basis,
+        })
+    }
+
+    /// What callers ask for.
+    pub(crate) fn model(&self) -> String {
+        model_name(&self.name)
+    }
+
+    /// The tag of a request by which its scores are predicted: the first of its labels that the predictor has seen, or else its task.
+    pub(crate) fn tag<'a>(&self, tags: &'a [String], task: Option<&'a str>) -> Option<&'a str> {
+        let known = self.predictor.tags();
+        tags.iter()
+            .map(String::as_str)
+            .chain(task)
+            .find(|tag| known.binary_search_by(|one| one.as_str().cmp(tag)).is_ok())
+    }
+
+    /// Chooses a model. `draw`: a number from 0 up to 1 by chance.
+    pub(crate) fn choose(&self, prompt: &str, tag: Option<&str>, draw: f64) -> Option<Chosen> {
+        let view = self.look(prompt, tag)?;
+        let (policy, basis, reference) = match &self.basis {
+            Basis::AtLeast(score) => (Policy::Routed(Rule::AtLeast(*score)), "predicted", None),
+            Basis::Certified(watch) => {
+                let reference = self.number(watch.ladder.reference())?;
+                match watch.of(tag).map(Kept::now) {
+                    None => (Policy::Single(reference), "no_promise", Some(reference)),
+                    Some(now) if now.is_broken => (now.policy, "promise_broken", Some(reference)),
+                    Some(now) => (now.policy, "certified", Some(reference)),
+                }
+            }
+        };
+        let choice = policy.choose(&view.predicted, &view.expected_costs, draw)?;
+        Some(Chosen {
+            policy: self.name.clone(),
+            basis,
+            tag: tag.map(str::to_owned),
+            choice,
+            reference,
+            label: match &self.basis {
+                Basis::Certified(watch) if watch.of(tag).is_some() => Some(Wanted {
+                    share: watch.share,
+                    of: watch.ladder.choices(&view.predicted, &view.expected_costs),
+                }),
+                _ => None,
+            },
+            view,
+            models: self.predictor.models().to_vec(),
+        })
+    }
+
+    /// What is predicted of a request.
+    pub(crate) fn look(&self, prompt: &str, tag: Option<&str>) -> Option<View> {
+        let (mut scratch, mut predicted) = (Scratch::new(), Vec::new());
+        self.predictor.predict(prompt, tag, &mut scratch, &mut predicted);
+        let costs = 0..self.predictor.models().len();
+        let expected: Option<Vec<Pico>> = costs
+            .map(|model| Some(self.predictor.expected_cost(model, tag)?.cost))
+            .collect();
+        let expected = expected?;
+        Some(View {
+            predicted,
+            // Weights to compare models by, as a certification has them; nothing is booked by them.
+            expected_costs: expected.iter().map(|cost| cost.get() as f64).collect(),
+            expected,
+        })
+    }
+
+    /// The number of a model of the predictor.
+    pub(crate) fn number(&self, model: &str) -> Option<usize> {
+        self.predictor.models().iter().position(|known| known == model)
+    }
+}
+
+/// What is predicted of a request, by model.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(crate) predicted: Vec<f32>,
+    pub(crate) expected_costs: Vec<f64>,
+    expected: Vec<Pico>,
+}
+
+/// Why a model is asked.
+const CHOSEN: &str = "chosen by the learned policy";
+const REFERENCE: &str = "the reference of the learned policy";
+const NEXT_BEST: &str = "the next best of the learned policy";
+
+/// A choice that was made for a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    policy: String,
+    basis: &'static str,
+    tag: Option<String>,
+    choice: Choice,
+    reference: Option<usize>,
+    label: Option<Wanted>,
+    view: View,
+    models: Vec<String>,
+}
+
+/// A label that may be asked for.
+#[derive(Debug, Clone)]
+struct Wanted {
+    share: f64,
+    /// Of these models.
+    of: Vec<usize>,
+}
+
+impl Chosen {
+    /// The models to ask, in order: the chosen one, the reference, then the others with the best first. Why each is there stands beside it.
+    pub(crate) fn order(&self) -> Vec<(&str, &'static str)> {
+        let predicted = |model: &usize| self.view.predicted.get(*model).copied().unwrap_or_default();
+        let mut others: Vec<usize> = (0..self.models.len()).collect();
+        others.sort_by(|a, b| predicted(b).total_cmp(&predicted(a)));
+        let first = [(Some(self.choice.model), CHOSEN), (self.reference, REFERENCE)];
+        let first = first.into_iter().filter_map(|(model, why)| Some((model?, why)));
+        let mut order: Vec<(&str, &'static str)> = Vec::new();
+        for (model, why) in first.chain(others.into_iter().map(|model| (model, NEXT_BEST))) {
+            if let Some(name) = self.models.get(model)
+                && !order.iter().any(|(before, _)| before == name)
+            {
+                order.push((name, why));
+            }
+        }
+        order
+    }
+
+    /// What an answer tells of the choice. `request`: the call's name, by which labels are drawn.
+    pub(crate) fn json(&self, request: &str, explain: bool) -> Value {
+        let name = |model: &usize| self.models.get(*model);
+        let mut told = json!({
+            "policy": self.policy,
+            "basis": self.basis,
+            "model": name(&self.choice.model),
+            "propensity": self.choice.propensity,
+            "tag": self.tag,
+        });
+        if let Some(wanted) = self
+            .label
+            .as_ref()
+            .filter(|wanted| is_drawn(request, wanted.share))
+        {
+            let models: Vec<_> = wanted.of.iter().filter_map(name).collect();
+            told["label"] = json!({ "models": models });
+        }
+        if explain {
+            let view = self.view.predicted.iter().zip(&self.view.expected);
+            let of_models = self.models.iter().zip(view);
+            told["predicted"] = of_models
+                .map(|(model, (score, cost))| {
+                    json!({
+                        "model": model,
+                        "score": score,
+                        "expected_cost_usd": cost.to_string(),
+                    })
+                })
+                .collect();
+        }
+        told
+    }
+}
+
+/// Whether a label of a request is asked for. By its name alone, which the gateway mints: nobody can choose what is drawn.
+pub(crate) fn is_drawn(request: &str, share: f64) -> bool {
+    chance(&[b"label", request.as_bytes()]) < share
+}
+
+/// A number from 0 up to 1 that is the same for the same parts, and else by chance.
+pub(crate) fn chance(parts: &[&[u8]]) -> f64 {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part);
+    }
+    let digest: [u8; 32] = digest.finalize().into();
+    let mut number = 0_u64;
+    for byte in digest.iter().take(8) {
+        number = number << 8 | u64::from(*byte);
+    }
+    // 53 bits are exact.
+    (number >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// What a policy does, with the names of its models.
+pub(crate) fn policy_json(policy: Policy, models: &[String]) -> Value {
+    let name = |model: usize| models.get(model);
+    match policy {
+        Policy::Single(model) => json!({ "always": name(model) }),
+        Policy::Mixed { cheap, dear, share } => {
+            json!({ "by_chance": { "cheap": name(cheap), "dear": name(dear), "share_of_cheap": share } })
+        }
+        Policy::Routed(Rule::AtLeast(score)) => json!({ "by_prompt": { "at_least": score } }),
+        Policy::Routed(Rule::Price(price)) => json!({ "by_prompt": { "score_per_pico_dollar": price } }),
+    }
+}

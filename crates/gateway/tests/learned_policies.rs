@@ -1,0 +1,421 @@
+//! Learned policies under names that callers ask for: where calls go, and what labels do to a promise.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "support/command.rs"]
+mod command;
+mod support;
+
+use std::sync::Arc;
+
+use gateway::app::App;
+use gateway::config::{Overrides, Settings};
+use gateway::environment::Environment;
+use http_transport::SystemClock;
+use serde_json::{Value, json};
+use store_sqlite::{SqliteStore, StoreOptions};
+use support::{Gateway, INSTANT};
+use tempfile::TempDir;
+
+const CHEAP: &str = "openai/gpt-4o-mini";
+const DEAR: &str = "openai/gpt-4o";
+
+const WORDS: [&str; 8] = [
+    "river", "stone", "cloud", "maple", "tiger", "lemon", "piano", "violet",
+];
+
+fn prompt(number: usize) -> (String, &'static str) {
+    let (tag, first) = if number.is_multiple_of(2) {
+        ("easy", "translate")
+    } else {
+        ("hard", "prove")
+    };
+    let word = |shift: usize| WORDS[(number >> shift) % 8];
+    (
+        format!("{first} {} {} {} {number}", word(1), word(4), word(7)),
+        tag,
+    )
+}
+
+/// The cheap model is as good as the dear one on `easy` prompts, and right one time in ten on `hard` ones.
+fn lines(numbers: std::ops::Range<usize>) -> String {
+    let line = |number: usize| {
+        let (prompt, task) = prompt(number);
+        let half = number / 2;
+        let cheap = if number.is_multiple_of(2) {
+            half % 20 != 3
+        } else {
+            half % 10 == 7
+        };
+        let outcomes = json!({
+            CHEAP: { "score": u8::from(cheap), "cost_usd": "0.000001" },
+            DEAR: { "score": u8::from(half % 20 != 11), "cost_usd": "0.001" },
+        });
+        json!({ "id": format!("q{number}"), "prompt": prompt, "task": task, "outcomes": outcomes })
+            .to_string()
+            + "\n"
+    };
+    numbers.map(line).collect()
+}
+
+/// A folder with a predictor `r.waypost` and certificates of it: `all.json`, and `tags.json` for each tag.
+fn certified() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("train.jsonl"), lines(0..600)).unwrap();
+    std::fs::write(dir.path().join("fresh.jsonl"), lines(10_000..12_000)).unwrap();
+    let train: &[&str] = &["train", "--data", "train.jsonl", "--out", "r.waypost"];
+    let certify = [
+        "certify",
+        "--data",
+        "fresh.jsonl",
+        "--predictor",
+        "r.waypost",
+        "--max-loss",
+        "0.1",
+    ];
+    let all = [&certify[..], &["--out", "all.json"]].concat();
+    let tags = [&certify[..], &["--out", "tags.json", "--each-tag"]].concat();
+    for args in [train, &all, &tags] {
+        let (code, _, err) = command::run(dir.path(), args);
+        assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
+    }
+    dir
+}
+
+/// The configuration with one policy, `support`. Paths in `keys` begin with `/`, which stands for the folder.
+fn config(dir: &TempDir, keys: &str) -> String {
+    let folder = dir.path().display();
+    let keys = keys.replace("= '/", &format!("= '{folder}/"));
+    format!(
+        "{INSTANT}[aliases]\nhelp = \"waypost/support\"\n[[learned]]\nname = \"support\"\npredictor = '{folder}/r.waypost'\n{keys}\n"
+    )
+}
+
+async fn started(dir: TempDir, keys: &str) -> Gateway {
+    let config = config(&dir, keys);
+    Gateway::in_folder(dir, Arc::new(SystemClock), &config, []).await
+}
+
+/// Asks, under the tags of the prompt. The whole `waypost` object of the answer.
+async fn ask(gateway: &Gateway, model: &str, number: usize, explain: bool) -> Value {
+    let (prompt, tag) = prompt(number);
+    let body = json!({
+        "model": model,
+        "messages": [
+            { "role": "system", "content": "prove prove prove" },
+            { "role": "user", "content": prompt },
+        ],
+        "waypost": { "tags": ["unseen", tag], "explain": explain },
+    });
+    let answer = gateway.post(body.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    support::json(&answer.text().await.unwrap())["waypost"].clone()
+}
+
+async fn say(gateway: &Gateway, body: &Value) -> (u16, Value) {
+    let url = format!("{}/v1/routing/learned/support/labels", gateway.base);
+    let request = gateway.http.post(url).header("content-type", "application/json");
+    let answer = request.body(body.to_string()).send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, support::json(&answer.text().await.unwrap()))
+}
+
+/// Asks for prompt after prompt from `first` on, and labels each, until something other than nothing follows. How many it took, and what followed.
+async fn until_heard(gateway: &Gateway, first: usize, cheap: f64, most: usize) -> (usize, String, Value) {
+    for taken in 1..=most {
+        let number = first + 2 * taken;
+        let told = ask(gateway, "help", number, false).await;
+        let (text, tag) = prompt(number);
+        let label = json!({
+            "request_id": told["request_id"], "prompt": text, "tag": tag,
+            "scores": { CHEAP: cheap, DEAR: 1 },
+        });
+        let (status, answer) = say(gateway, &label).await;
+        assert_eq!(status, 200, "{answer}");
+        if answer["heard"] != "nothing" {
+            return (taken, answer["heard"].as_str().unwrap().to_owned(), label);
+        }
+    }
+    panic!("{most} labels changed nothing");
+}
+
+async fn now(gateway: &Gateway) -> Value {
+    let (status, all) = gateway.get("/v1/routing/learned").await;
+    assert_eq!(status, 200);
+    all["data"][0]["promises"][0]["now"].clone()
+}
+
+#[tokio::test]
+async fn calls_go_where_the_certified_policy_sends_their_prompts() {
+    let gateway = started(certified(), "certificate = '/all.json'\nlabels = 1.0").await;
+    for (number, model) in [(20_000, CHEAP), (20_001, DEAR)] {
+        for name in ["waypost/support", "help"] {
+            let told = ask(&gateway, name, number, false).await;
+            let (_, tag) = prompt(number);
+            assert_eq!(told["model"], json!(model), "{told}");
+            assert_eq!(
+                told["learned"],
+                json!({
+                    "policy": "support", "basis": "certified", "model": model, "propensity": 1.0, "tag": tag,
+                    "label": { "models": [DEAR, CHEAP] },
+                })
+            );
+        }
+    }
+    // The answer in pieces tells the same at its end.
+    let (text, _) = prompt(20_000);
+    let body = json!({
+        "model": "help", "stream": true, "messages": [{ "role": "user", "content": text }],
+        "waypost": { "task": "reasoning" },
+    });
+    let lines = gateway.stream(gateway.post(body.to_string())).await;
+    let last = support::json(&lines[lines.len() - 2]);
+    assert_eq!(last["waypost"]["learned"]["model"], json!(CHEAP), "{last}");
+    assert_eq!(last["waypost"]["learned"]["tag"], Value::Null);
+
+    let told = ask(&gateway, "help", 20_001, true).await;
+    assert_eq!(told["plan"]["strategy"], "learned");
+    let why: Vec<_> = told["plan"]["candidates"].as_array().unwrap().iter().collect();
+    assert_eq!(
+        (&why[0]["model"], &why[0]["why"], &why[1]["model"], why.len()),
+        (
+            &json!(DEAR),
+            &json!("chosen by the learned policy"),
+            &json!(CHEAP),
+            2
+        )
+    );
+    let predicted = told["learned"]["predicted"].as_array().unwrap();
+    assert_eq!(predicted[1]["expected_cost_usd"], "0.000001");
+    assert!(predicted[0]["score"].as_f64() > predicted[1]["score"].as_f64());
+    // Everything is on the ledger, under the name that was asked for.
+    let sql = "SELECT count(*) FROM attempts WHERE requested_model IN ('help', 'waypost/support')";
+    assert_eq!(gateway.number(sql), 6);
+    gateway.holds().await;
+    let (_, models) = gateway.get("/v1/models").await;
+    let listed = models["data"].as_array().unwrap().iter();
+    assert_eq!(listed.filter(|model| model["id"] == "waypost/support").count(), 1);
+    gateway.stop().await;
+}
+
+/// A model that cannot do what a request needs is passed over; one that no request may go to is no error before.
+#[tokio::test]
+async fn what_the_chosen_model_cannot_serve_goes_to_the_next() {
+    let gateway = started(certified(), "min_score = 0.5").await;
+    let (text, tag) = prompt(20_000);
+    let asks = |waypost: Value| {
+        let body = json!({
+            "model": "waypost/support", "messages": [{ "role": "user", "content": text }], "waypost": waypost,
+        });
+        gateway.post(body.to_string())
+    };
+    let model = async |waypost: Value| {
+        let answer = asks(waypost).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, support::json(&answer.text().await.unwrap()))
+    };
+    let (status, answer) = model(json!({ "tags": [tag] })).await;
+    assert_eq!((status, &answer["model"]), (200, &json!(CHEAP)));
+    assert_eq!(answer["waypost"]["learned"]["basis"], "predicted");
+    assert_eq!(answer["waypost"]["learned"]["label"], Value::Null);
+    let (status, answer) = model(json!({ "tags": [tag], "never": [CHEAP] })).await;
+    assert_eq!((status, &answer["model"]), (200, &json!(DEAR)), "{answer}");
+    let (status, answer) = model(json!({ "tags": [tag], "never": ["openai/*"] })).await;
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains(CHEAP));
+    let label = json!({ "request_id": "a", "prompt": "b", "scores": {} });
+    let (status, answer) = say(&gateway, &label).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("no_promise")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn labels_break_a_promise_and_certify_a_new_one_and_a_restart_changes_nothing() {
+    let keys = "certificate = '/all.json'\nlabels = 1.0\nwindow = 400";
+    let gateway = started(certified(), keys).await;
+    let before = now(&gateway).await;
+    assert_eq!((&before["broken"], &before["labels"]), (&json!(false), &json!(0)));
+    // On easy prompts the cheap model is no good any more.
+    let (taken, heard, label) = until_heard(&gateway, 30_000, 0.0, 100).await;
+    assert_eq!(heard, "promise_broken", "after {taken}");
+    let broken = now(&gateway).await;
+    assert_eq!(broken["policy"], json!({ "always": DEAR }));
+    let told = ask(&gateway, "help", 20_000, false).await;
+    assert_eq!(
+        (&told["model"], &told["learned"]["basis"]),
+        (&json!(DEAR), &json!("promise_broken"))
+    );
+    // The same label again is no second one.
+    let (status, answer) = say(&gateway, &label).await;
+    assert_eq!((status, &answer["heard"]), (200, &json!("known")));
+
+    // What a crash left of a label that nobody heard of does no harm.
+    let dir = gateway.stop().await;
+    let folder = dir.path().join("data").join("learned-simulated");
+    let file = std::fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let whole = std::fs::read(&file).unwrap();
+    assert!(
+        !String::from_utf8_lossy(&whole).contains("translate"),
+        "a prompt is kept"
+    );
+    std::fs::write(&file, [&whole[..], b"{\"id\":\"half"].concat()).unwrap();
+    let gateway = started(dir, keys).await;
+    assert_eq!(now(&gateway).await, broken);
+    let (_, answer) = say(&gateway, &label).await;
+    assert_eq!(answer["heard"], "known");
+
+    let (taken, heard, _) = until_heard(&gateway, 40_000, 1.0, 400).await;
+    assert_eq!(heard, "certified", "after {taken}");
+    let told = ask(&gateway, "help", 20_000, false).await;
+    assert_eq!(
+        (&told["model"], &told["learned"]["basis"]),
+        (&json!(CHEAP), &json!("certified"))
+    );
+    let last = now(&gateway).await;
+    let dir = gateway.stop().await;
+    let gateway = started(dir, keys).await;
+    assert_eq!(now(&gateway).await, last);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn each_tag_has_its_own_promise_and_others_the_reference() {
+    let gateway = started(certified(), "certificate = '/tags.json'\nlabels = 1.0").await;
+    let told = ask(&gateway, "help", 20_000, false).await;
+    assert_eq!(
+        (&told["model"], &told["learned"]["basis"]),
+        (&json!(CHEAP), &json!("certified"))
+    );
+    let body = json!({ "model": "help", "messages": [{ "role": "user", "content": "translate" }] });
+    let answer = gateway.post(body.to_string()).send().await.unwrap();
+    let answer = support::json(&answer.text().await.unwrap());
+    assert_eq!(
+        (&answer["model"], &answer["waypost"]["learned"]["basis"]),
+        (&json!(DEAR), &json!("no_promise"))
+    );
+    let label = json!({ "request_id": answer["waypost"]["request_id"], "prompt": "translate", "scores": { CHEAP: 1, DEAR: 1 } });
+    let (status, said) = say(&gateway, &label).await;
+    assert_eq!((status, &said["error"]["code"]), (409, &json!("no_promise")));
+    // A break is of one tag.
+    let (_, heard, _) = until_heard(&gateway, 30_000, 0.0, 100).await;
+    assert_eq!(heard, "promise_broken");
+    let (_, all) = gateway.get("/v1/routing/learned").await;
+    let promises = all["data"][0]["promises"].as_array().unwrap();
+    let broken = |tag: &str| {
+        let of_tag = promises.iter().find(|one| one["tag"] == tag);
+        of_tag.unwrap()["now"]["broken"].clone()
+    };
+    assert_eq!((broken("easy"), broken("hard")), (json!(true), json!(false)));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn labels_that_are_none_are_refused() {
+    let gateway = started(certified(), "certificate = '/all.json'\nlabels = 0.5").await;
+    let (text, tag) = prompt(20_000);
+    // Of many calls about half are drawn, and only those take a label.
+    let mut drawn = Vec::new();
+    for _ in 0..40 {
+        let told = ask(&gateway, "help", 20_000, false).await;
+        let wanted = told["learned"]["label"].is_object();
+        drawn.push((told["request_id"].clone(), wanted));
+    }
+    let count = drawn.iter().filter(|(_, wanted)| *wanted).count();
+    assert!((8..=32).contains(&count), "{count}");
+    let yes = drawn.iter().find(|(_, wanted)| *wanted).unwrap().0.clone();
+    let no = drawn.iter().find(|(_, wanted)| !*wanted).unwrap().0.clone();
+    let other = {
+        let body = json!({ "model": CHEAP, "messages": [{ "role": "user", "content": text }] });
+        let answer = gateway.post(body.to_string()).send().await.unwrap();
+        support::json(&answer.text().await.unwrap())["waypost"]["request_id"].clone()
+    };
+    let with =
+        |id: &Value, scores: Value| json!({ "request_id": id, "prompt": text, "tag": tag, "scores": scores });
+    let good = json!({ CHEAP: 1, DEAR: 1 });
+    for (label, status, says) in [
+        (with(&no, good.clone()), 400, "no label of this request"),
+        (with(&other, good.clone()), 400, "not for this policy"),
+        (with(&json!("nobody"), good.clone()), 404, "no such request"),
+        (with(&yes, json!({ CHEAP: 1 })), 400, DEAR),
+        (with(&yes, json!({ CHEAP: 1, DEAR: 1.5 })), 400, "from 0 to 1"),
+        (with(&yes, json!({ CHEAP: 1, DEAR: null })), 400, "number"),
+        (with(&yes, json!({ CHEAP: 1, DEAR: 1, "a/b": 1 })), 400, "'a/b'"),
+        (json!({ "request_id": yes }), 400, "prompt"),
+    ] {
+        let (found, answer) = say(&gateway, &label).await;
+        assert_eq!(found, status, "{label}: {answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(says), "{message}");
+    }
+    assert_eq!(now(&gateway).await["labels"], 0);
+    let (status, answer) = say(&gateway, &with(&yes, good)).await;
+    assert_eq!((status, &answer["heard"]), (200, &json!("nothing")), "{answer}");
+    let url = format!("{}/v1/routing/learned/other/labels", gateway.base);
+    let request = gateway.http.post(url).header("content-type", "application/json");
+    assert_eq!(request.body("{}").send().await.unwrap().status(), 404);
+    gateway.stop().await;
+}
+
+/// Files that do not belong together are told at the start.
+#[tokio::test]
+async fn a_mistake_in_an_entry_is_told_at_the_start() {
+    let dir = certified();
+    let text = std::fs::read_to_string(dir.path().join("all.json")).unwrap();
+    let write = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    let other = text.replace("\"sha256\": \"", "\"sha256\": \"00");
+    write("other.json", other);
+    let mut number: Value = serde_json::from_str(&text).unwrap();
+    number["result"]["verdict"]["certified"]["policy"] = json!({ "single": 2 });
+    write("number.json", number.to_string());
+    number["result"]["verdict"] = json!({ "not_enough": { "labels": 3, "more_labels": null } });
+    write("nothing.json", number.to_string());
+    let mut ladder: Value = serde_json::from_str(&text).unwrap();
+    ladder["ladder"]["rungs"][0]["policy"] = json!({ "mixed": { "cheap": 0, "dear": 9, "share": 0.5 } });
+    write("ladder.json", ladder.to_string());
+    for (keys, says) in [
+        ("", "either a certificate or min_score"),
+        (
+            "certificate = '/all.json'\nmin_score = 0.5",
+            "either a certificate or min_score",
+        ),
+        ("min_score = 1.5", "from 0 to 1"),
+        ("min_score = 0.5\nlabels = 0.1", "nothing is promised"),
+        ("certificate = '/all.json'\nlabels = 2.0", "labels is 2"),
+        ("certificate = '/all.json'\nwindow = 10", "window is 10"),
+        ("certificate = '/none.json'", "cannot be read"),
+        ("certificate = '/r.waypost'", "no certificate"),
+        ("certificate = '/other.json'", "another predictor"),
+        ("certificate = '/number.json'", "number of a model"),
+        ("certificate = '/ladder.json'", "number of a model"),
+        ("certificate = '/nothing.json'", "nothing is certified"),
+    ] {
+        let error = start_error(&dir, &config(&dir, keys)).await;
+        assert!(
+            error.contains("support") && error.contains(says),
+            "{keys}: {error}"
+        );
+    }
+    let twice = "min_score = 0.5\n[[learned]]\nname = \"auto\"\npredictor = 'x'\nmin_score = 0.5";
+    let error = start_error(&dir, &config(&dir, twice)).await;
+    assert!(error.contains("taken"), "{error}");
+}
+
+async fn start_error(dir: &TempDir, config: &str) -> String {
+    let file = dir.path().join("waypost.toml");
+    std::fs::write(&file, config).unwrap();
+    let mut overrides = Overrides::default();
+    overrides.config = Some(file);
+    overrides.data_dir = Some(dir.path().join("data"));
+    let settings = match Settings::resolve(&overrides, &Environment::of([])) {
+        Ok(settings) => settings,
+        Err(error) => return format!("{error:#}"),
+    };
+    let store = SqliteStore::open_with(&settings.data_dir, StoreOptions::default()).unwrap();
+    let started = App::with_parts(settings, Arc::new(store), Arc::new(SystemClock)).await;
+    format!("{:#}", started.expect_err("it starts"))
+}
