@@ -251,7 +251,7 @@ impl App {
     }
 
     /// The learned policy that a model's name, or an alias of it, stands for.
-    pub(crate) fn policy(&self, model: &str) -> Option<&LearnedPolicy> {
+    pub(crate) fn policy(&self, model: &str) -> Option<&Arc<LearnedPolicy>> {
         let model = self.settings.aliases.get(model).map_or(model, String::as_str);
         self.policies.of_model(model)
     }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use costing::{Caller, expected_cost};
-use integration_core::chat::Role;
+use integration_core::chat::{ChatResponse, Role};
 use integration_core::{ChatRequest, ModelId, RequestId};
 use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
 use routing::{
     Call, Cascade, FallbackClass, Named, NamedPlan, Plan, Reading, RouteRequest, Scratch, Signals, Strategy,
-    Target, Task, View,
+    Target, Task, Verdict, Verifier, View,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::checks::{Checks, Expect};
 use crate::config::{ANY, AUTO};
-use crate::learned::{Chosen, LearnedPolicy, chance};
+use crate::learned::{Chosen, LearnedCheck, LearnedPolicy, chance};
 use crate::profile::{Chance, estimate_prompt_tokens, last_text, route_request};
 use crate::upstream::demand;
 use crate::warm::conversation;
@@ -321,7 +322,19 @@ pub enum Explained {
 #[derive(Debug)]
 pub struct Escalation {
     pub(crate) steps: usize,
-    pub(crate) checks: Checks,
+    checks: Checks,
+    /// Who gives the answers that are looked at more closely if they have their form, and how.
+    learned: Option<(Target, LearnedCheck)>,
+}
+
+#[async_trait]
+impl Verifier for Escalation {
+    async fn verify(&self, target: &Target, request: &ChatRequest, response: &ChatResponse) -> Verdict {
+        match (self.checks.verdict(response), &self.learned) {
+            (Verdict::Accepted, Some((of, check))) if of == target => check.verdict(request, response),
+            (verdict, _) => verdict,
+        }
+    }
 }
 
 /// What is to be done with a request.
@@ -455,19 +468,24 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         };
         names.targets.extend(decision.targets().take(most).cloned());
         if !body.stream && options.fallbacks.is_empty() && route.strategy.word() == Cascade.word() {
-            let request = &body.request;
-            let (format, tools) = (request.response_format.as_ref(), &request.tools);
-            let checks = Checks::new(format, tools, request.tool_choice.as_ref(), Expect::default());
-            let checks = checks.map_err(|wrong| Refused::invalid(wrong.param, wrong.why))?;
-            let checks = checks.with_limit(request.completion_limit().is_some());
-            let steps = decision.steps();
-            escalation = Some(Arc::new(Escalation { steps, checks }));
+            escalation = Some(Arc::new(Escalation {
+                steps: decision.steps(),
+                checks: form(&body.request)?,
+                learned: None,
+            }));
         }
         explained = frozen.map(|frozen| Explained::Chosen(Box::new(app.charges(caller).of(plan(&frozen)))));
     } else if let Some(policy) = app.policy(named) {
-        let chosen = choose(policy, &body.request, options, &route);
+        let chosen = choose(policy, body, &route);
         let found = names.add_chosen(named, chosen.as_ref());
         names.or_explain(found, options.explain)?;
+        if let Some((first, check)) = chosen.as_ref().and_then(Chosen::check) {
+            escalation = Some(Arc::new(Escalation {
+                steps: names.targets.len(),
+                checks: form(&body.request)?,
+                learned: Some((resolve(app, first)?.1, check.clone())),
+            }));
+        }
         learned = chosen;
     } else {
         let found = names.add(named, "named by the request");
@@ -509,15 +527,19 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
 }
 
 /// What a learned policy chooses for a request.
-fn choose(
-    policy: &LearnedPolicy,
-    request: &ChatRequest,
-    options: &RouteOptions,
-    route: &RouteRequest,
-) -> Option<Chosen> {
-    let prompt = last_text(request, Role::User).unwrap_or_default();
-    let tag = policy.tag(&options.tags, options.task.as_deref());
-    policy.choose(&prompt, tag, chance(&[&route.seed.to_le_bytes()]))
+fn choose(policy: &Arc<LearnedPolicy>, body: &Body, route: &RouteRequest) -> Option<Chosen> {
+    let prompt = last_text(&body.request, Role::User).unwrap_or_default();
+    let tag = policy.tag(&body.options.tags, body.options.task.as_deref());
+    let draw = chance(&[&route.seed.to_le_bytes()]);
+    policy.choose(&prompt, tag, draw, !body.stream)
+}
+
+/// The form that an answer of a cascade is held against.
+fn form(request: &ChatRequest) -> Result<Checks, Refused> {
+    let (format, tools) = (request.response_format.as_ref(), &request.tools);
+    let checks = Checks::new(format, tools, request.tool_choice.as_ref(), Expect::default());
+    let checks = checks.map_err(|wrong| Refused::invalid(wrong.param, wrong.why))?;
+    Ok(checks.with_limit(request.completion_limit().is_some()))
 }
 
 /// Whether a strategy stays with the model that has the conversation in its cache. The others do not count on a cache that may be
@@ -603,9 +625,8 @@ impl Names<'_> {
 
     /// Adds the models of a learned policy that can serve the request, the chosen one first.
     fn add_chosen(&mut self, named: &str, chosen: Option<&Chosen>) -> Result<(), Refused> {
-        let order = chosen.map(Chosen::order).unwrap_or_default();
         let mut first = None;
-        for (name, why) in order {
+        for (name, why) in chosen.into_iter().flat_map(Chosen::order) {
             if let Err(refused) = self.add(name, why) {
                 first.get_or_insert(refused);
             }

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
-use integration_core::ChatRequest;
 use integration_core::chat::{ChatResponse, Choice, Content, FinishReason, ResponseFormat, Tool, ToolCall};
-use routing::{Verdict, Verifier};
+use routing::Verdict;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -96,14 +94,6 @@ impl Wrong {
             param,
             why: why.into(),
         }
-    }
-}
-
-/// The form of an answer is what a cascade of the gateway asks for.
-#[async_trait]
-impl Verifier for Checks {
-    async fn verify(&self, _: &ChatRequest, response: &ChatResponse) -> Verdict {
-        self.verdict(response)
     }
 }
 

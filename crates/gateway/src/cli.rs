@@ -71,6 +71,9 @@ pub enum Command {
     Certify(CertifyArgs),
     /// Measure how good routing is on outcomes: curves, savings, intervals
     Evaluate(EvaluateArgs),
+    /// Learn when the answer of a cheap model is good enough, and say what asking it first saves
+    #[command(after_help = CASCADE_HELP)]
+    Cascade(CascadeArgs),
     /// Check that everything in the ledger adds up
     Verify(VerifyArgs),
     /// Look whether the integrations can be used, without paying for anything
@@ -662,6 +665,38 @@ pub struct EvaluateArgs {
     /// A new file for a page with the curves; what exists is never overwritten
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a cascade takes, beyond its options.
+const CASCADE_HELP: &str = "\
+Each row has a score and a cost of both models, and the text of the cheap answer: {\"prompt\":…,\"outcomes\":{\"CHEAP\":{\"score\":1,\
+\"cost_usd\":0.0001,\"answer\":\"…\"},\"DEAR\":{\"score\":1,\"cost_usd\":0.002}}}. A gateway serves the cascade as [[learned]] with \
+`predictor` and `cascade`. Exit code 0: something is saved; 1: nothing is, and no file is written; 2: wrong usage.";
+
+/// `cascade`.
+#[derive(Debug, Args)]
+pub struct CascadeArgs {
+    /// Prompts with what came of them, written as for `train`, and with the cheap answers
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The model that is asked first
+    #[arg(long, value_name = "MODEL")]
+    pub cheap: String,
+    /// The model that is asked if the answer is not good enough
+    #[arg(long, value_name = "MODEL")]
+    pub dear: String,
+    /// The share of the dear model's mean score that is kept, above 0 and at most 1
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, allow_negative_numbers = true, value_parser = quality)]
+    pub keep: f64,
+    /// A new file for the learned check; what exists is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub check: PathBuf,
+    /// A new file for the cascade, as the JSON of --json
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

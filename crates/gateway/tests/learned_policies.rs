@@ -378,10 +378,10 @@ async fn a_mistake_in_an_entry_is_told_at_the_start() {
     ladder["ladder"]["rungs"][0]["policy"] = json!({ "mixed": { "cheap": 0, "dear": 9, "share": 0.5 } });
     write("ladder.json", ladder.to_string());
     for (keys, says) in [
-        ("", "either a certificate or min_score"),
+        ("", "one of certificate, min_score and cascade"),
         (
             "certificate = '/all.json'\nmin_score = 0.5",
-            "either a certificate or min_score",
+            "one of certificate, min_score and cascade",
         ),
         ("min_score = 1.5", "from 0 to 1"),
         ("min_score = 0.5\nlabels = 0.1", "nothing is promised"),

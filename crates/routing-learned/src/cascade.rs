@@ -6,7 +6,7 @@
 //! not expected to save anything is not made.
 
 use costing::Pico;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::curve::{Hull, Point};
 use crate::{HeldOut, LearnedError, Outcome, Outcomes, Predictor, Scored, Scratch};
@@ -23,6 +23,18 @@ pub enum Flaw {
     Refusal,
     /// It does not fit the schema that was asked for.
     SchemaInvalid,
+}
+
+impl Flaw {
+    /// In a word, for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Truncated => "cut off",
+            Self::Refusal => "a refusal",
+            Self::SchemaInvalid => "not of the schema",
+        }
+    }
 }
 
 /// An answer that was received.
@@ -173,7 +185,8 @@ pub fn outcomes(examples: impl IntoIterator<Item = Example>) -> Result<Outcomes,
 }
 
 /// What a cascade does, and gives on average.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cascade {
     /// The dear model is asked if its score is predicted to be this much higher for each pico-dollar that it is expected to cost.
     pub price: f64,
@@ -191,7 +204,8 @@ pub struct Cascade {
 
 /// The dear model's cost as a line over what the cheap answer to the same request has cost: long answers of one are long of the other.
 /// A weight in pico-dollars, of which nothing is booked.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DearCost {
     mean: f64,
     cheap_mean: f64,
@@ -267,6 +281,36 @@ impl Cascade {
             dear_quality: steps.dear_quality,
             saving: 1.0 - step.point.cost / steps.dear_cost,
         })
+    }
+
+    /// Whether a cascade and its check that were read from outside can be used.
+    ///
+    /// # Errors
+    /// [`LearnedError::UnknownModel`] unless the predictor is a check; [`LearnedError::OutOfRange`] for a price or a cost that is no number.
+    pub fn check(&self, check: &Predictor) -> Result<(), LearnedError> {
+        if check.models() != [CHEAP, DEAR] {
+            return Err(LearnedError::UnknownModel(DEAR.to_owned()));
+        }
+        let DearCost {
+            mean,
+            cheap_mean,
+            slope,
+        } = self.dear_cost;
+        for (what, value) in [
+            ("the price of a cascade", self.price),
+            ("the mean cost of a dear model", mean),
+            ("the mean cost of a cheap model", cheap_mean),
+            ("the slope of costs", slope),
+        ] {
+            if !value.is_finite() {
+                return Err(LearnedError::OutOfRange {
+                    what,
+                    range: "a number",
+                    value,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Whether the dear model is to be asked. `second` is another cheap model's answer, if there is one: if it agrees, the answer is kept unless
@@ -350,7 +394,8 @@ impl Steps {
             quality: held.mean_scores()[0],
         };
         let mut all = vec![Step {
-            worth: f64::INFINITY,
+            // Above what any gain is worth, and a number that can be written.
+            worth: f64::MAX,
             escalated: 0.0,
             point,
         }];

@@ -48,6 +48,8 @@ pub struct OutcomeRow {
     pub task: Option<String>,
     /// What came of it, by the file's own names of models. At least one.
     pub outcomes: BTreeMap<String, ModelOutcome>,
+    /// The answers themselves, of the models whose answer was kept.
+    pub answers: BTreeMap<String, String>,
     /// The model that was chosen, which is among the outcomes.
     pub chosen: Option<String>,
     /// How probable that choice was when it was made: above 0, at most 1. Never without `chosen`.
@@ -130,7 +132,7 @@ const LONGEST_REASON: usize = 256;
 
 /// Reads rows of outcomes, one JSON object a line, as
 /// `{"id":"…","prompt":"…","task":"…","outcomes":{"MODEL":{"score":1,"cost_usd":0.001,"latency_ms":250,"prompt_tokens":90,
-/// "completion_tokens":12}},"chosen":"MODEL","propensity":0.5}`, one after the other, so that a file may be of any length. `prompt`,
+/// "completion_tokens":12,"answer":"…"}},"chosen":"MODEL","propensity":0.5}`, one after the other, so that a file may be of any length. `prompt`,
 /// `outcomes` and their `score` must be there; fields that are not known are passed over, and so are lines without anything in them. After an error there is nothing more.
 #[derive(Debug)]
 pub struct OutcomeRows<R> {
@@ -209,7 +211,11 @@ struct Written {
     propensity: Option<f64>,
 }
 
-struct Outcomes(BTreeMap<String, ModelOutcome>);
+#[derive(Default)]
+struct Outcomes {
+    scores: BTreeMap<String, ModelOutcome>,
+    answers: BTreeMap<String, String>,
+}
 
 #[derive(Deserialize)]
 struct WrittenOutcome<'a> {
@@ -219,6 +225,7 @@ struct WrittenOutcome<'a> {
     latency_ms: Option<f64>,
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    answer: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Outcomes {
@@ -238,7 +245,7 @@ impl<'de> Visitor<'de> for Models {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outcomes, A::Error> {
-        let mut outcomes = BTreeMap::new();
+        let mut outcomes = Outcomes::default();
         while let Some(name) = map.next_key::<String>()? {
             if name.trim().is_empty()
                 || name.len() > LONGEST_NAME
@@ -248,20 +255,24 @@ impl<'de> Visitor<'de> for Models {
                     "a model's name must be printable, not blank, and of 256 bytes at the most",
                 ));
             }
-            let outcome = read_outcome(map.next_value::<&RawValue>()?.get()).map_err(A::Error::custom)?;
-            if outcomes.contains_key(&name) {
+            let read = read_outcome(map.next_value::<&RawValue>()?.get());
+            let (outcome, answer) = read.map_err(A::Error::custom)?;
+            if outcomes.scores.contains_key(&name) {
                 return Err(A::Error::custom(format_args!(
                     "there are two outcomes of '{name}'"
                 )));
             }
-            outcomes.insert(name, outcome);
+            if let Some(answer) = answer {
+                outcomes.answers.insert(name.clone(), answer);
+            }
+            outcomes.scores.insert(name, outcome);
         }
-        Ok(Outcomes(outcomes))
+        Ok(outcomes)
     }
 }
 
-/// Reads an outcome out of its place: a structure would be taken from an array too.
-fn read_outcome(raw: &str) -> Result<ModelOutcome, String> {
+/// Reads an outcome, and the answer if it is there, out of its place: a structure would be taken from an array too.
+fn read_outcome(raw: &str) -> Result<(ModelOutcome, Option<String>), String> {
     if !raw.starts_with('{') {
         return Err("an outcome must be an object with `score`".to_owned());
     }
@@ -273,7 +284,7 @@ fn read_outcome(raw: &str) -> Result<ModelOutcome, String> {
             .unwrap_or_default()
             .to_owned()
     })?;
-    Ok(outcome_of(&written)?)
+    Ok((outcome_of(&written)?, written.answer))
 }
 
 fn outcome_of(written: &WrittenOutcome<'_>) -> Result<ModelOutcome, &'static str> {
@@ -330,7 +341,8 @@ pub fn read_outcome_row(line: &str) -> Result<OutcomeRow, OutcomeProblem> {
         id: written.id,
         prompt: written.prompt,
         task: written.task,
-        outcomes: written.outcomes.0,
+        outcomes: written.outcomes.scores,
+        answers: written.outcomes.answers,
         chosen: written.chosen,
         propensity: written.propensity,
     };

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use integration_core::{ChatRequest, ChatResponse, Clock, ErrorKind, ManualClock};
 use proptest::prelude::*;
 use routing::{
-    Call, Cascaded, EventQueue, ExecutorConfig, Exhausted, FallbackClass, HedgePolicy, RouteEvent, Verdict,
-    Verifier,
+    Call, Cascaded, EventQueue, ExecutorConfig, Exhausted, FallbackClass, HedgePolicy, RouteEvent, Target,
+    Verdict, Verifier,
 };
 use support::*;
 
@@ -21,7 +21,7 @@ struct Wants(&'static str);
 
 #[async_trait]
 impl Verifier for Wants {
-    async fn verify(&self, _: &ChatRequest, response: &ChatResponse) -> Verdict {
+    async fn verify(&self, _: &Target, _: &ChatRequest, response: &ChatResponse) -> Verdict {
         if response.text() == self.0 {
             Verdict::Accepted
         } else {
@@ -144,7 +144,7 @@ async fn the_verifiers_time_is_the_calls() {
     struct Slow(ManualClock);
     #[async_trait]
     impl Verifier for Slow {
-        async fn verify(&self, _: &ChatRequest, _: &ChatResponse) -> Verdict {
+        async fn verify(&self, _: &Target, _: &ChatRequest, _: &ChatResponse) -> Verdict {
             self.0.advance(Duration::from_secs(61));
             Verdict::Rejected("no".to_owned())
         }
@@ -166,7 +166,7 @@ struct Silent;
 
 #[async_trait]
 impl Verifier for Silent {
-    async fn verify(&self, _: &ChatRequest, _: &ChatResponse) -> Verdict {
+    async fn verify(&self, _: &Target, _: &ChatRequest, _: &ChatResponse) -> Verdict {
         std::future::pending().await
     }
 }

@@ -48,6 +48,10 @@ pub(crate) fn run(data: &[u8]) {
 
 fn check(row: &OutcomeRow) {
     assert!(!row.outcomes.is_empty(), "{row:?}");
+    assert!(
+        row.answers.keys().all(|name| row.outcomes.contains_key(name)),
+        "{row:?}"
+    );
     for (name, outcome) in &row.outcomes {
         assert!(!name.trim().is_empty() && name.len() <= 256, "{row:?}");
         assert!(!name.chars().any(char::is_control), "{row:?}");
@@ -83,6 +87,7 @@ fn check(row: &OutcomeRow) {
                 "latency_ms": outcome.latency_ms,
                 "prompt_tokens": outcome.prompt_tokens,
                 "completion_tokens": outcome.completion_tokens,
+                "answer": row.answers.get(name),
             });
             (name.clone(), outcome)
         })

@@ -134,6 +134,10 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
             log(&env, "warn");
             learned::evaluate(&args)
         }
+        Command::Cascade(args) => {
+            log(&env, "warn");
+            learned::cascade(&args)
+        }
         Command::Verify(args) => {
             log(&env, "warn");
             runtime()?.block_on(verify::run(&args, &env))

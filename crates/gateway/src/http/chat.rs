@@ -221,7 +221,7 @@ impl Asked {
         let done = self
             .app
             .executor
-            .cascade(call, escalation.steps, &escalation.checks)
+            .cascade(call, escalation.steps, &**escalation)
             .await?;
         let mut answer = done.answer;
         if let Some(exhausted) = done.exhausted {

@@ -40,14 +40,14 @@ pub(super) async fn list(
     Extension(identity): Extension<Identity>,
 ) -> Result<Json<Value>, ApiError> {
     may_see(&identity)?;
-    let policies: Vec<_> = app.policies.iter().map(policy).collect();
+    let policies: Vec<_> = app.policies.iter().map(|one| policy(one)).collect();
     Ok(Json(
         json!({ "object": "list", "data": policies, "mode": app.mode().as_str() }),
     ))
 }
 
 fn policy(policy: &LearnedPolicy) -> Value {
-    let models = policy.predictor.models();
+    let models = policy.models();
     let mut told = json!({
         "name": policy.name,
         "model": policy.model(),
@@ -56,6 +56,7 @@ fn policy(policy: &LearnedPolicy) -> Value {
     });
     match &policy.basis {
         Basis::AtLeast(score) => told["min_score"] = json!(score),
+        Basis::Cascade(_) => told["cascade"] = json!(true),
         Basis::Certified(watch) => {
             told["certificate_sha256"] = json!(watch.sha256);
             told["reference"] = json!(watch.ladder.reference());

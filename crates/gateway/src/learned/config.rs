@@ -21,6 +21,8 @@ pub struct LearnedConfig {
     pub certificate: Option<PathBuf>,
     /// Instead of a certificate: the cheapest model that is predicted to score this, from 0 to 1. Nothing is promised then.
     pub min_score: Option<f64>,
+    /// Instead of a certificate: a cascade, as `waypost cascade --out` wrote it; the predictor is its check.
+    pub cascade: Option<PathBuf>,
     /// Of a certified policy: the share of calls, drawn by chance, for which a label is asked for, from 0 to 1; 0.05 if absent.
     pub labels: Option<f64>,
     /// Of a certified policy: from how many of the latest labels a new policy is certified after the promise was broken, 100 at the
@@ -41,6 +43,8 @@ pub(crate) struct LearnedSettings {
 pub(crate) enum BasisSettings {
     /// The least predicted score.
     AtLeast(f64),
+    /// A cascade.
+    Cascade(PathBuf),
     /// What was certified.
     Certified {
         certificate: PathBuf,
@@ -85,22 +89,25 @@ impl LearnedSettings {
         if model_name(&entry.name) == AUTO {
             bail!("the name is taken: '{AUTO}' asks the gateway to choose");
         }
-        let basis = match (entry.certificate, entry.min_score) {
-            (Some(certificate), None) => BasisSettings::Certified {
+        let basis = match (entry.certificate, entry.min_score, entry.cascade) {
+            (Some(certificate), None, None) => BasisSettings::Certified {
                 certificate,
                 labels: entry.labels.unwrap_or(LABELS),
                 window: entry.window.unwrap_or(WINDOW),
             },
-            (None, Some(score)) => BasisSettings::AtLeast(score),
-            _ => bail!("it takes either a certificate or min_score"),
+            (None, Some(score), None) => BasisSettings::AtLeast(score),
+            (None, None, Some(cascade)) => BasisSettings::Cascade(cascade),
+            _ => bail!("it takes one of certificate, min_score and cascade"),
         };
+        let is_certified = matches!(basis, BasisSettings::Certified { .. });
+        if !is_certified && (entry.labels.is_some() || entry.window.is_some()) {
+            bail!("labels and window are for a certificate: without one nothing is promised");
+        }
         match &basis {
+            BasisSettings::Cascade(_) => {}
             BasisSettings::AtLeast(score) => {
                 if !(0.0..=1.0).contains(score) {
                     bail!("min_score is {score}; it must be from 0 to 1");
-                }
-                if entry.labels.is_some() || entry.window.is_some() {
-                    bail!("labels and window are for a certificate: nothing is promised with min_score");
                 }
             }
             BasisSettings::Certified { labels, window, .. } => {

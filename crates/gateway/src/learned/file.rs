@@ -152,7 +152,8 @@ fn read_bytes(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// The SHA-256 of bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

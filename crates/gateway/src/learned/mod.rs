@@ -1,25 +1,33 @@
 //! Policies that were learnt from outcomes: a call for the model `waypost/NAME` goes where the policy sends its prompt.
 
+mod cascade;
+mod chosen;
 mod config;
 mod file;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use costing::Pico;
-use routing_learned::{Choice, Policy, Predictor, Rule, Scratch};
+use integration_core::printable;
+use routing_learned::{Policy, Predictor, Rule, Scratch};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Settings;
 
+pub(crate) use self::cascade::LearnedCheck;
+use self::cascade::ServedCascade;
+pub(crate) use self::chosen::Chosen;
+use self::chosen::Wanted;
 pub use self::config::LearnedConfig;
 pub(crate) use self::config::LearnedSettings;
 use self::config::{BasisSettings, model_name};
 use self::file::Certified;
-pub(crate) use self::file::{LONGEST_NAME, read_predictor, said};
+pub(crate) use self::file::{LONGEST_NAME, hex, read_predictor, said};
 pub(crate) use self::watch::{Kept, Taken, Watch};
 
 /// The folders below the data directory that labels are kept in: those of a simulation say nothing of real answers.
@@ -28,12 +36,13 @@ const FOLDER_SIMULATED: &str = "learned-simulated";
 
 /// The learned policies of a running gateway, by the models that callers ask for.
 #[derive(Debug, Default)]
-pub(crate) struct LearnedPolicies(BTreeMap<String, LearnedPolicy>);
+pub(crate) struct LearnedPolicies(BTreeMap<String, Arc<LearnedPolicy>>);
 
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct LearnedPolicy {
     pub(crate) name: String,
+    /// Predicts scores of models, or is the check of a cascade.
     pub(crate) predictor: Predictor,
     /// The SHA-256 of the predictor's file.
     pub(crate) sha256: String,
@@ -47,6 +56,8 @@ pub(crate) enum Basis {
     AtLeast(f64),
     /// What was certified, as long as the promise is kept.
     Certified(Box<Watch>),
+    /// The cheap model first, and the dear one if a look at the answer says so.
+    Cascade(ServedCascade),
 }
 
 impl LearnedPolicies {
@@ -64,24 +75,24 @@ impl LearnedPolicies {
         let read = |entry: &LearnedSettings| {
             let policy = LearnedPolicy::read(entry, &folder, &exists)
                 .with_context(|| format!("the [[learned]] '{}'", entry.name))?;
-            Ok((model_name(&entry.name), policy))
+            Ok((model_name(&entry.name), Arc::new(policy)))
         };
         let entries = settings.learned.iter();
         entries.map(read).collect::<anyhow::Result<_>>().map(Self)
     }
 
     /// The policy that a model's name stands for.
-    pub(crate) fn of_model(&self, model: &str) -> Option<&LearnedPolicy> {
+    pub(crate) fn of_model(&self, model: &str) -> Option<&Arc<LearnedPolicy>> {
         self.0.get(model)
     }
 
     /// The policies, by their names.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &LearnedPolicy> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<LearnedPolicy>> {
         self.0.values()
     }
 
     /// The policy of this name.
-    pub(crate) fn named(&self, name: &str) -> Option<&LearnedPolicy> {
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<LearnedPolicy>> {
         self.0.get(&model_name(name))
     }
 }
@@ -89,18 +100,6 @@ impl LearnedPolicies {
 impl LearnedPolicy {
     fn read(entry: &LearnedSettings, folder: &Path, exists: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
         let (predictor, sha256) = read_predictor(&entry.predictor)?;
-        if let Some(model) = predictor.models().iter().find(|model| !exists(model)) {
-            bail!("its predictor is of '{model}', which is not in the catalogue; `waypost models` lists it");
-        }
-        let costs = 0..predictor.models().len();
-        if costs
-            .into_iter()
-            .any(|model| predictor.expected_cost(model, None).is_none())
-        {
-            bail!(
-                "its predictor was trained without the costs of some models, so that it cannot tell the cheapest"
-            );
-        }
         let basis = match &entry.basis {
             BasisSettings::AtLeast(score) => Basis::AtLeast(*score),
             BasisSettings::Certified {
@@ -113,13 +112,43 @@ impl LearnedPolicy {
                 let watch = Watch::new(&entry.name, certified, models, *labels, *window, folder)?;
                 Basis::Certified(Box::new(watch))
             }
+            BasisSettings::Cascade(file) => Basis::Cascade(ServedCascade::read(file, &predictor, &sha256)?),
         };
-        Ok(Self {
+        let policy = Self {
             name: entry.name.clone(),
             predictor,
             sha256,
             basis,
-        })
+        };
+        policy.check(exists)?;
+        Ok(policy)
+    }
+
+    fn check(&self, exists: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        if let Some(model) = self.models().iter().find(|model| !exists(model)) {
+            let model = printable(model.clone(), LONGEST_NAME);
+            bail!("it is of '{model}', which is not in the catalogue; `waypost models` lists it");
+        }
+        let all = 0..self.predictor.models().len();
+        let is_cascade = matches!(self.basis, Basis::Cascade(_));
+        if !is_cascade
+            && all
+                .into_iter()
+                .any(|model| self.predictor.expected_cost(model, None).is_none())
+        {
+            bail!(
+                "its predictor was trained without the costs of some models, so that it cannot tell the cheapest"
+            );
+        }
+        Ok(())
+    }
+
+    /// The models that it chooses among.
+    pub(crate) fn models(&self) -> &[String] {
+        match &self.basis {
+            Basis::Cascade(cascade) => &cascade.models,
+            _ => self.predictor.models(),
+        }
     }
 
     /// What callers ask for.
@@ -127,46 +156,54 @@ impl LearnedPolicy {
         model_name(&self.name)
     }
 
-    /// The tag of a request by which its scores are predicted: the first of its labels that the predictor has seen, or else its task.
+    /// The tag of a request by which its scores are predicted: its task or else the first of its labels that the predictor has seen, as
+    /// outcomes out of the ledger have it.
     pub(crate) fn tag<'a>(&self, tags: &'a [String], task: Option<&'a str>) -> Option<&'a str> {
         let known = self.predictor.tags();
-        tags.iter()
-            .map(String::as_str)
-            .chain(task)
+        let tags = tags.iter().map(String::as_str);
+        task.into_iter()
+            .chain(tags)
             .find(|tag| known.binary_search_by(|one| one.as_str().cmp(tag)).is_ok())
     }
 
-    /// Chooses a model. `draw`: a number from 0 up to 1 by chance.
-    pub(crate) fn choose(&self, prompt: &str, tag: Option<&str>, draw: f64) -> Option<Chosen> {
-        let view = self.look(prompt, tag)?;
-        let (policy, basis, reference) = match &self.basis {
-            Basis::AtLeast(score) => (Policy::Routed(Rule::AtLeast(*score)), "predicted", None),
+    /// Chooses a model. `draw`: a number from 0 up to 1 by chance. `whole`: whether the answer comes in one piece, so that it can be looked at
+    /// before it is given.
+    pub(crate) fn choose(
+        self: &Arc<Self>,
+        prompt: &str,
+        tag: Option<&str>,
+        draw: f64,
+        whole: bool,
+    ) -> Option<Chosen> {
+        let (policy, basis, reference, label) = match &self.basis {
+            Basis::Cascade(cascade) => return Some(cascade.chosen(self, tag, whole)),
+            Basis::AtLeast(score) => (Policy::Routed(Rule::AtLeast(*score)), "predicted", None, None),
             Basis::Certified(watch) => {
                 let reference = self.number(watch.ladder.reference())?;
                 match watch.of(tag).map(Kept::now) {
-                    None => (Policy::Single(reference), "no_promise", Some(reference)),
-                    Some(now) if now.is_broken => (now.policy, "promise_broken", Some(reference)),
-                    Some(now) => (now.policy, "certified", Some(reference)),
+                    None => (Policy::Single(reference), "no_promise", Some(reference), None),
+                    Some(now) if now.is_broken => {
+                        (now.policy, "promise_broken", Some(reference), Some(watch))
+                    }
+                    Some(now) => (now.policy, "certified", Some(reference), Some(watch)),
                 }
             }
         };
+        let view = self.look(prompt, tag)?;
         let choice = policy.choose(&view.predicted, &view.expected_costs, draw)?;
-        Some(Chosen {
-            policy: self.name.clone(),
-            basis,
-            tag: tag.map(str::to_owned),
-            choice,
-            reference,
-            label: match &self.basis {
-                Basis::Certified(watch) if watch.of(tag).is_some() => Some(Wanted {
-                    share: watch.share,
-                    of: watch.ladder.choices(&view.predicted, &view.expected_costs),
-                }),
-                _ => None,
-            },
-            view,
-            models: self.predictor.models().to_vec(),
-        })
+        let models = self.predictor.models();
+        let label = label.map(|watch| Wanted {
+            share: watch.share,
+            models: watch
+                .ladder
+                .choices(&view.predicted, &view.expected_costs)
+                .into_iter()
+                .filter_map(|model| models.get(model).cloned())
+                .collect(),
+        });
+        Some(Chosen::of_predicted(
+            self, basis, tag, choice, reference, label, &view,
+        ))
     }
 
     /// What is predicted of a request.
@@ -198,86 +235,6 @@ pub(crate) struct View {
     pub(crate) predicted: Vec<f32>,
     pub(crate) expected_costs: Vec<f64>,
     expected: Vec<Pico>,
-}
-
-/// Why a model is asked.
-const CHOSEN: &str = "chosen by the learned policy";
-const REFERENCE: &str = "the reference of the learned policy";
-const NEXT_BEST: &str = "the next best of the learned policy";
-
-/// A choice that was made for a request.
-#[derive(Debug, Clone)]
-pub(crate) struct Chosen {
-    policy: String,
-    basis: &'static str,
-    tag: Option<String>,
-    choice: Choice,
-    reference: Option<usize>,
-    label: Option<Wanted>,
-    view: View,
-    models: Vec<String>,
-}
-
-/// A label that may be asked for.
-#[derive(Debug, Clone)]
-struct Wanted {
-    share: f64,
-    /// Of these models.
-    of: Vec<usize>,
-}
-
-impl Chosen {
-    /// The models to ask, in order: the chosen one, the reference, then the others with the best first. Why each is there stands beside it.
-    pub(crate) fn order(&self) -> Vec<(&str, &'static str)> {
-        let predicted = |model: &usize| self.view.predicted.get(*model).copied().unwrap_or_default();
-        let mut others: Vec<usize> = (0..self.models.len()).collect();
-        others.sort_by(|a, b| predicted(b).total_cmp(&predicted(a)));
-        let first = [(Some(self.choice.model), CHOSEN), (self.reference, REFERENCE)];
-        let first = first.into_iter().filter_map(|(model, why)| Some((model?, why)));
-        let mut order: Vec<(&str, &'static str)> = Vec::new();
-        for (model, why) in first.chain(others.into_iter().map(|model| (model, NEXT_BEST))) {
-            if let Some(name) = self.models.get(model)
-                && !order.iter().any(|(before, _)| before == name)
-            {
-                order.push((name, why));
-            }
-        }
-        order
-    }
-
-    /// What an answer tells of the choice. `request`: the call's name, by which labels are drawn.
-    pub(crate) fn json(&self, request: &str, explain: bool) -> Value {
-        let name = |model: &usize| self.models.get(*model);
-        let mut told = json!({
-            "policy": self.policy,
-            "basis": self.basis,
-            "model": name(&self.choice.model),
-            "propensity": self.choice.propensity,
-            "tag": self.tag,
-        });
-        if let Some(wanted) = self
-            .label
-            .as_ref()
-            .filter(|wanted| is_drawn(request, wanted.share))
-        {
-            let models: Vec<_> = wanted.of.iter().filter_map(name).collect();
-            told["label"] = json!({ "models": models });
-        }
-        if explain {
-            let view = self.view.predicted.iter().zip(&self.view.expected);
-            let of_models = self.models.iter().zip(view);
-            told["predicted"] = of_models
-                .map(|(model, (score, cost))| {
-                    json!({
-                        "model": model,
-                        "score": score,
-                        "expected_cost_usd": cost.to_string(),
-                    })
-                })
-                .collect();
-        }
-        told
-    }
 }
 
 /// Whether a label of a request is asked for. By its name alone, which the gateway mints: nobody can choose what is drawn.

@@ -23,8 +23,8 @@ pub enum Verdict {
 /// with the call; the time it takes is the call's.
 #[async_trait]
 pub trait Verifier: Send + Sync {
-    /// Looks at an answer.
-    async fn verify(&self, request: &ChatRequest, response: &ChatResponse) -> Verdict;
+    /// Looks at an answer that `target` gave.
+    async fn verify(&self, target: &Target, request: &ChatRequest, response: &ChatResponse) -> Verdict;
 }
 
 /// An answer that was not good enough, with another one asked for. It was billed all the same.
@@ -88,7 +88,7 @@ impl Executor {
         let mut exhausted = None;
         let verdict = loop {
             let mut deadline = limit.wait(&*self.clock);
-            let verifying = verifier.verify(call.request, &answer.response);
+            let verifying = verifier.verify(&answer.target, call.request, &answer.response);
             let why = match race(&mut deadline, None, verifying).await {
                 Ok(Verdict::Accepted) => break Verdict::Accepted,
                 Ok(Verdict::Rejected(why)) => why,

@@ -1,5 +1,6 @@
-//! `waypost train`, `certify` and `evaluate`: policies that are learnt from outcomes.
+//! `waypost train`, `certify`, `evaluate` and `cascade`: policies that are learnt from outcomes.
 
+mod cascade;
 mod certify;
 mod evaluate;
 mod page;
@@ -17,6 +18,7 @@ use super::{Outcome, Progress};
 use crate::cli::WrongUsage;
 use crate::learned::{LONGEST_NAME, read_predictor, said};
 
+pub(super) use cascade::run as cascade;
 pub(super) use certify::run as certify;
 pub(super) use evaluate::run as evaluate;
 pub(super) use train::run as train;

@@ -1,0 +1,109 @@
+//! What a learned policy chose for a request, and what is told of it.
+
+use routing_learned::Choice;
+use serde_json::{Value, json};
+
+use super::{LearnedCheck, LearnedPolicy, View, is_drawn};
+
+/// Why a model is asked.
+const CHOSEN: &str = "chosen by the learned policy";
+const REFERENCE: &str = "the reference of the learned policy";
+const NEXT_BEST: &str = "the next best of the learned policy";
+
+/// A choice that was made for a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub(super) policy: String,
+    /// By what it was chosen, in a word.
+    pub(super) basis: &'static str,
+    pub(super) tag: Option<String>,
+    /// How probable the choice was.
+    pub(super) propensity: f64,
+    /// The models to ask, in order, and why each is there.
+    pub(super) order: Vec<(String, &'static str)>,
+    /// What an answer of the first is held against.
+    pub(super) check: Option<LearnedCheck>,
+    pub(super) label: Option<Wanted>,
+    /// For those who want to know: by model the predicted score and the expected cost in US dollars.
+    pub(super) predicted: Vec<(String, f32, String)>,
+}
+
+/// A label that may be asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) share: f64,
+    /// Of these models.
+    pub(super) models: Vec<String>,
+}
+
+impl Chosen {
+    /// A choice by predicted scores: the chosen model, the reference, then the others with the best first.
+    pub(super) fn of_predicted(
+        policy: &LearnedPolicy,
+        basis: &'static str,
+        tag: Option<&str>,
+        choice: Choice,
+        reference: Option<usize>,
+        label: Option<Wanted>,
+        view: &View,
+    ) -> Self {
+        let models = policy.predictor.models();
+        let predicted = |model: &usize| view.predicted.get(*model).copied().unwrap_or_default();
+        let mut others: Vec<usize> = (0..models.len()).collect();
+        others.sort_by(|a, b| predicted(b).total_cmp(&predicted(a)));
+        let first = [(Some(choice.model), CHOSEN), (reference, REFERENCE)];
+        let first = first.into_iter().filter_map(|(model, why)| Some((model?, why)));
+        let mut order: Vec<(String, &'static str)> = Vec::new();
+        for (model, why) in first.chain(others.into_iter().map(|model| (model, NEXT_BEST))) {
+            if let Some(name) = models.get(model)
+                && !order.iter().any(|(before, _)| before == name)
+            {
+                order.push((name.clone(), why));
+            }
+        }
+        let of_models = models.iter().zip(view.predicted.iter().zip(&view.expected));
+        Self {
+            policy: policy.name.clone(),
+            basis,
+            tag: tag.map(str::to_owned),
+            propensity: choice.propensity,
+            order,
+            check: None,
+            label,
+            predicted: of_models
+                .map(|(model, (score, cost))| (model.clone(), *score, cost.to_string()))
+                .collect(),
+        }
+    }
+
+    /// The models to ask, in order. Why each is there stands beside it.
+    pub(crate) fn order(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.order.iter().map(|(model, why)| (model.as_str(), *why))
+    }
+
+    /// The first model, and what an answer of it is held against before the next is asked.
+    pub(crate) fn check(&self) -> Option<(&str, &LearnedCheck)> {
+        let (first, _) = self.order.first()?;
+        Some((first, self.check.as_ref()?))
+    }
+
+    /// What an answer tells of the choice. `request`: the call's name, by which labels are drawn.
+    pub(crate) fn json(&self, request: &str, explain: bool) -> Value {
+        let mut told = json!({
+            "policy": self.policy,
+            "basis": self.basis,
+            "model": self.order.first().map(|(model, _)| model),
+            "propensity": self.propensity,
+            "tag": self.tag,
+        });
+        let label = self.label.as_ref();
+        if let Some(wanted) = label.filter(|wanted| is_drawn(request, wanted.share)) {
+            told["label"] = json!({ "models": wanted.models });
+        }
+        if explain && !self.predicted.is_empty() {
+            let of_model = |(model, score, cost): &(String, f32, String)| json!({ "model": model, "score": score, "expected_cost_usd": cost });
+            told["predicted"] = self.predicted.iter().map(of_model).collect();
+        }
+        told
+    }
+}
