@@ -160,6 +160,13 @@ impl Checks {
         self
     }
 
+    /// Whether any check may be made.
+    pub(crate) fn may_check(&self) -> bool {
+        let Expect { contains, equals } = &self.expect;
+        let on_tools = !self.tools.is_empty() || self.must != Must::None;
+        self.format.is_some() || on_tools || contains.is_some() || equals.is_some()
+    }
+
     /// Holds an answer against them, with every choice in it. Where there are none, nothing is checked: that an answer ended well
     /// says little.
     pub(crate) fn of(&self, response: &ChatResponse) -> Vec<Check> {

@@ -64,6 +64,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Try routing policies on simulated traffic: cost, quality, latency and success, from a seed, without asking any model
     Simulate(SimulateArgs),
+    /// Say what callers thought of answers, as lines that `train` learns from
+    Outcomes(OutcomesArgs),
     /// Learn from outcomes which model answers which prompt well enough
     Train(TrainArgs),
     /// Prove on labelled prompts that routing loses no more than promised, and say what it saves
@@ -184,6 +186,9 @@ pub struct CompareArgs {
     /// The most tokens each answer may have
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<u64>,
+    /// A new file for what came of each prompt whose answers are checked, as lines that `train` learns from
+    #[arg(long, value_name = "FILE")]
+    pub outcomes: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -579,6 +584,23 @@ pub struct SimulateArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
+}
+
+/// `outcomes`.
+#[derive(Debug, Args)]
+pub struct OutcomesArgs {
+    /// Only answers to requests that began at this time or later, such as 2026-11-01 or 2026-11-01T09:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only answers to requests that began before this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// A new file to write to; what exists is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: PlaceArgs,

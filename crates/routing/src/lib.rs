@@ -54,7 +54,7 @@ pub use outcomes::{
 pub use plan::{Assumed, Candidate, Plan};
 pub use quality::{
     Belief, Evaluation, EvaluationError, EvaluationProblem, Feedback, FeedbackError, FeedbackRow,
-    FeedbackStore, FeedbackSums, QualityBook, read_evaluations,
+    FeedbackStore, FeedbackSums, QualityBook, ScoredAnswer, read_evaluations,
 };
 pub use record::{PlanRecord, ReplayError};
 pub use request::{RouteRequest, Warm};

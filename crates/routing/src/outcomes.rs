@@ -8,23 +8,40 @@ use costing::Pico;
 use integration_core::printable;
 use rust_decimal::Decimal;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-/// What came of one model's answer.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What came of one model's answer. Serialised, it is what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ModelOutcome {
     /// How good it was, on a scale of the file's own: the higher, the better. A finite number.
     pub score: f64,
     /// What it cost in US dollars, 0 or more, rounded to the pico-dollar; `None` if that is not known.
+    #[serde(rename = "cost_usd", skip_serializing_if = "Option::is_none")]
     pub cost: Option<Pico>,
     /// How long it took in milliseconds, 0 or more; `None` if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
     /// How many tokens the model read; `None` if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_tokens: Option<u64>,
     /// How many tokens it wrote; `None` if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_tokens: Option<u64>,
+}
+
+impl ModelOutcome {
+    /// A score of which nothing else is known.
+    pub const fn new(score: f64) -> Self {
+        Self {
+            score,
+            cost: None,
+            latency_ms: None,
+            prompt_tokens: None,
+            completion_tokens: None,
+        }
+    }
 }
 
 /// What a row says of the models that it does not choose.
@@ -36,27 +53,44 @@ pub enum OutcomeKind {
     Logged,
 }
 
-/// A request, and what came of it at the models that were asked.
-#[derive(Debug, Clone, PartialEq)]
+/// A request, and what came of it at the models that were asked. Serialised to one line, it is what [`OutcomeRows`] reads.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OutcomeRow {
     /// What the request is called, if it has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What was asked.
     pub prompt: String,
     /// What kind of request it was, in the file's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// What came of it, by the file's own names of models. At least one.
     pub outcomes: BTreeMap<String, ModelOutcome>,
     /// The answers themselves, of the models whose answer was kept.
     pub answers: BTreeMap<String, String>,
     /// The model that was chosen, which is among the outcomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
     /// How probable that choice was when it was made: above 0, at most 1. Never without `chosen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub propensity: Option<f64>,
 }
 
 impl OutcomeRow {
+    /// What came of a prompt that has no name and is of no kind, at models that nobody chose between. At least one outcome makes a row
+    /// that can be read.
+    pub const fn new(prompt: String, outcomes: BTreeMap<String, ModelOutcome>) -> Self {
+        Self {
+            id: None,
+            prompt,
+            task: None,
+            outcomes,
+            chosen: None,
+            propensity: None,
+        }
+    }
+
     /// What the row says of models it does not choose.
     pub fn kind(&self) -> OutcomeKind {
         if self.propensity.is_some() && self.outcomes.len() == 1 {
@@ -390,6 +424,34 @@ mod tests {
         let costs: Vec<_> = row.outcomes.values().map(|one| one.cost.map(Pico::get)).collect();
         assert_eq!(costs, [Some(100_000_000_001), Some(32_900_000), None]);
         assert_eq!(row.outcomes["a"].latency_ms, Some(250.5));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let known = ModelOutcome {
+            cost: Some(Pico::new(100_000_000_001)),
+            latency_ms: Some(250.5),
+            prompt_tokens: Some(u64::MAX),
+            completion_tokens: Some(0),
+            ..ModelOutcome::new(1.0 / 3.0)
+        };
+        let outcomes = BTreeMap::from([
+            ("a/b".to_owned(), known),
+            ("c".to_owned(), ModelOutcome::new(1.0)),
+        ]);
+        let bare = OutcomeRow::new("Two\nlines of \"text\"".to_owned(), outcomes);
+        let full = OutcomeRow {
+            id: Some("x".to_owned()),
+            task: Some("billing".to_owned()),
+            chosen: Some("c".to_owned()),
+            propensity: Some(0.25),
+            ..bare.clone()
+        };
+        for row in [bare, full] {
+            let line = serde_json::to_string(&row).unwrap();
+            assert!(!line.contains("null") && !line.contains('\n'), "{line}");
+            assert_eq!(read_outcome_row(&line).unwrap(), row);
+        }
     }
 
     #[test]

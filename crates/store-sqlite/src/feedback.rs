@@ -1,11 +1,12 @@
 //! Between feedback and rows.
 
 use costing::{AttemptIntent, LedgerError, Outcome, Place, Rule, Verifier};
-use routing::{Feedback, FeedbackRow, FeedbackSums};
+use integration_core::RequestId;
+use routing::{Feedback, FeedbackRow, FeedbackSums, ScoredAnswer};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::ledger_error;
-use crate::row::{column, micros, optional};
+use crate::row::{column, micros, one, optional};
 
 /// How many parts a score is kept in. Sums of squares stay whole numbers that fit for some nine hundred million scores of one model.
 const PARTS: u32 = 100_000;
@@ -41,6 +42,12 @@ const SUMS: &str = "
 SELECT model, served_model, task, count, score_e5, square_e10 FROM feedback_sums
 WHERE simulated = ?1 AND count > 0 ORDER BY model, served_model, task";
 
+/// Scores by request. No request has an empty name.
+const SCORED: &str = "
+SELECT f.request_id, f.attempt, count(*), sum(f.score_e5) FROM feedback f
+WHERE f.request_id > ?1 AND f.attempt = (SELECT max(g.attempt) FROM feedback g WHERE g.request_id = f.request_id)
+GROUP BY f.request_id ORDER BY f.request_id LIMIT ?2";
+
 /// The sums beside the feedback that is kept, where they differ. A second row of the same sum would be added to twice.
 const DIFFERENCES: &str = "
 SELECT model, served_model, task, simulated, sum(kept),
@@ -59,7 +66,7 @@ HAVING model IS NULL OR sum(kept) > 1 OR sum(count) <> sum(said) OR sum(score) <
 ORDER BY model, served_model, task, simulated";
 
 /// What the tables must take.
-pub(crate) const STATEMENTS: [&str; 10] = [
+pub(crate) const STATEMENTS: [&str; 11] = [
     ANSWERED,
     KNOWN,
     BEFORE,
@@ -69,6 +76,7 @@ pub(crate) const STATEMENTS: [&str; 10] = [
     ADD,
     BEGIN,
     SUMS,
+    SCORED,
     DIFFERENCES,
 ];
 
@@ -180,6 +188,30 @@ pub(crate) fn sums(connection: &Connection, simulated: bool) -> Result<Vec<Feedb
             optional(row, 2, Some)?,
             column(row, 5, |square: i64| moments(count, score, square))?,
         ));
+    }
+    Ok(found)
+}
+
+/// Answers that were spoken of, with their scores.
+pub(crate) fn scored(
+    connection: &Connection,
+    after: Option<&RequestId>,
+    limit: usize,
+) -> Result<Vec<ScoredAnswer>, LedgerError> {
+    let sqlite = |error: rusqlite::Error| ledger_error(&error);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(SCORED).map_err(sqlite)?;
+    let mut rows = statement
+        .query(params![after.map_or("", RequestId::as_str), limit])
+        .map_err(sqlite)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let request: RequestId = column(row, 0, |text: String| text.parse().ok())?;
+        let attempt = one(connection, &request, column(row, 1, Some)?)?;
+        let (count, score): (i64, i64) = (column(row, 2, Some)?, column(row, 3, Some)?);
+        // A group has one row at the least.
+        let mean = score as f64 / count as f64 / f64::from(PARTS);
+        found.push(ScoredAnswer::new(attempt, mean));
     }
     Ok(found)
 }

@@ -15,7 +15,7 @@ use costing::{
 };
 use experiments::{Attribution, Experiment, Exposure, Outcome, OutcomeStore, OutcomeStoreError, UnitRow};
 use integration_core::{GenerationId, RequestId};
-use routing::{Feedback, FeedbackError, FeedbackRow, FeedbackStore};
+use routing::{Feedback, FeedbackError, FeedbackRow, FeedbackStore, ScoredAnswer};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -364,6 +364,16 @@ impl FeedbackStore for SqliteStore {
 
     async fn feedback_sums(&self, simulated: bool) -> Result<Vec<FeedbackRow>, LedgerError> {
         self.read(move |c| feedback::sums(c, simulated)).await
+    }
+
+    async fn scored_answers(
+        &self,
+        after: Option<&RequestId>,
+        limit: usize,
+    ) -> Result<Vec<ScoredAnswer>, LedgerError> {
+        let after = after.cloned();
+        self.read(move |c| feedback::scored(c, after.as_ref(), limit))
+            .await
     }
 }
 

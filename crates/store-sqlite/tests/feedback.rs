@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{at, bare_settlement, id, intent, open, open_quick, settlement};
-use costing::{AttemptIntent, LedgerError, LedgerStore, Rule};
+use common::{at, bare_settlement, correction, id, intent, open, open_quick, settlement};
+use costing::{AttemptIntent, CostStatus, LedgerError, LedgerStore, Rule};
 use proptest::prelude::*;
 use routing::{Feedback, FeedbackError, FeedbackRow, FeedbackStore, FeedbackSums};
 use rusqlite::Connection;
@@ -136,6 +136,76 @@ async fn so_many_sources_may_speak_of_a_call() {
     store.give(said("r", "0", 1.0)).await.unwrap();
     let sums = store.feedback_sums(false).await.unwrap();
     assert_eq!((sums[0].sums.count(), sums[0].sums.mean()), (8, Some(0.125)));
+}
+
+#[tokio::test]
+async fn answers_that_were_spoken_of_are_listed_with_what_is_known_now() {
+    let dir = tempdir().unwrap();
+    let store = open_quick(dir.path());
+    assert_eq!(store.scored_answers(None, 9).await.unwrap(), []);
+    for request in ["a", "b", "c", "silent"] {
+        answered(&store, request, |intent| intent.simulated = request == "b").await;
+    }
+    store
+        .correct(correction("a", 1, 7, CostStatus::Exact))
+        .await
+        .unwrap();
+    for (request, source, score) in [
+        ("a", "user", 0.0),
+        ("a", "user", 1.0),
+        ("a", "judge", 0.5),
+        ("b", "user", 0.25),
+        ("c", "user", 1.0),
+    ] {
+        store.give(said(request, source, score)).await.unwrap();
+    }
+    // One spoke of the first answer, the next of the one that came after it.
+    let mut second = intent("c", 2);
+    second.model = "b/m".parse().unwrap();
+    store.intend(second).await.unwrap();
+    store.settle(settlement("c", 2)).await.unwrap();
+    store.give(said("c", "judge", 0.125)).await.unwrap();
+
+    let all = store.scored_answers(None, 9).await.unwrap();
+    let told: Vec<_> = all
+        .iter()
+        .map(|one| {
+            let intent = &one.attempt.intent;
+            (
+                intent.request.as_str(),
+                intent.attempt,
+                intent.simulated,
+                one.score,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", 1, false, 0.75),
+            ("b", 1, true, 0.25),
+            ("c", 2, false, 0.125)
+        ]
+    );
+    for one in &all {
+        let kept = store.attempts(&one.attempt.intent.request).await.unwrap();
+        assert_eq!(Some(&one.attempt), kept.last());
+    }
+    assert_eq!(all[0].attempt.corrections.len(), 1);
+    let beside = SqliteStore::open_read_only(dir.path()).unwrap();
+    let mut paged = Vec::new();
+    loop {
+        let after = paged
+            .last()
+            .map(|one: &routing::ScoredAnswer| one.attempt.intent.request.clone());
+        let page = beside.scored_answers(after.as_ref(), 2).await.unwrap();
+        let is_last = page.len() < 2;
+        paged.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    assert_eq!(paged, all);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod models;
 mod number;
 mod one_call;
 mod outcome_file;
+mod outcomes;
 mod price;
 mod reconcile;
 mod replay;
@@ -121,6 +122,10 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Simulate(args) => {
             log(&env, "warn");
             simulate::run(&args, &env)
+        }
+        Command::Outcomes(args) => {
+            log(&env, "warn");
+            runtime()?.block_on(outcomes::run(&args, &env))
         }
         Command::Train(args) => {
             log(&env, "warn");

@@ -12,7 +12,7 @@ mod store;
 pub use book::QualityBook;
 pub use evaluation::{Evaluation, EvaluationError, EvaluationProblem, read_evaluations};
 pub use feedback::FeedbackSums;
-pub use store::{Feedback, FeedbackError, FeedbackRow, FeedbackStore};
+pub use store::{Feedback, FeedbackError, FeedbackRow, FeedbackStore, ScoredAnswer};
 
 /// What is believed of a model's quality for a task: a normal distribution on the task's scale, 0 to 100, higher is better. The
 /// distribution does not end with the scale, and feedback can move the mean a little beyond it.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use costing::LedgerError;
+use costing::{AttemptRow, LedgerError};
 use integration_core::{ModelId, RequestId};
 
 use super::FeedbackSums;
@@ -77,6 +77,23 @@ impl FeedbackRow {
     }
 }
 
+/// An answer that somebody has spoken of.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ScoredAnswer {
+    /// The attempt that gave it, as the ledger has it now.
+    pub attempt: AttemptRow,
+    /// The mean of the last words of all who spoke of it, from 0 to 1.
+    pub score: f64,
+}
+
+impl ScoredAnswer {
+    /// An answer with its score.
+    pub const fn new(attempt: AttemptRow, score: f64) -> Self {
+        Self { attempt, score }
+    }
+}
+
 /// Why feedback was not taken, or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -114,4 +131,16 @@ pub trait FeedbackStore: Debug + Send + Sync {
     /// # Errors
     /// The store's own trouble.
     async fn feedback_sums(&self, simulated: bool) -> Result<Vec<FeedbackRow>, LedgerError>;
+
+    /// At most `limit` of the answers that there is feedback on, simulated ones and real ones, by the names of their requests and after
+    /// this one. Fewer than `limit` are the last. Asked page by page it takes no more memory than a page. Where sources speak of
+    /// different attempts of a call, the last of these attempts is the answer, and what was said of the others does not count.
+    ///
+    /// # Errors
+    /// The store's own trouble.
+    async fn scored_answers(
+        &self,
+        after: Option<&RequestId>,
+        limit: usize,
+    ) -> Result<Vec<ScoredAnswer>, LedgerError>;
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod json;
+mod outcomes;
 mod paired;
 mod prompts;
 mod text;
@@ -88,6 +89,11 @@ pub(super) async fn run(args: &CompareArgs, env: &Environment) -> anyhow::Result
         (Some(path), _) => prompts::read(path)?,
         (None, prompt) => vec![Prompt::text(prompt.as_deref().unwrap_or_default())],
     };
+    let outcomes = args
+        .outcomes
+        .as_deref()
+        .map(|path| outcomes::file(path, &prompts))
+        .transpose()?;
     let app = App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?;
     let models = contestants(&app, &args.models)?;
     let baseline = args.baseline.as_deref();
@@ -108,6 +114,9 @@ pub(super) async fn run(args: &CompareArgs, env: &Environment) -> anyhow::Result
         print_json(&json::object(&results))?;
     } else {
         text::print(&results)?;
+    }
+    if let Some(file) = &outcomes {
+        file.write(&results)?;
     }
     let outcome = if results.is_answered() && !results.is_interrupted {
         Outcome::Done

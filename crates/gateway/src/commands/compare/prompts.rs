@@ -19,6 +19,10 @@ const MOST_FILE: u64 = 16 << 20;
 pub(super) struct Prompt {
     /// Its name: its own, or the number of its line.
     pub(super) id: String,
+    /// Whether that is a name of its own.
+    pub(super) is_named: bool,
+    /// What kind of prompt it is, in its author's words.
+    pub(super) task: Option<String>,
     /// The conversation to be answered.
     pub(super) messages: Vec<Message>,
     /// The form asked for.
@@ -35,6 +39,7 @@ pub(super) struct Prompt {
 #[serde(deny_unknown_fields)]
 struct Line {
     id: Option<String>,
+    task: Option<String>,
     prompt: Option<String>,
     messages: Option<Vec<Message>>,
     response_format: Option<ResponseFormat>,
@@ -50,6 +55,8 @@ impl Prompt {
     pub(super) fn text(prompt: &str) -> Self {
         Self {
             id: "1".to_owned(),
+            is_named: false,
+            task: None,
             messages: vec![Message::user(prompt)],
             response_format: None,
             tools: Vec::new(),
@@ -73,7 +80,9 @@ impl Prompt {
         )
         .map_err(|wrong| wrong.why)?;
         Ok(Self {
+            is_named: line.id.is_some(),
             id: line.id.unwrap_or_else(|| number.to_string()),
+            task: line.task,
             messages,
             response_format: line.response_format,
             tools: line.tools,

@@ -8,7 +8,7 @@ mod train;
 
 use std::path::Path;
 
-use routing_learned::{LearnedError, MOST_PROMPTS, Outcomes};
+use routing_learned::{LearnedError, MOST_PROMPTS, Outcomes, Prompt};
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -154,9 +154,17 @@ fn complete(outcomes: &Outcomes, models: &[String]) -> Result<(Outcomes, usize),
         (0..models.len()).all(|model| prompt.of(model).is_some_and(|scored| scored.cost.is_some()))
     });
     if known.is_empty() {
-        return Err(WrongUsage(
-            "there is no prompt with an outcome and its cost of each of the models".to_owned(),
-        ));
+        let mut message = "there is no prompt with an outcome and its cost of each of the models".to_owned();
+        let answers = |prompt: &Prompt| {
+            (0..outcomes.models().len())
+                .filter(|one| prompt.of(*one).is_some())
+                .count()
+        };
+        if outcomes.prompts().all(|prompt| answers(prompt) < 2) {
+            message += "; each has the outcome of one model alone, as feedback is, and which model is better is told by the outcomes \
+                        of all on the same prompts: `waypost compare --prompts FILE --outcomes FILE` gets them";
+        }
+        return Err(WrongUsage(message));
     }
     let left_out = outcomes.len() - known.len();
     Ok((known, left_out))

@@ -63,8 +63,10 @@ pub(super) fn replay(
     };
     let mut tally = Tally::default();
     let (mut own, mut others, mut differences) = (Columns::default(), Columns::default(), Columns::default());
+    let mut is_alone = true;
     let mut next = Some(first);
     while let Some(row) = next {
+        is_alone &= row.outcomes.len() == 1;
         let ask = policy.ask(&row)?;
         let choice = policy.choose(ask, tally.rows(), row.outcomes.keys());
         let chosen = choice.and_then(|place| row.outcomes.iter().nth(place).ok_or("unknown_model"));
@@ -94,6 +96,14 @@ pub(super) fn replay(
     } = &baseline
     {
         return Err(nobody(name).into());
+    }
+    if is_alone {
+        // As of a choice without its probability.
+        let why = "each row has the outcome of one model alone, so nothing can be told of another policy; it takes the outcomes of \
+                   several models on the same prompts, or `chosen` with its `propensity`";
+        report.refused = Some(why.to_owned());
+        tally.report(report);
+        return Ok(());
     }
     report.baseline = baseline.name();
     report.score = Some(compared(
