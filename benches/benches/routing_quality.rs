@@ -237,7 +237,8 @@ fn pool(name: &str, outcomes: &Outcomes, size: Size, progress: &Progress<'_>) ->
     let row = |what: &str, router: String, zero: String| println!("  {what:<29} {router:<26} {zero}");
     row("", "router".to_owned(), "zero router".to_owned());
     row("AIQ", shown(found.aiq), shown(found.zero_aiq));
-    row("log AIQ", shown(found.log_aiq), shown(found.zero_log_aiq));
+    let defined = |measured: Option<Measured>| measured.map_or("a model is free".to_owned(), shown);
+    row("log AIQ", defined(found.log_aiq), defined(found.zero_log_aiq));
     for ((share, saving), zero) in SHARES.iter().zip(found.saving).zip(found.zero_saving) {
         let told = |saving: Option<Measured>| {
             saving.map_or("not reached".to_owned(), |saving| {

@@ -529,16 +529,95 @@ fn hostile_inputs_are_refused_in_one_line() {
         &["evaluate", "--data", "few.jsonl"],
         "training on prompts takes 30",
     );
-    let free: String = (0..60)
-        .map(|number| {
-            line(
-                number,
-                |_| json!({ "free": { "score": 1, "cost_usd": 0 }, "m": { "score": 0, "cost_usd": 1 } }),
-            )
-        })
-        .collect();
-    write("free.jsonl", free.as_bytes());
-    refused(&["evaluate", "--data", "free.jsonl"], "'free' costs nothing here");
+}
+
+/// Free models beside one at a price: all but the measure by doublings has a value, and that one is unknown rather than 0.
+#[test]
+fn a_pool_with_a_free_model_is_evaluated_and_certified() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let with_free = |cheap: &str, dear: &str, numbers: std::ops::Range<u32>| -> String {
+        let of = |number| {
+            let mut outcomes = truth(number);
+            outcomes[CHEAP]["cost_usd"] = json!(cheap);
+            outcomes[DEAR]["cost_usd"] = json!(dear);
+            outcomes.as_object_mut().unwrap().remove(POOR);
+            outcomes
+        };
+        numbers.map(|number| line(number, of)).collect()
+    };
+    std::fs::write(path.join("train.jsonl"), with_free("0", "0.001", 0..600)).unwrap();
+    std::fs::write(path.join("fresh.jsonl"), with_free("0", "0.001", 10_000..12_000)).unwrap();
+    let evaluate = ["evaluate", "--data", "train.jsonl", "--html", "curves.html"];
+    let found = json_of(path, &evaluate, 0);
+    assert_eq!(
+        found["log_aiq"],
+        json!({ "router": null, "zero_router": null, "oracle": null })
+    );
+    let value = |value: &Value| value["value"].as_f64().unwrap();
+    // The cheap model is right at half of the prompts, the dear one at .95: halfway the zero router has their mean.
+    let aiq = &found["aiq"];
+    assert!((value(&aiq["zero_router"]) - 0.725).abs() < 1e-9, "{aiq}");
+    assert!(value(&aiq["router"]) > value(&aiq["zero_router"]) + 0.02, "{aiq}");
+    let saving = &found["savings"][1];
+    assert!(
+        (value(&saving["zero_router"]) - 0.0475 / 0.45).abs() < 1e-9,
+        "{saving}"
+    );
+    assert!((value(&saving["router"]) - 0.5).abs() < 0.08, "{saving}");
+    assert_eq!(
+        found["curves"]["zero_router"][0]["mean_cost_usd"],
+        json!("0"),
+        "{found}"
+    );
+    assert!(value(&found["pair"]["metrics"]["apgr"]) > 0.65);
+    let page = std::fs::read_to_string(path.join("curves.html")).unwrap();
+    assert!(page.contains("in even steps, because something here costs nothing"));
+    assert!(
+        page.contains("cx=\"70.0\"") && page.contains(">$0</text>"),
+        "{page}"
+    );
+    let shown = page.split("</style>").nth(1).unwrap();
+    assert!(!shown.contains("NaN") && !shown.contains("inf"), "{shown}");
+    let (code, out, _) = run(path, &["evaluate", "--data", "train.jsonl"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("costs nothing here: small/cheap; there are no doublings of nothing"),
+        "{out}"
+    );
+
+    // The free model is what is saved with.
+    let (code, ..) = run(path, &["train", "--data", "train.jsonl", "--out", "r.waypost"]);
+    assert_eq!(code, 0);
+    let certify = [&CERTIFY[..], &["--vs", DEAR, "--max-loss", "0.05"]].concat();
+    let certified = json_of(path, &certify, 0);
+    let saving = &certified["result"]["verdict"]["certified"]["saving"];
+    assert!((0.4..0.56).contains(&saving.as_f64().unwrap()), "{certified}");
+
+    // Against a model that costs nothing there is nothing to save, and nothing to certify.
+    std::fs::write(path.join("train.jsonl"), with_free("0.001", "0", 0..600)).unwrap();
+    let found = json_of(path, &["evaluate", "--data", "train.jsonl"], 0);
+    for saving in found["savings"].as_array().unwrap() {
+        assert_eq!(saving["router"], Value::Null, "{saving}");
+        assert_eq!(saving["oracle"], Value::Null, "{saving}");
+    }
+    // And if all are free.
+    std::fs::write(path.join("train.jsonl"), with_free("0", "0", 0..600)).unwrap();
+    std::fs::remove_file(path.join("curves.html")).unwrap();
+    std::fs::remove_file(path.join("r.waypost")).unwrap();
+    let found = json_of(path, &evaluate, 0);
+    assert!((value(&found["aiq"]["router"]) - 0.95).abs() < 1e-9, "{found}");
+    let page = std::fs::read_to_string(path.join("curves.html")).unwrap();
+    let shown = page.split("</style>").nth(1).unwrap();
+    assert!(!shown.contains("NaN") && !shown.contains("inf"), "{shown}");
+    let (code, ..) = run(path, &["train", "--data", "train.jsonl", "--out", "r.waypost"]);
+    assert_eq!(code, 0);
+    let (code, out, err) = run(path, &CERTIFY);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(
+        err.contains("the expected cost of the model that is compared with must be above 0, not 0"),
+        "{err}"
+    );
 }
 
 #[test]

@@ -30,5 +30,5 @@ pub use id::{GenerationId, InvalidId, ModelId, ProviderId, RequestId, UpstreamNa
 pub use model_pattern::{InvalidModelPattern, ModelPattern};
 pub use rate_limit::{RateLimitFacts, RatePeriod, RateWindow};
 pub use secret::{InvalidSecret, Secret};
-pub use text::printable;
+pub use text::{Html, is_invisible, printable};
 pub use usage::{ReportedCost, ServerToolUse, Usage, UsageError};

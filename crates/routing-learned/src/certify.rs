@@ -151,7 +151,8 @@ impl Ladder {
     /// training found no model that it tells from the best one, or what is predicted hardly depends on it.
     ///
     /// # Errors
-    /// [`LearnedError::TooFew`] without a prompt; [`LearnedError::UnknownModel`] if the promise names another model.
+    /// [`LearnedError::TooFew`] without a prompt; [`LearnedError::UnknownModel`] if the promise names another model;
+    /// [`LearnedError::OutOfRange`] if the reference is expected to cost nothing: there is nothing to save.
     pub fn design(promise: &Promise, prompts: &HeldOut) -> Result<Self, LearnedError> {
         if prompts.is_empty() {
             return Err(LearnedError::TooFew {
@@ -479,10 +480,18 @@ impl<'a> Sketch<'a> {
             ),
         };
         let costs = (0..prompts.len()).map(|row| prompts.expected_costs(row)[reference]);
+        let reference_cost = costs.sum::<f64>() / prompts.len() as f64;
+        if reference_cost <= 0.0 {
+            return Err(LearnedError::OutOfRange {
+                what: "to save anything, the expected cost of the model that is compared with",
+                range: "above 0",
+                value: reference_cost,
+            });
+        }
         Ok(Self {
             prompts,
             reference,
-            reference_cost: costs.sum::<f64>() / prompts.len() as f64,
+            reference_cost,
         })
     }
 

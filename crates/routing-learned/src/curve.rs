@@ -82,6 +82,12 @@ impl Hull {
         Some(below.cost + share * (above.cost - below.cost))
     }
 
+    /// The share of a mean cost that is saved at this mean quality; `None` if the quality is never reached, or if that cost is nothing.
+    pub fn saving(&self, quality: f64, of_cost: f64) -> Option<f64> {
+        let cost = self.cost_of(quality)?;
+        (of_cost > 0.0).then(|| 1.0 - cost / of_cost)
+    }
+
     /// AIQ of RouterBench: the mean quality over costs from `from` to `to`, each cost alike. Costs below the cheapest point count with its
     /// quality.
     pub fn mean_quality(&self, from: f64, to: f64) -> Option<f64> {
@@ -89,6 +95,7 @@ impl Hull {
     }
 
     /// As [`mean_quality`](Self::mean_quality), with the same weight for each doubling of the cost, so that the dear end does not decide alone.
+    /// `None` if `from` is not above 0: it takes no end of doublings to come from nothing to something.
     pub fn mean_quality_by_doubling(&self, from: f64, to: f64) -> Option<f64> {
         if from <= 0.0 {
             return None;
@@ -164,6 +171,18 @@ mod tests {
         let found = hull.mean_quality_by_doubling(1.0, std::f64::consts::E).unwrap();
         assert!((found - expected).abs() < 1e-6, "{found}");
         assert_eq!(Hull::default().mean_quality(1.0, 2.0), None);
+    }
+
+    #[test]
+    fn a_curve_from_nothing_has_all_but_doublings() {
+        let hull = hull(&[(0.0, 0.5), (4.0, 0.9)]);
+        assert_eq!(hull.quality_at(0.0), Some(0.5));
+        assert!((hull.mean_quality(0.0, 4.0).unwrap() - 0.7).abs() < 1e-12);
+        assert_eq!(hull.mean_quality_by_doubling(0.0, 4.0), None);
+        assert!((hull.saving(0.7, 4.0).unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(hull.saving(0.95, 4.0), None);
+        assert_eq!(hull.saving(0.4, 0.0), None, "of nothing nothing is saved");
+        assert_eq!(hull.mean_quality(0.0, 0.0), Some(0.5), "all are free");
     }
 
     proptest::proptest! {

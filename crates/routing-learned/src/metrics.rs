@@ -246,12 +246,12 @@ pub struct PoolMetrics {
     pub aiq: Measured,
     /// That of the zero router.
     pub zero_aiq: Measured,
-    /// The mean quality by doublings of the cost.
-    pub log_aiq: Measured,
+    /// The mean quality by doublings of the cost. `None` if a model costs nothing, or would in a resample: from 0 there are no doublings.
+    pub log_aiq: Option<Measured>,
     /// That of the zero router.
-    pub zero_log_aiq: Measured,
+    pub zero_log_aiq: Option<Measured>,
     /// The share of the best model's cost that is saved at this share of its quality, for .90, .95, .98 and 1; `None` where that quality is
-    /// not reached. Read off the curve of all prompts, so that of the whole quality is optimistic; a certified saving is not.
+    /// not reached, and if the best model costs nothing. Read off the curve of all prompts, so that of the whole quality is optimistic; a certified saving is not.
     pub saving: [Option<Measured>; 4],
     /// That of the zero router.
     pub zero_saving: [Option<Measured>; 4],
@@ -317,14 +317,16 @@ impl PoolMetrics {
         }
         let (curve, zero, oracle, best_point) = hulls.ok_or_else(too_few)?;
         let needed = |values: &[Option<f64>]| measured(values).ok_or_else(too_few);
+        // The resamples that have a value would tell of the dearer ones alone.
+        let in_all = |values: &[Option<f64>]| measured(values).filter(|_| !values.contains(&None));
         Ok(Self {
             prompts: held.len(),
             best: held.models()[best].clone(),
             best_point,
             aiq: needed(&values.aiq)?,
             zero_aiq: needed(&values.zero_aiq)?,
-            log_aiq: needed(&values.log_aiq)?,
-            zero_log_aiq: needed(&values.zero_log_aiq)?,
+            log_aiq: in_all(&values.log_aiq),
+            zero_log_aiq: in_all(&values.zero_log_aiq),
             saving: values.saving.each_ref().map(|values| measured(values)),
             zero_saving: values.zero_saving.each_ref().map(|values| measured(values)),
             above_zero: needed(&values.least)?,
@@ -362,7 +364,7 @@ impl Values {
             .iter()
             .zip(self.saving.iter_mut().zip(&mut self.zero_saving))
         {
-            let saved = |hull: &Hull| Some(1.0 - hull.cost_of(share * best.quality)? / best.cost);
+            let saved = |hull: &Hull| hull.saving(share * best.quality, best.cost);
             saving.push(saved(curve));
             zero_saving.push(saved(zero));
         }

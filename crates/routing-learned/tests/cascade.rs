@@ -135,8 +135,12 @@ fn mixtral_to_gpt_4_on_gsm8k() {
     assert!(1.0 - most.saving <= 0.62);
 }
 
-/// Answers that end in "surely" are right.
 fn examples(n: usize, dear_cost: i64) -> Vec<Example> {
+    examples_at(n, 1_000, dear_cost)
+}
+
+/// Answers that end in "surely" are right.
+fn examples_at(n: usize, cheap_cost: i64, dear_cost: i64) -> Vec<Example> {
     let scored = |right: bool, cost| Scored {
         cost: Some(Pico::new(cost)),
         ..Scored::new(f64::from(u8::from(right)))
@@ -153,7 +157,7 @@ fn examples(n: usize, dear_cost: i64) -> Vec<Example> {
                     i * 5 % 23,
                     if right { "surely" } else { "perhaps" }
                 ),
-                cheap: scored(right, 1_000),
+                cheap: scored(right, cheap_cost),
                 dear: scored(true, dear_cost),
             }
         })
@@ -194,6 +198,34 @@ fn a_cascade_that_saves_nothing_is_not_made() {
     assert_eq!(Cascade::compile(&held, 1.0).unwrap(), None);
     assert!(Cascade::compile(&held, f64::NAN).is_err());
     assert!(Cascade::compile(&support::two_models(50, 0.9, 1), 1.1).is_err());
+}
+
+#[test]
+fn a_free_model_may_be_asked_first_and_is_never_saved_on() {
+    let held = out_of_fold(examples_at(600, 0, 20_000));
+    let cascade = Cascade::compile(&held, 1.0).unwrap().unwrap();
+    // Only what is escalated costs anything.
+    assert!(
+        (cascade.saving - (1.0 - cascade.escalated)).abs() < 1e-9,
+        "{cascade:?}"
+    );
+    assert!(cascade.saving > 0.6 && cascade.price.is_finite(), "{cascade:?}");
+    let first = curve(&held).unwrap().points()[0];
+    assert!(
+        first.cost.abs() < 1e-9 && (first.quality - 2.0 / 3.0).abs() < 1e-6,
+        "{first:?}"
+    );
+    for cheap in [0, 1_000] {
+        let held = out_of_fold(examples_at(600, cheap, 0));
+        assert_eq!(Cascade::compile(&held, 0.5).unwrap(), None, "{cheap}");
+        assert!(
+            curve(&held)
+                .unwrap()
+                .points()
+                .iter()
+                .all(|point| point.cost.is_finite())
+        );
+    }
 }
 
 proptest! {

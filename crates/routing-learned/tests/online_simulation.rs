@@ -1,6 +1,6 @@
 //! Worlds whose truth is known: what learning on the way earns, and whether its log tells of other policies.
 //!
-//! The longer test prints its figures: `cargo test --release -p routing-learned --test online_simulation -- --ignored --nocapture`
+//! The figures are told with `--nocapture`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use experiments::bandit::Dice;
@@ -201,14 +201,17 @@ fn judged(rows: &[Logged]) -> Result<Evaluation, StatisticsError> {
     evaluate(rows, &Gates::default(), Level::new(0.05).unwrap())
 }
 
+/// Logs of seeds from here on had been looked at by nobody when the tests below were written.
+const FIRST_SEED: u64 = 200_000;
+
 /// What of `logs` logs came: how many were answered, how many of those intervals hold the truth, and how far the doubly robust estimate and
 /// the average of the matched rows are off on average.
 fn coverage(rule: Rule, target: usize, logs: u32, requests: usize) -> (u32, u32, f64, f64) {
     // The third number is even about 0, and no end of the range is reached: the mean is the first weight.
     let truth = four().arms[target][0];
     let (mut answered, mut held, mut robust_off, mut matched_off) = (0, 0, 0.0, 0.0);
-    for seed in 0..logs {
-        let (rows, matched) = log(rule, target, requests, u64::from(seed));
+    for seed in FIRST_SEED..FIRST_SEED + u64::from(logs) {
+        let (rows, matched) = log(rule, target, requests, seed);
         let Ok(evaluation) = judged(&rows) else { continue };
         let estimate = evaluation.outcomes[0].doubly_robust.unwrap();
         answered += 1;
@@ -235,16 +238,16 @@ fn must_hold(rule: Rule, logs: u32, requests: usize) {
     assert!(matched_off > 0.03, "{matched_off}");
 }
 
+// 800 logs each, because 200 cannot tell 93 % from 95 %. Of these, 687 of 719 intervals from LinUCB's logs hold the truth (95.5 %), 720 of 765
+// from Thompson sampling's (94.1 %); of 2,000 others, 1,685 of 1,756 (96.0 %) and 1,796 of 1,898 (94.6 %).
+
 #[test]
 fn intervals_from_the_log_of_lin_ucb_hold_the_truth_where_matched_rows_mislead() {
-    must_hold(Rule::LinUcb { alpha: 0.05 }, 200, 4_000);
+    must_hold(Rule::LinUcb { alpha: 0.05 }, 800, 4_000);
 }
 
-/// Minutes without optimisation: 32 draws a choice. 800 logs, because 200 cannot tell 93 % from 95 %: of the first 200, 190 are answered and
-/// 175 intervals (92.1 %) hold the truth; of all 800, 757 and 710 (93.8 %).
 #[test]
-#[ignore = "long"]
-fn intervals_from_the_log_of_thompson_sampling_hold_the_truth() {
+fn intervals_from_the_log_of_thompson_sampling_hold_the_truth_where_matched_rows_mislead() {
     must_hold(Rule::Thompson { spread: 0.3 }, 800, 4_000);
 }
 

@@ -40,18 +40,23 @@ fn pair(name: &str, held: &HeldOut, models: [&str; 2]) -> PairMetrics {
     found
 }
 
+/// Not if a model is free.
+fn defined(measured: Option<Measured>) -> String {
+    measured.map_or("not defined".to_owned(), show)
+}
+
 fn pool(name: &str, held: &HeldOut) -> PoolMetrics {
     let found = PoolMetrics::of(held, Bootstrap::default()).unwrap();
     println!(
-        "{name}: {} models, {} prompts, best {} {:.4}; AIQ {} (zero router {:.4}), by doublings {} ({:.4}), calibration error {:.4}",
+        "{name}: {} models, {} prompts, best {} {:.4}; AIQ {} (zero router {:.4}), by doublings {} ({}), calibration error {:.4}",
         held.models().len(),
         found.prompts,
         found.best,
         found.best_point.quality,
         show(found.aiq),
         found.zero_aiq.value,
-        show(found.log_aiq),
-        found.zero_log_aiq.value,
+        defined(found.log_aiq),
+        defined(found.zero_log_aiq),
         found.calibration_error
     );
     for ((share, saving), zero) in SHARES.iter().zip(found.saving).zip(found.zero_saving) {

@@ -2,39 +2,13 @@
 
 use std::fmt::{self, Write};
 
-/// Whether a character does not show, or changes how others show: controls (with which a terminal is commanded), marks that turn
-/// the direction of a line, and those of no width.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+use integration_core::is_invisible;
 
 /// The text with a sign in place of every character that does not show.
 pub(crate) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| if is_invisible(c) { '\u{fffd}' } else { c })
         .collect()
-}
-
-/// Text for HTML and SVG, between tags and in quoted attributes.
-pub(crate) struct Html<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Html<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                _ if is_invisible(c) => f.write_char('\u{fffd}')?,
-                _ => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A name for a cell of a Markdown table: as code, so that it mentions nobody and links nowhere. What could mean something to

@@ -3,10 +3,10 @@
 
 use std::fmt::{self, Write};
 
+use integration_core::Html;
 use sha2::{Digest, Sha256};
 
 use super::calendar::{Date, rfc3339};
-use super::escape::Html;
 use super::view::{self, COLUMNS, SHARE, Shown, ShownSection};
 use super::{Report, Section, insights, svg};
 use crate::time::UtcTime;

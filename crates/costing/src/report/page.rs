@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
+use integration_core::Html;
+
 use super::amount::count;
-use super::escape::Html;
 use super::{Report, Section, html, insights, view};
 use crate::charge::CostStatus;
 

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use super::escape::Html;
+use integration_core::Html;
+
 use crate::rollup::PicoSum;
 
 /// Of a thousand, how long an amount is beside the largest.

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Write};
 
+use integration_core::Html;
+
 use super::report::{MetricReport, Point, Report, State};
 use super::text::{COLUMNS, cells, left_out, notes, split};
 use super::words::{count, difference, interval, number};
@@ -40,26 +42,6 @@ td[data-name]::before{content:attr(data-name);color:var(--soft);font-weight:400;
 dl{display:block}dd{margin:0 0 .5rem}}
 @media print{body{max-width:none}tr,figure{break-inside:avoid}}
 ";
-
-/// Text from outside, between tags and in quoted attributes.
-struct Html<'a>(&'a str);
-
-impl fmt::Display for Html<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c if c.is_control() => f.write_char('\u{fffd}')?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 impl Report {
     /// The report as a page of its own. `notices` are sentences at the top that nobody is to miss, such as that the answers were

@@ -31,7 +31,7 @@ pub(super) struct Report {
     pub(super) best: String,
     /// The mean score over costs from the cheapest model to the dearest.
     pub(super) aiq: Beside,
-    /// The same with each doubling of the cost alike.
+    /// The same with each doubling of the cost alike; nothing if a model is free.
     pub(super) log_aiq: Beside,
     pub(super) savings: Vec<Saving>,
     /// Router less zero router over budgets.
@@ -115,13 +115,6 @@ pub(in super::super) fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
         return Err(WrongUsage(format!("--pair: '{model}' is not among the models: {pool}")).into());
     }
     let models = models(&held);
-    if let Some(free) = models.iter().find(|model| model.point.cost <= 0.0) {
-        return Err(WrongUsage(format!(
-            "'{}' costs nothing here, and there is no curve over doublings of a cost of nothing; name the others with --models",
-            free.model
-        ))
-        .into());
-    }
     let bar = busy("measuring");
     let found = measure(&held, pair);
     bar.finish_and_clear();
@@ -213,9 +206,7 @@ fn report(models: Vec<Model>, metrics: PoolMetrics) -> Report {
             saved: Beside {
                 router: *router,
                 zero_router: *zero_router,
-                oracle: oracle
-                    .cost_of(share * best.quality)
-                    .map(|cost| 1.0 - cost / best.cost),
+                oracle: oracle.saving(share * best.quality, best.cost),
             },
         })
         .collect();
@@ -233,8 +224,8 @@ fn report(models: Vec<Model>, metrics: PoolMetrics) -> Report {
             oracle: oracle.mean_quality(from, to),
         },
         log_aiq: Beside {
-            router: Some(metrics.log_aiq),
-            zero_router: Some(metrics.zero_log_aiq),
+            router: metrics.log_aiq,
+            zero_router: metrics.zero_log_aiq,
             oracle: oracle.mean_quality_by_doubling(from, to),
         },
         savings,
@@ -292,12 +283,30 @@ impl Report {
                 score(self.calibration_error)
             ),
         ];
+        sentences.extend(self.free_sentence());
         sentences.extend(self.pair.as_ref().map(pair_sentence));
         let of_file = self.prompts + self.left_out_prompts;
         let models = self.left_out.iter();
         sentences.extend(models.map(|model| format!("left out, {}", model.sentence(of_file))));
         sentences.extend(prompts_left_out(self.left_out_prompts));
         sentences
+    }
+    /// Why there are measures without a value, if models are free.
+    fn free_sentence(&self) -> Option<String> {
+        let is_free = |model: &&Model| model.point.cost <= 0.0;
+        let free: Vec<&Model> = self.models.iter().filter(is_free).collect();
+        let names: Vec<&str> = free.iter().map(|model| model.model.as_str()).collect();
+        let saved = if names.contains(&self.best.as_str()) {
+            ", and of the best model's cost nothing to save"
+        } else {
+            ""
+        };
+        (!free.is_empty()).then(|| {
+            format!(
+                "costs nothing here: {}; there are no doublings of nothing, so no AIQ by them{saved}",
+                names.join(", ")
+            )
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use experiments::analysis::CONTENT_SECURITY_POLICY;
+use integration_core::Html;
 use routing_learned::curve::{Hull, Point};
 
 use super::dollars;
@@ -29,26 +30,6 @@ td{display:flex;justify-content:space-between;gap:1rem;border:0;padding:.15rem 0
 td[data-name]::before{content:attr(data-name);color:var(--soft)}}
 @media print{body{max-width:none}tr,figure{break-inside:avoid}}
 ";
-
-/// Text from outside, between tags and in quoted attributes.
-struct Html<'a>(&'a str);
-
-impl fmt::Display for Html<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c if c.is_control() => f.write_char('\u{fffd}')?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The evaluation as a page of its own.
 pub(super) fn page(report: &Report) -> String {
@@ -137,12 +118,31 @@ const LONGEST_LABEL: usize = 36;
 /// Steps in which a curve is drawn: a straight line over costs is none over their logarithms.
 const STEPS: u32 = 160;
 
-/// From costs, by their logarithm, and scores to places in the plot.
+/// From costs and scores to places in the plot.
 struct Plot {
+    scale: Scale,
     from: f64,
     to: f64,
     low: f64,
     high: f64,
+}
+
+/// How wide a step of the cost is.
+#[derive(Clone, Copy, PartialEq)]
+enum Scale {
+    /// Each doubling alike.
+    Doublings,
+    /// Each dollar alike: a cost of nothing has no place among doublings.
+    Even,
+}
+
+impl Scale {
+    const fn caption(self) -> &'static str {
+        match self {
+            Self::Doublings => "each doubling as wide",
+            Self::Even => "from nothing, in even steps, because something here costs nothing",
+        }
+    }
 }
 
 impl Plot {
@@ -153,22 +153,32 @@ impl Plot {
             let corners = hulls.into_iter().flat_map(|curve| curve.0.points());
             corners.chain(report.models.iter().map(|model| &model.point))
         };
-        let costs = || points().map(|point| point.cost).filter(|cost| *cost > 0.0);
+        let costs = || points().map(|point| point.cost);
         let (from, to) = (costs().fold(f64::INFINITY, f64::min), costs().fold(0.0, f64::max));
+        let (scale, from) = if from > 0.0 {
+            (Scale::Doublings, from / 1.1)
+        } else {
+            (Scale::Even, 0.0)
+        };
         let (low, high) = points().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
             (low.min(point.quality), high.max(point.quality))
         });
         let room = ((high - low) * 0.06).max(0.005);
         Self {
-            from: from / 1.1,
-            to: to * 1.1,
+            scale,
+            from,
+            // If all cost nothing, any width will do.
+            to: if to > 0.0 { to * 1.1 } else { f64::MIN_POSITIVE },
             low: low - room,
             high: high + room,
         }
     }
 
     fn x(&self, cost: f64) -> f64 {
-        let share = (cost.max(self.from) / self.from).ln() / (self.to / self.from).ln();
+        let share = match self.scale {
+            Scale::Doublings => (cost.max(self.from) / self.from).ln() / (self.to / self.from).ln(),
+            Scale::Even => cost / self.to,
+        };
         LEFT + (WIDTH - LEFT - RIGHT) * share
     }
 
@@ -180,9 +190,10 @@ impl Plot {
     fn write(&self, report: &Report, out: &mut String) -> fmt::Result {
         write!(
             out,
-            "<figure><figcaption>Mean score over mean cost of a request (each doubling as wide): solid, the router with single models among \
+            "<figure><figcaption>Mean score over mean cost of a request ({}): solid, the router with single models among \
              its choices; dashed, the zero router, which looks at no prompt; dotted, the oracle, which knows every answer; dots, single \
-             models.</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>Mean score over mean cost</title>\n"
+             models.</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>Mean score over mean cost</title>\n",
+            self.scale.caption()
         )?;
         self.grid(out)?;
         self.curve("oracle", &report.curves.oracle.0, out)?;
@@ -205,7 +216,12 @@ impl Plot {
                 (quality * 1e4).round() / 1e4
             )?;
         }
-        for cost in doublings(self.from, self.to) {
+        let ticks = match self.scale {
+            Scale::Doublings => doublings(self.from, self.to),
+            Scale::Even if self.to <= f64::MIN_POSITIVE => vec![0.0],
+            Scale::Even => steps(0.0, self.to),
+        };
+        for cost in ticks {
             let x = self.x(cost);
             write!(
                 out,
@@ -223,11 +239,17 @@ impl Plot {
         let Some(first) = corners.first() else {
             return Ok(());
         };
-        let start = first.cost.max(self.from);
         let mut costs: Vec<f64> = corners.iter().map(|point| point.cost).collect();
-        costs.extend(
-            (0..=STEPS).map(|step| start * (self.to / start).powf(f64::from(step) / f64::from(STEPS))),
-        );
+        match self.scale {
+            Scale::Doublings => {
+                let start = first.cost.max(self.from);
+                costs.extend(
+                    (0..=STEPS)
+                        .map(|step| start * (self.to / start).powf(f64::from(step) / f64::from(STEPS))),
+                );
+            }
+            Scale::Even => costs.push(self.to),
+        }
         costs.retain(|cost| *cost >= first.cost);
         costs.sort_by(f64::total_cmp);
         write!(out, "<polyline class=\"curve {class}\" points=\"")?;
@@ -323,12 +345,42 @@ mod tests {
         assert_eq!(doublings(3.0, 2.5e8).len(), 8);
     }
 
+    /// Where costs of nothing and of all else lie.
     #[test]
-    fn text_from_outside_is_no_markup() {
-        assert_eq!(
-            Html("<b a=\"1\" b='2'>&\u{7}").to_string(),
-            "&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;\u{fffd}"
+    fn a_cost_of_nothing_has_its_place_at_the_left_edge() {
+        let even = |to: f64| Plot {
+            scale: Scale::Even,
+            from: 0.0,
+            to,
+            low: 0.0,
+            high: 1.0,
+        };
+        let plot = even(2e9);
+        assert!((plot.x(0.0) - LEFT).abs() < 1e-9);
+        assert!((plot.x(1e9) - f64::midpoint(LEFT, WIDTH - RIGHT)).abs() < 1e-9);
+        let point = |cost, quality| Point { cost, quality };
+        let mut drawn = String::new();
+        let hull = Hull::of([point(0.0, 0.5), point(2e9, 1.0)]);
+        plot.curve("zero", &hull, &mut drawn).unwrap();
+        assert!(
+            drawn.contains("points=\"70.0,240.0 970.0,20.0 970.0,20.0 \""),
+            "{drawn}"
         );
+        let mut drawn = String::new();
+        plot.grid(&mut drawn).unwrap();
+        assert!(drawn.contains(">$0<") && drawn.contains(">$0.001<"), "{drawn}");
+        // All are free: one place, and no division by it.
+        let plot = even(f64::MIN_POSITIVE);
+        let mut drawn = String::new();
+        plot.grid(&mut drawn).unwrap();
+        plot.curve("zero", &Hull::of([point(0.0, 0.5)]), &mut drawn)
+            .unwrap();
+        assert!(drawn.contains(">$0<") && !drawn.contains("NaN"), "{drawn}");
+        assert!((plot.x(0.0) - LEFT).abs() < 1e-9);
+    }
+
+    #[test]
+    fn long_names_are_cut_at_characters() {
         assert_eq!(shortened(&"ä".repeat(40)).chars().count(), LONGEST_LABEL);
     }
 }
