@@ -52,6 +52,9 @@ pub struct OutcomeRow {
     pub chosen: Option<String>,
     /// How probable that choice was when it was made: above 0, at most 1. Never without `chosen`.
     pub propensity: Option<f64>,
+    /// The prompt's vector, as an embedding model has made it: from 1 to [`MOST_OUTCOME_VECTOR`] finite numbers, not all of them 0. Which
+    /// model that was, the file does not say.
+    pub embedding: Option<Vec<f32>>,
 }
 
 impl OutcomeRow {
@@ -87,6 +90,9 @@ pub enum OutcomeProblem {
     /// A probability of a choice that is not there.
     #[error("`propensity` is how probable the choice of `chosen` was, and there is no `chosen`")]
     NothingChosen,
+    /// Numbers that are no vector.
+    #[error("`embedding` must be a list of 1 to {MOST_OUTCOME_VECTOR} numbers that are not all 0")]
+    Embedding,
     /// The outcome of a choice alone, without its probability.
     #[error(
         "this is the outcome of the chosen model alone, without `propensity`: how probable that choice was when it was made. What \
@@ -122,6 +128,9 @@ pub enum OutcomeError {
 /// The longest line, in bytes.
 pub const MOST_OUTCOME_LINE: u64 = 4 << 20;
 
+/// The most numbers that a prompt's vector may have.
+pub const MOST_OUTCOME_VECTOR: usize = 8_192;
+
 /// The longest name of a model, in bytes.
 const LONGEST_NAME: usize = 256;
 
@@ -130,7 +139,7 @@ const LONGEST_REASON: usize = 256;
 
 /// Reads rows of outcomes, one JSON object a line, as
 /// `{"id":"…","prompt":"…","task":"…","outcomes":{"MODEL":{"score":1,"cost_usd":0.001,"latency_ms":250,"prompt_tokens":90,
-/// "completion_tokens":12}},"chosen":"MODEL","propensity":0.5}`, one after the other, so that a file may be of any length. `prompt`,
+/// "completion_tokens":12}},"chosen":"MODEL","propensity":0.5,"embedding":[0.1,…]}`, one after the other, so that a file may be of any length. `prompt`,
 /// `outcomes` and their `score` must be there; fields that are not known are passed over, and so are lines without anything in them. After an error there is nothing more.
 #[derive(Debug)]
 pub struct OutcomeRows<R> {
@@ -207,6 +216,7 @@ struct Written {
     outcomes: Outcomes,
     chosen: Option<String>,
     propensity: Option<f64>,
+    embedding: Option<Vec<f32>>,
 }
 
 struct Outcomes(BTreeMap<String, ModelOutcome>);
@@ -333,7 +343,11 @@ pub fn read_outcome_row(line: &str) -> Result<OutcomeRow, OutcomeProblem> {
         outcomes: written.outcomes.0,
         chosen: written.chosen,
         propensity: written.propensity,
+        embedding: written.embedding,
     };
+    if row.embedding.as_ref().is_some_and(|vector| !is_vector(vector)) {
+        return Err(OutcomeProblem::Embedding);
+    }
     if row.outcomes.is_empty() {
         return Err(OutcomeProblem::NoOutcome);
     }
@@ -354,6 +368,12 @@ pub fn read_outcome_row(line: &str) -> Result<OutcomeRow, OutcomeProblem> {
         _ => {}
     }
     Ok(row)
+}
+
+fn is_vector(numbers: &[f32]) -> bool {
+    (1..=MOST_OUTCOME_VECTOR).contains(&numbers.len())
+        && numbers.iter().all(|number| number.is_finite())
+        && numbers.iter().any(|number| *number != 0.0)
 }
 
 #[cfg(test)]
@@ -393,6 +413,21 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
+        let vector = |numbers: &str| {
+            format!(r#"{{"prompt":"","outcomes":{{"a":{{"score":1}}}},"embedding":{numbers}}}"#)
+        };
+        assert_eq!(
+            read_outcome_row(&vector("[0,-2.5]")).unwrap().embedding,
+            Some(vec![0.0, -2.5])
+        );
+        let many = format!("[{}1]", "1,".repeat(MOST_OUTCOME_VECTOR));
+        for numbers in ["[]", "[0,0]", "[1e39]", many.as_str()] {
+            assert!(
+                problem(&vector(numbers)).contains("`embedding` must be a list of 1 to 8192"),
+                "{numbers}"
+            );
+        }
+        assert!(problem(&vector("\"x\"")).contains("sequence"));
         for (line, says) in [
             (
                 "[\"x\",null,{\"a\":{\"score\":1}},null,null]",
