@@ -344,6 +344,19 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A call to one model, which nothing stands in for.
+    pub(crate) fn of_target(target: Target, tokens: TokenEstimate) -> Self {
+        Self {
+            targets: vec![target],
+            by_class: BTreeMap::new(),
+            escalation: None,
+            task: None,
+            explained: None,
+            tokens,
+            conversation: 0,
+        }
+    }
+
     /// The call of this request, for the executor.
     pub fn call<'a>(&'a self, id: RequestId, request: &'a ChatRequest) -> Call<'a> {
         let call = Call::new(id, &self.targets, request);

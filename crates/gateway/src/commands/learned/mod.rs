@@ -1,6 +1,7 @@
 //! `waypost train`, `certify` and `evaluate`: policies that are learnt from outcomes.
 
 mod certify;
+mod embed;
 mod evaluate;
 mod page;
 mod train;
@@ -27,8 +28,8 @@ pub(super) use train::run as train;
 /// A model must have answered this share of the prompts, at a known cost, to be taken without being named.
 const COMPLETE: f64 = 0.99;
 
-/// The largest file of a predictor that is read: above that of 256 models, each word and a thousand tags.
-const MOST_PREDICTOR: u64 = 256 << 20;
+/// The largest file of a predictor that is read: above that of 256 models, each word, a thousand tags and as many vectors as there may be.
+const MOST_PREDICTOR: u64 = 512 << 20;
 
 /// The longest name of a model or a tag that is shown, in bytes.
 const LONGEST_NAME: usize = 256;
@@ -42,15 +43,20 @@ fn said(error: &LearnedError) -> String {
     printable(error.to_string(), 2 * LONGEST_NAME)
 }
 
-/// The outcomes of a file; of these models alone, unless none is named.
-fn read(path: &Path, models: &[String]) -> Result<Outcomes, WrongUsage> {
+/// The outcomes of a file; of these models alone, unless none is named. With the vectors of the file, if they are wanted, which are taken
+/// to be of this embedding model.
+fn read(path: &Path, models: &[String], embedding: Option<&str>) -> Result<Outcomes, WrongUsage> {
     let mut rows = Rows::open(path)?;
     let mut outcomes = Outcomes::new();
     while let Some(mut row) = rows.next()? {
         if !models.is_empty() {
             row.outcomes.retain(|model, _| models.contains(model));
         }
-        outcomes.add_row(row).map_err(|error| {
+        let added = match embedding {
+            Some(embedding) => outcomes.add_embedded_row(row, embedding),
+            None => outcomes.add_row(row),
+        };
+        added.map_err(|error| {
             WrongUsage(format!("{}: line {}: {}", rows.name(), rows.line(), said(&error)))
         })?;
         if outcomes.len() > MOST_PROMPTS {
