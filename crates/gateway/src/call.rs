@@ -361,6 +361,20 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A call to one model, which nothing stands in for.
+    pub(crate) fn of_target(target: Target, tokens: TokenEstimate) -> Self {
+        Self {
+            targets: vec![target],
+            by_class: BTreeMap::new(),
+            escalation: None,
+            task: None,
+            explained: None,
+            learned: None,
+            tokens,
+            conversation: 0,
+        }
+    }
+
     /// The call of this request, for the executor.
     pub fn call<'a>(&'a self, id: RequestId, request: &'a ChatRequest) -> Call<'a> {
         let call = Call::new(id, &self.targets, request);
@@ -528,7 +542,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
 
 /// What a learned policy chooses for a request.
 fn choose(policy: &Arc<LearnedPolicy>, body: &Body, route: &RouteRequest) -> Option<Chosen> {
-    let prompt = last_text(&body.request, Role::User).unwrap_or_default();
+    let prompt = last_text(&body.request.messages, Role::User).unwrap_or_default();
     let tag = policy.tag(&body.options.tags, body.options.task.as_deref());
     let draw = chance(&[&route.seed.to_le_bytes()]);
     policy.choose(&prompt, tag, draw, !body.stream)

@@ -621,9 +621,16 @@ pub struct TrainArgs {
     /// The strength of the penalty on weights, above 0: the higher, the closer predictions stay to the mean (default: 8)
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = quality)]
     pub penalty: Option<f64>,
+    /// Learn from vectors of the prompts too, by this embedding model, such as openai/text-embedding-3-small: from `embedding` in the lines,
+    /// otherwise asked for and paid. Predictions then take a call to it before each decision, if that helps clearly
+    #[arg(long, value_name = "MODEL")]
+    pub embeddings: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
 }
 
 /// What a certificate takes, beyond its options.
@@ -662,6 +669,9 @@ pub struct CertifyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
 }
 
 /// `evaluate`.
@@ -687,9 +697,15 @@ pub struct EvaluateArgs {
     /// A new file for a page with the curves; what exists is never overwritten
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Learn from vectors of the prompts too, as `train` does (with a predictor: as it was trained)
+    #[arg(long, value_name = "MODEL", conflicts_with = "predictor")]
+    pub embeddings: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: PlaceArgs,
 }
 
 /// What a cascade takes, beyond its options.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use costing::{MarkupSubject, UtcTime};
-use integration_core::chat::{Content, Role};
+use integration_core::chat::{Content, Message, Role};
 use integration_core::{Capability, CapabilitySet, ChatRequest, InvalidModelPattern, ModelPattern};
 use routing::{RouteRequest, Task, TaskHints, UnknownStrategy, classify, strategy};
 use rust_decimal::Decimal;
@@ -146,16 +146,17 @@ fn patterns(field: &str, words: &[String]) -> Result<Vec<ModelPattern>, Refused>
     words.iter().map(read).collect()
 }
 
-/// The text of the last message of a role.
-pub(crate) fn last_text(chat: &ChatRequest, role: Role) -> Option<String> {
-    let message = chat.messages.iter().rev().find(|message| message.role == role)?;
+/// The text of the last message of a role. That of the user is what learned policies take for the prompt.
+pub(crate) fn last_text(messages: &[Message], role: Role) -> Option<String> {
+    let message = messages.iter().rev().find(|message| message.role == role)?;
     message.content.as_ref().map(Content::text)
 }
 
 /// The task of a request that names none, where the classifier is sure enough.
 fn guess_task(chat: &ChatRequest) -> Option<Task> {
     let needs = chat.needs();
-    let (user, system) = (last_text(chat, Role::User), last_text(chat, Role::System));
+    let messages = &chat.messages;
+    let (user, system) = (last_text(messages, Role::User), last_text(messages, Role::System));
     let hints = TaskHints {
         text: user.as_deref().unwrap_or_default(),
         system: system.as_deref().unwrap_or_default(),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use http_transport::retry::RetryPolicy;
 use integration_core::{
-    BillingClient, ChatClient, ChatRequest, Clock, HealthAggregate, HealthReport, ProviderId, Secret,
+    BillingClient, ChatClient, ChatRequest, Clock, EmbeddingClient, HealthAggregate, HealthReport,
+    ProviderId, Secret,
 };
 use openrouter_client::OpenRouterClient;
 use openrouter_simulator::{Scenario, Simulator, SimulatorConfig, Timing};
@@ -96,6 +97,8 @@ pub struct Upstreams {
 #[derive(Debug)]
 struct Integration {
     client: Arc<dyn ChatClient>,
+    /// Makes vectors of texts.
+    embeddings: Arc<dyn EmbeddingClient>,
     /// Tells what generations cost.
     billing: Arc<dyn BillingClient>,
     /// Tells what was spent by day, where there is a key for that.
@@ -118,6 +121,7 @@ impl Upstreams {
         let client = Arc::new(client);
         let integrations = vec![Integration {
             client: Arc::clone(&client) as _,
+            embeddings: Arc::clone(&client) as _,
             billing: client,
             by_day: by_day.map(|client| Arc::new(client) as _),
             limiter,
@@ -166,6 +170,14 @@ impl Upstreams {
         self.integrations
             .iter()
             .map(|integration| Arc::clone(&integration.client))
+    }
+
+    /// Who makes vectors of texts, by integration.
+    pub fn embeddings(&self) -> impl Iterator<Item = (ProviderId, Arc<dyn EmbeddingClient>)> {
+        self.integrations.iter().map(|integration| {
+            let client = Arc::clone(&integration.embeddings);
+            (integration.client.id().clone(), client)
+        })
     }
 
     /// Who tells what generations cost, by integration.

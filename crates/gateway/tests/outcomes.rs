@@ -263,8 +263,8 @@ async fn a_comparison_is_learnt_from() {
     assert_eq!(found.len(), 60);
     for (number, row) in found.iter().enumerate() {
         let (task, verb) = [("easy", "translate"), ("hard", "prove")][number % 2];
-        let system = if number == 58 { "Be short\n" } else { "" };
-        assert_eq!(row["prompt"], format!("{system}{verb} {number}"));
+        // As a learned policy takes it: a system prompt is none of it.
+        assert_eq!(row["prompt"], format!("{verb} {number}"));
         assert_eq!(row["task"], task);
         assert_eq!(
             row["id"],
@@ -287,6 +287,7 @@ async fn a_comparison_is_learnt_from() {
             (&json!(1.0), &json!("0.01"), &json!(8), &json!(2))
         );
         assert!(other["latency_ms"].as_f64().unwrap() > 0.0);
+        assert_eq!(other["answer"], "right");
         if number != 7 {
             assert_eq!(one["score"], f64::from(u8::from(number % 2 == 0)));
             assert_eq!(one["cost_usd"], "0.001");

@@ -28,6 +28,22 @@ pub enum LearnedError {
         /// The name.
         id: String,
     },
+    /// The vector of a prompt cannot be taken.
+    #[error("{id}: the vector {problem}")]
+    Vector {
+        /// The prompt's name.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Prompts have vectors of another model than a predictor was trained with.
+    #[error("the predictor was trained with vectors of '{wanted}', and the prompts have those of '{known}'")]
+    OtherEmbedding {
+        /// The predictor's.
+        wanted: String,
+        /// The prompts'.
+        known: String,
+    },
     /// There are too few outcomes for what is asked.
     #[error("{what} takes {needed} at the least; there are {have}")]
     TooFew {

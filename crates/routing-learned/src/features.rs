@@ -4,6 +4,8 @@
 //! of its own. Words and pairs of neighbours are hashed into 65,536 places (feature hashing: Weinberger et al. 2009, ICML), and each
 //! counts once however often it comes. No more than the first and the last 2 KB of a prompt are read.
 
+use crate::nearest::Room;
+
 /// How many places words are hashed into.
 pub(crate) const PLACES: usize = 1 << 16;
 
@@ -21,6 +23,7 @@ pub struct Scratch {
     pub(crate) places: Vec<u16>,
     pub(crate) counts: [f32; COUNTS],
     pub(crate) sums: Vec<f32>,
+    pub(crate) room: Room,
 }
 
 impl Default for Scratch {
@@ -31,6 +34,7 @@ impl Default for Scratch {
             places: Vec::with_capacity(4 * READ + 4),
             counts: [0.0; COUNTS],
             sums: Vec::new(),
+            room: Room::default(),
         }
     }
 }

@@ -3,20 +3,29 @@
 //! Eight bytes `WAYPOSTQ`, the version as four bytes, the length of the head as four bytes (both little-endian), the head as JSON, then for each
 //! regression one bit for each place that was seen and for each of those its squared rarity as a float of four bytes and a weight for each model
 //! as a step of two bytes, and at the end eight bytes of XXH3 over all that came before.
+//!
+//! Version 2 is of predictors that were trained on prompts with vectors. If those are used, then before the checksum: all vectors as floats of
+//! four bytes, for each row its tag's number and one in two bytes (0 for none), and each row's score at each model as a float of four
+//! bytes, of which one, not a number, is for a model that was not asked. Without vectors a file is of version 1, as it always was.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LearnedError;
 use crate::features::{COUNTS, PLACES};
+use crate::nearest::{Nearest, NearestSummary, is_of_length_one};
 use crate::outcomes::MOST_MODELS;
 use crate::predictor::{Figures, Head, Predictor, Scale, Summary, places_len};
 use crate::train::MOST_TAGS;
 
 const MAGIC: &[u8; 8] = b"WAYPOSTQ";
 const VERSION: u32 = 1;
+const WITH_VECTORS: u32 = 2;
 const MOST_HEAD: usize = 64 << 20;
 const CHECKSUM: usize = 8;
+
+/// The bits of the score of a model that was not asked.
+const NOT_ASKED: u32 = 0x7fc0_0000;
 
 /// No weight is beyond this: sums of them are finite, so that every prediction is a number.
 const LARGEST: f32 = 1e6;
@@ -31,6 +40,9 @@ struct FileHead {
     summary: Summary,
     text: HeadRest,
     tagged: Option<HeadRest>,
+    /// The centres of the scores of [`Nearest`], if vectors are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    centres: Option<Vec<f32>>,
 }
 
 /// A regression without its places.
@@ -104,15 +116,23 @@ impl Predictor {
             summary: self.summary.clone(),
             text: rest(&self.text),
             tagged: self.tagged.as_ref().map(rest),
+            centres: self.nearest.as_ref().map(|nearest| nearest.centres.clone()),
         };
         // Strings, numbers and maps with string keys: this cannot fail.
         let json = serde_json::to_vec(&head).unwrap_or_default();
         let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
+        let version = match self.summary.nearest {
+            Some(_) => WITH_VECTORS,
+            None => VERSION,
+        };
+        bytes.extend(version.to_le_bytes());
         bytes.extend((json.len() as u32).to_le_bytes());
         bytes.extend(json);
         for head in [Some(&self.text), self.tagged.as_ref()].into_iter().flatten() {
             write_places(head, models, &mut bytes);
+        }
+        if let Some(nearest) = &self.nearest {
+            write_nearest(nearest, &mut bytes);
         }
         bytes.extend(xxh3_64(&bytes).to_le_bytes());
         bytes
@@ -130,9 +150,9 @@ impl Predictor {
             .ok_or_else(|| wrong("it does not begin as one"))?;
         let (version, rest) = rest.split_first_chunk().ok_or_else(cut)?;
         let version = u32::from_le_bytes(*version);
-        if version != VERSION {
+        if ![VERSION, WITH_VECTORS].contains(&version) {
             return Err(LearnedError::File(format!(
-                "it is of version {version}, and this reads version {VERSION}"
+                "it is of version {version}, and this reads versions {VERSION} and {WITH_VECTORS}"
             )));
         }
         let (length, rest) = rest.split_first_chunk().ok_or_else(cut)?;
@@ -149,12 +169,25 @@ impl Predictor {
         let head: FileHead =
             serde_json::from_slice(json).map_err(|error| LearnedError::File(format!("its head: {error}")))?;
         head.check()?;
+        if head.summary.nearest.is_some() != (version == WITH_VECTORS) {
+            return Err(wrong("its version is not that of what is in it"));
+        }
         let models = head.models.len();
         let text = read_head(head.text, models, &mut places)?;
         let tagged = head
             .tagged
             .map(|tagged| read_head(tagged, models, &mut places))
             .transpose()?;
+        let nearest = match (head.centres, &head.summary.nearest) {
+            (Some(centres), Some(summary)) => Some(read_nearest(
+                centres,
+                summary,
+                models,
+                head.tags.len(),
+                &mut places,
+            )?),
+            _ => None,
+        };
         if !places.is_empty() {
             return Err(wrong("there is more in it than there should be"));
         }
@@ -164,6 +197,7 @@ impl Predictor {
             scale: head.scale,
             text,
             tagged,
+            nearest,
             figures: head.figures,
             summary: head.summary,
         })
@@ -202,6 +236,13 @@ impl FileHead {
                         .completion_tokens
                         .is_none_or(|tokens| tokens.is_finite() && tokens >= 0.0)
                 });
+        let nearest = self.summary.nearest.as_ref();
+        let nearest_fits = nearest.is_none_or(NearestSummary::is_sound)
+            && nearest.is_some_and(NearestSummary::is_used) == self.centres.is_some()
+            && self.centres.as_ref().is_none_or(|centres| {
+                centres.len() == (tags + 1) * models
+                    && centres.iter().all(|centre| (0.0..=1.0).contains(centre))
+            });
         let checks = [
             (
                 (1..=MOST_MODELS).contains(&models) && sorted(&self.models),
@@ -215,6 +256,7 @@ impl FileHead {
             (fits(&self.text, 0), "text"),
             (self.tagged.as_ref().is_none_or(|head| fits(head, tags)), "tagged"),
             (figures_fit, "figures"),
+            (nearest_fits, "nearest"),
         ];
         match checks.iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err(LearnedError::File(format!("its `{what}` cannot be right"))),
@@ -283,4 +325,58 @@ fn read_head(rest: HeadRest, models: usize, bytes: &mut &[u8]) -> Result<Head, L
         counts: rest.counts,
         tags: rest.tags,
     })
+}
+
+fn write_nearest(nearest: &Nearest, bytes: &mut Vec<u8>) {
+    bytes.extend(nearest.vectors.iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend(nearest.tags.iter().flat_map(|tag| tag.to_le_bytes()));
+    let bits = |score: &Option<f32>| score.map_or(NOT_ASKED, f32::to_bits);
+    bytes.extend(nearest.scores.iter().flat_map(|score| bits(score).to_le_bytes()));
+}
+
+fn read_nearest(
+    centres: Vec<f32>,
+    summary: &NearestSummary,
+    models: usize,
+    tags: usize,
+    bytes: &mut &[u8],
+) -> Result<Nearest, LearnedError> {
+    // Both were held against their bounds, so that no product is too great.
+    let (dimensions, rows) = (summary.dimensions as usize, summary.vectors as usize);
+    let mut take = |length: usize| {
+        let (taken, left) = bytes
+            .split_at_checked(length)
+            .ok_or_else(|| LearnedError::File("its vectors are cut short".to_owned()))?;
+        *bytes = left;
+        Ok::<_, LearnedError>(taken)
+    };
+    let vectors = words(take(4 * rows * dimensions)?)
+        .map(f32::from_bits)
+        .collect::<Vec<_>>();
+    let tag_bytes = take(2 * rows)?.as_chunks::<2>().0;
+    let tags_of: Vec<u16> = tag_bytes.iter().map(|tag| u16::from_le_bytes(*tag)).collect();
+    let scores: Vec<Option<f32>> = words(take(4 * rows * models)?)
+        .map(|bits| (bits != NOT_ASKED).then(|| f32::from_bits(bits)))
+        .collect();
+    let is_right = vectors.chunks_exact(dimensions).all(is_of_length_one)
+        && tags_of.iter().all(|tag| usize::from(*tag) <= tags)
+        && scores.iter().flatten().all(|score| (0.0..=1.0).contains(score));
+    if !is_right {
+        return Err(LearnedError::File("a vector cannot be right".to_owned()));
+    }
+    Ok(Nearest {
+        dimensions,
+        vectors,
+        tags: tags_of,
+        scores,
+        centres,
+    })
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|word| u32::from_le_bytes(*word))
 }

@@ -33,11 +33,12 @@ pub enum Inputs {
 }
 
 impl HeldOut {
-    /// Predicts these outcomes with a predictor that was trained on others.
+    /// Predicts these outcomes with a predictor that was trained on others. Prompts without a vector are predicted by their words.
     ///
     /// # Errors
     /// [`LearnedError::UnknownModel`] unless every prompt has an outcome of every model of the predictor;
-    /// [`LearnedError::UnknownCost`] unless the cost of each is known; [`LearnedError::TooFew`] without a prompt.
+    /// [`LearnedError::UnknownCost`] unless the cost of each is known; [`LearnedError::TooFew`] without a prompt;
+    /// [`LearnedError::OtherEmbedding`] if prompts have vectors of another model than the predictor's.
     pub fn of(predictor: &Predictor, outcomes: &Outcomes, inputs: Inputs) -> Result<Self, LearnedError> {
         let outcomes = outcomes.only(predictor.models())?;
         if outcomes.is_empty() {
@@ -106,11 +107,31 @@ impl HeldOut {
         let summary = predictor.summary();
         let tagged = summary.tagged.filter(|_| inputs == Inputs::TextAndTag);
         self.routable |= tagged.unwrap_or(summary.text).routable;
+        let embedding = predictor.embedding();
+        if let (Some(wanted), Some(known)) = (embedding, outcomes.embedding())
+            && wanted != known
+        {
+            return Err(LearnedError::OtherEmbedding {
+                wanted: wanted.to_owned(),
+                known: known.to_owned(),
+            });
+        }
+        let nearest = summary.nearest.as_ref().filter(|_| embedding.is_some());
+        let blend = nearest.and_then(|nearest| match tagged {
+            Some(_) => nearest.tagged,
+            None => nearest.text,
+        });
         let mut scratch = Scratch::new();
         let mut predicted = Vec::new();
         for prompt in outcomes.prompts() {
             let tag = prompt.tag().filter(|_| inputs == Inputs::TextAndTag);
-            predictor.predict(prompt.text(), tag, &mut scratch, &mut predicted);
+            match prompt.vector().filter(|_| embedding.is_some()) {
+                Some(vector) => {
+                    self.routable |= blend.is_some_and(|blend| blend.share > 0.0 && blend.routable);
+                    predictor.predict_with(prompt.text(), tag, vector, &mut scratch, &mut predicted)?;
+                }
+                None => predictor.predict(prompt.text(), tag, &mut scratch, &mut predicted),
+            }
             self.predicted.extend_from_slice(&predicted);
             for (number, model) in self.models.iter().enumerate() {
                 let unknown = || LearnedError::UnknownCost(model.clone());

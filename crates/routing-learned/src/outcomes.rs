@@ -1,15 +1,20 @@
 //! What came of prompts at models: what everything here is learnt from.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use costing::Pico;
 use routing::OutcomeRow;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LearnedError;
+use crate::nearest::normalised;
 
 /// The most models that outcomes may be of.
 pub const MOST_MODELS: usize = 256;
+
+/// The most numbers that a vector of a prompt may have.
+pub const MOST_DIMENSIONS: usize = routing::MOST_OUTCOME_VECTOR;
 
 /// One model's answer to one prompt, as a feedback or an evaluation tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +70,8 @@ pub struct Prompt {
     pub(crate) tag: Option<String>,
     /// By model, in the order of [`Outcomes::models`]; shorter if the last models have none.
     pub(crate) cells: Vec<Option<Scored>>,
+    /// At length 1. Shared, since prompts are copied wherever a part of them is taken.
+    pub(crate) vector: Option<Arc<[f32]>>,
 }
 
 impl Prompt {
@@ -83,6 +90,11 @@ impl Prompt {
         self.tag.as_deref()
     }
 
+    /// Its vector at length 1, if it is known ([`Outcomes::add_vector`]).
+    pub fn vector(&self) -> Option<&[f32]> {
+        self.vector.as_deref()
+    }
+
     /// What came of it at the model with this number; `None` if the model was not asked.
     pub fn of(&self, model: usize) -> Option<&Scored> {
         self.cells.get(model)?.as_ref()
@@ -94,6 +106,8 @@ impl Prompt {
 pub struct Outcomes {
     models: Vec<String>,
     prompts: BTreeMap<String, Prompt>,
+    /// The model that made the vectors, and how many numbers they have.
+    embedding: Option<(String, usize)>,
 }
 
 impl Outcomes {
@@ -136,6 +150,7 @@ impl Outcomes {
             text: prompt,
             tag,
             cells: Vec::new(),
+            vector: None,
         });
         if known.cells.len() <= model {
             known.cells.resize(model + 1, None);
@@ -173,6 +188,73 @@ impl Outcomes {
             })?;
         }
         Ok(())
+    }
+
+    /// As [`add_row`](Self::add_row), with the row's vector if it has one, which is taken to be of this embedding model.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add) and [`add_vector`](Self::add_vector).
+    pub fn add_embedded_row(&mut self, mut row: OutcomeRow, embedding: &str) -> Result<(), LearnedError> {
+        let vector = row.embedding.take();
+        let id = match &row.id {
+            Some(id) => id.clone(),
+            None => name_of(&row.prompt, row.task.as_deref()),
+        };
+        self.add_row(row)?;
+        match vector.filter(|_| self.prompts.contains_key(&id)) {
+            Some(vector) => self.add_vector(&id, embedding, &vector),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the vector of a prompt, as an embedding model has made it of its text. Its length does not matter, its direction does.
+    ///
+    /// # Errors
+    /// [`LearnedError::Vector`] for a prompt that is not there or has another vector; unless the vector has from 1 to
+    /// [`MOST_DIMENSIONS`] numbers, as many as all others, and not all of them 0; and for another embedding model than that of the others.
+    pub fn add_vector(&mut self, id: &str, embedding: &str, vector: &[f32]) -> Result<(), LearnedError> {
+        let wrong = |problem: String| LearnedError::Vector {
+            id: id.to_owned(),
+            problem,
+        };
+        if !(1..=MOST_DIMENSIONS).contains(&vector.len()) {
+            return Err(wrong(format!(
+                "must have from 1 to {MOST_DIMENSIONS} numbers, not {}",
+                vector.len()
+            )));
+        }
+        if let Some((known, dimensions)) = &self.embedding {
+            if known != embedding {
+                return Err(wrong(format!(
+                    "is of '{embedding}', and those of other prompts are of '{known}'"
+                )));
+            }
+            if *dimensions != vector.len() {
+                return Err(wrong(format!(
+                    "has {} numbers, and those of other prompts have {dimensions}",
+                    vector.len()
+                )));
+            }
+        }
+        let mut unit = Vec::new();
+        normalised(vector, &mut unit)
+            .ok_or_else(|| wrong("must be of numbers that are not all 0".to_owned()))?;
+        let prompt = self
+            .prompts
+            .get_mut(id)
+            .ok_or_else(|| wrong("is of a prompt that is not there".to_owned()))?;
+        if prompt.vector.as_deref().is_some_and(|known| known != unit) {
+            return Err(wrong("is another than it had before".to_owned()));
+        }
+        prompt.vector = Some(unit.into());
+        self.embedding
+            .get_or_insert_with(|| (embedding.to_owned(), vector.len()));
+        Ok(())
+    }
+
+    /// The model that made the vectors of prompts; `None` if none has one.
+    pub fn embedding(&self) -> Option<&str> {
+        self.embedding.as_ref().map(|(embedding, _)| embedding.as_str())
     }
 
     /// The models, in the order in which they were first seen.
@@ -248,6 +330,7 @@ impl Outcomes {
         Ok(Self {
             prompts: prompts.collect(),
             models: models.to_vec(),
+            embedding: self.embedding.clone(),
         })
     }
 
@@ -258,6 +341,7 @@ impl Outcomes {
         Self {
             models: self.models.clone(),
             prompts: kept.map(|(id, prompt)| (id.clone(), prompt.clone())).collect(),
+            embedding: self.embedding.clone(),
         }
     }
 

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use costing::Pico;
 use serde::{Deserialize, Serialize};
 
+use crate::LearnedError;
 use crate::features::{COUNTS, PLACES, Scratch};
+use crate::nearest::{Nearest, NearestSummary, normalised};
 
 /// Predicts scores of a pool of models. Made by [`train`](crate::train) or read from a file
 /// ([`from_bytes`](Self::from_bytes)).
 ///
 /// A prediction is a ridge regression on hashed words: with a tag that was seen in training, the tag, the words and plain
-/// counts; otherwise the words and counts alone. It is only as good as the outcomes are like the traffic: elsewhere it is close to a guess.
+/// counts; otherwise the words and counts alone. Where outcomes came with vectors of their prompts that tell more, and the prompt has one
+/// too, what its nearest prompts tell is mixed in ([`predict_with`](Self::predict_with)). It is only as good as the outcomes are like the traffic: elsewhere it is close to a guess.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictor {
     pub(crate) models: Vec<String>,
@@ -21,6 +24,8 @@ pub struct Predictor {
     pub(crate) text: Head,
     /// There is none if no prompt had a tag.
     pub(crate) tagged: Option<Head>,
+    /// There is none unless vectors are used.
+    pub(crate) nearest: Option<Nearest>,
     pub(crate) figures: Figures,
     pub(crate) summary: Summary,
 }
@@ -132,6 +137,9 @@ pub struct Summary {
     pub text: HeadSummary,
     /// The regression on tag and words; `None` if no prompt had a tag.
     pub tagged: Option<HeadSummary>,
+    /// What vectors of prompts add; `None` if no prompt had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<NearestSummary>,
     /// By model.
     pub models: BTreeMap<String, ModelSummary>,
 }
@@ -189,7 +197,19 @@ impl Predictor {
         &self.summary
     }
 
-    /// Predicts the score, from 0 to 1, of each model on a prompt. Nothing is allocated once `scratch` has been used.
+    /// The model whose vector of a prompt [`predict_with`](Self::predict_with) takes; `None` if vectors are not used.
+    pub fn embedding(&self) -> Option<&str> {
+        self.nearest.as_ref()?;
+        Some(self.summary.nearest.as_ref()?.embedding.as_str())
+    }
+
+    /// How many numbers such a vector has.
+    pub fn dimensions(&self) -> Option<usize> {
+        Some(self.nearest.as_ref()?.dimensions)
+    }
+
+    /// Predicts the score, from 0 to 1, of each model on a prompt, by its words and tag alone. Nothing is allocated once `scratch` has been
+    /// used.
     ///
     /// `scores` is filled in the order of [`models`](Self::models). A tag that was not seen in training is none.
     ///
@@ -203,6 +223,51 @@ impl Predictor {
             _ => &self.text,
         };
         head.predict(&self.scale, tag, scratch, scores);
+    }
+
+    /// As [`predict`](Self::predict), with the prompt's vector: what the prompts nearest to it have shown is mixed in. A caller who has no
+    /// vector, since the call for it failed, predicts without: the prediction is the worse one, and no error.
+    ///
+    /// # Errors
+    /// [`LearnedError::Vector`] unless vectors are used, this one has [`dimensions`](Self::dimensions) numbers and they are not all 0.
+    /// `scores` is what words and tag say then.
+    pub fn predict_with(
+        &self,
+        prompt: &str,
+        tag: Option<&str>,
+        vector: &[f32],
+        scratch: &mut Scratch,
+        scores: &mut Vec<f32>,
+    ) -> Result<(), LearnedError> {
+        self.predict(prompt, tag, scratch, scores);
+        let wrong = |problem: &str| LearnedError::Vector {
+            id: "the prompt".to_owned(),
+            problem: problem.to_owned(),
+        };
+        let (Some(nearest), Some(summary)) = (&self.nearest, &self.summary.nearest) else {
+            return Err(wrong("is not used by this predictor"));
+        };
+        if vector.len() != nearest.dimensions {
+            return Err(wrong(&format!(
+                "has {} numbers, and those of the predictor have {}",
+                vector.len(),
+                nearest.dimensions
+            )));
+        }
+        normalised(vector, &mut scratch.room.query)
+            .ok_or_else(|| wrong("must be of numbers that are not all 0"))?;
+        let tag = tag
+            .and_then(|tag| self.tag_number(tag))
+            .filter(|_| self.tagged.is_some());
+        let blend = if tag.is_some() {
+            summary.tagged
+        } else {
+            summary.text
+        };
+        if let Some(blend) = blend.filter(|blend| blend.share > 0.0) {
+            nearest.blend(&blend, tag, &mut scratch.room, scores);
+        }
+        Ok(())
     }
 
     /// What an answer of a model costs: the mean of its answers to prompts with this tag if there were ten, otherwise of all.

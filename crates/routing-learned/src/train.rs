@@ -5,6 +5,7 @@ use costing::Pico;
 use crate::features::{COUNTS, PLACES, Scratch};
 use crate::held_out::Inputs;
 use crate::metrics::is_routable;
+use crate::nearest::{MOST_VECTOR_NUMBERS, MOST_VECTORS, Nearest, NearestSummary, Search, centres};
 use crate::outcomes::{Outcomes, Prompt, fold};
 use crate::predictor::{
     Figure, Figures, Head, HeadSummary, ModelSummary, Predictor, Scale, Summary, places_len,
@@ -89,21 +90,32 @@ pub(crate) fn train_for(
     let with_tags = !data.tags.is_empty() && inputs != Some(Inputs::Text);
     // A prompt without a tag is predicted by its words.
     let with_text = inputs != Some(Inputs::TextAndTag) || data.tag_of.contains(&None);
-    let of = (FOLDS as u32 + 1) * (u32::from(with_tags) + u32::from(with_text));
+    let folds: Vec<u64> = data
+        .prompts
+        .iter()
+        .map(|prompt| fold(&prompt.id, FOLDS))
+        .collect();
+    let vectors = data.vectors(outcomes)?;
+    let heads = u32::from(with_tags) + u32::from(with_text);
+    let of = (FOLDS as u32 + 1) * heads + if vectors.is_some() { FOLDS as u32 } else { 0 };
     let mut done = 0;
     let mut step = || {
         done += 1;
         progress(Progress { done, of });
     };
-    let (text, text_summary) = if with_text {
-        data.head(false, penalty as f32, &mut step)?
-    } else {
-        data.means()
-    };
-    let tagged = with_tags
-        .then(|| data.head(true, penalty as f32, &mut step))
+    let text = with_text
+        .then(|| data.head(&folds, false, penalty as f32, &mut step))
         .transpose()?;
-    let (tagged, tagged_summary) = tagged.unzip();
+    let tagged = with_tags
+        .then(|| data.head(&folds, true, penalty as f32, &mut step))
+        .transpose()?;
+    let nearest = vectors.map(|vectors| {
+        let predicted = [&text, &tagged].map(|head| head.as_ref().map(|head| head.predicted.as_slice()));
+        data.nearest(outcomes, vectors, &folds, predicted, penalty as f32, &mut step)
+    });
+    let (nearest, nearest_summary) = nearest.unzip();
+    let (text, text_summary) = text.map_or_else(|| data.means(), |text| (text.head, text.summary));
+    let (tagged, tagged_summary) = tagged.map(|tagged| (tagged.head, tagged.summary)).unzip();
     let models = data.models.iter().zip(&data.counted).map(|(model, counted)| {
         let summary = ModelSummary {
             outcomes: counted.n,
@@ -118,6 +130,7 @@ pub(crate) fn train_for(
             penalty,
             text: text_summary,
             tagged: tagged_summary,
+            nearest: nearest_summary,
             models: models.collect(),
         },
         figures: data.figures(),
@@ -126,6 +139,7 @@ pub(crate) fn train_for(
         scale: data.scale,
         text,
         tagged,
+        nearest: nearest.flatten(),
     };
     file::round(&mut predictor);
     Ok(predictor)
@@ -141,6 +155,13 @@ impl Counted {
     fn mean(self) -> f64 {
         self.sum / self.n as f64
     }
+}
+
+/// A regression, and what it predicts of each prompt out of fold, less the means that it starts from.
+struct Fitted {
+    head: Head,
+    summary: HeadSummary,
+    predicted: Vec<f32>,
 }
 
 struct Training<'a> {
@@ -248,18 +269,14 @@ impl<'a> Training<'a> {
     /// One regression, and how it did.
     fn head(
         &self,
+        folds: &[u64],
         with_tags: bool,
         penalty: f32,
         step: &mut dyn FnMut(),
-    ) -> Result<(Head, HeadSummary), LearnedError> {
+    ) -> Result<Fitted, LearnedError> {
         let models = self.models.len();
         let with_tags_added = with_tags.then(|| self.with_tags());
         let features = with_tags_added.as_ref().unwrap_or(&self.words);
-        let folds: Vec<u64> = self
-            .prompts
-            .iter()
-            .map(|prompt| fold(&prompt.id, FOLDS))
-            .collect();
         let mut predicted = vec![0.0f32; self.prompts.len() * models];
         for part in 0..FOLDS {
             let rows: Vec<usize> = (0..folds.len()).filter(|row| folds[*row] != part).collect();
@@ -322,13 +339,21 @@ impl<'a> Training<'a> {
             rank: rank.and_then(|rank| u32::try_from(rank).ok()),
             squared_error,
             squared_error_of_means: squares / known.count() as f64,
-            routable: self.is_routable(&predicted),
+            routable: self.is_routable(
+                predicted
+                    .chunks_exact(models)
+                    .zip(self.targets.values.chunks_exact(models)),
+            ),
         };
-        Ok((self.laid_out(base, &weights, with_tags), summary))
+        Ok(Fitted {
+            head: self.laid_out(base, &weights, with_tags),
+            summary,
+            predicted,
+        })
     }
 
     /// Whether predictions of prompts that were not learnt from tell any model from the best one.
-    fn is_routable(&self, predicted: &[f32]) -> bool {
+    fn is_routable<'r>(&self, rows: impl Iterator<Item = (&'r [f32], &'r [Option<f32>])> + Clone) -> bool {
         let models = self.models.len();
         let best = (0..models).fold(0, |best, model| {
             if self.counted[model].mean() > self.counted[best].mean() {
@@ -338,10 +363,8 @@ impl<'a> Training<'a> {
             }
         });
         (0..models).filter(|model| *model != best).any(|model| {
-            let rows = predicted
-                .chunks_exact(models)
-                .zip(self.targets.values.chunks_exact(models));
             let (order, gains): (Vec<f32>, Vec<f64>) = rows
+                .clone()
                 .filter_map(|(predicted, targets)| {
                     let base = self.base[best] - self.base[model];
                     let gain = targets[best]? - targets[model]? + base;
@@ -350,6 +373,113 @@ impl<'a> Training<'a> {
                 .unzip();
             order.len() >= FEWEST_PROMPTS && is_routable(&order, &gains)
         })
+    }
+
+    /// The prompts that have vectors; `None` if there is no vector.
+    fn vectors(&self, outcomes: &Outcomes) -> Result<Option<Vec<usize>>, LearnedError> {
+        if outcomes.embedding().is_none() {
+            return Ok(None);
+        }
+        let known = |row: &usize| self.prompts[*row].vector().is_some();
+        let rows: Vec<usize> = (0..self.prompts.len()).filter(known).collect();
+        let numbers = rows.first().map_or(0, |row| {
+            rows.len() * self.prompts[*row].vector().map_or(0, <[f32]>::len)
+        });
+        if rows.len() < FEWEST_PROMPTS {
+            return Err(LearnedError::TooFew {
+                what: "learning from vectors of prompts",
+                needed: FEWEST_PROMPTS,
+                have: rows.len(),
+            });
+        }
+        for (what, most, have) in [
+            ("prompts with vectors", MOST_VECTORS, rows.len()),
+            ("numbers in vectors", MOST_VECTOR_NUMBERS, numbers),
+        ] {
+            if have > most {
+                return Err(LearnedError::TooMany { what, most, have });
+            }
+        }
+        Ok(Some(rows))
+    }
+
+    /// What the vectors of these prompts add to the regressions on words and on tag and words, of which `predicted` is what they predict.
+    fn nearest(
+        &self,
+        outcomes: &Outcomes,
+        of: Vec<usize>,
+        folds: &[u64],
+        predicted: [Option<&[f32]>; 2],
+        penalty: f32,
+        step: &mut dyn FnMut(),
+    ) -> (Option<Nearest>, NearestSummary) {
+        let models = self.models.len();
+        let vectors = of
+            .iter()
+            .filter_map(|row| self.prompts[*row].vector())
+            .collect::<Vec<_>>();
+        let mut nearest = Nearest {
+            dimensions: vectors.first().map_or(0, |vector| vector.len()),
+            vectors: vectors.concat(),
+            // There are no more than a thousand tags.
+            tags: of
+                .iter()
+                .map(|row| self.tag_of[*row].map_or(0, |tag| tag as u16 + 1))
+                .collect(),
+            scores: of
+                .iter()
+                .flat_map(|row| {
+                    let of_row = |number: &usize| Some(self.prompts[*row].of(*number)?.score as f32);
+                    self.numbers.iter().map(of_row)
+                })
+                .collect(),
+            centres: Vec::new(),
+        };
+        let folds: Vec<u64> = of.iter().map(|row| folds[*row]).collect();
+        let order: Vec<u64> = of
+            .iter()
+            .map(|row| fold(&self.prompts[*row].id, u64::MAX))
+            .collect();
+        let centres_of = |nearest: &Nearest, rows: &mut dyn Iterator<Item = usize>| {
+            centres(nearest, &self.base, self.tags.len(), penalty, rows)
+        };
+        let search = Search::new(
+            &nearest,
+            &folds,
+            FOLDS,
+            &order,
+            &|rows| centres_of(&nearest, rows),
+            step,
+        );
+        let [text, tagged] = [(predicted[0], false), (predicted[1], true)].map(|(predicted, with_tags)| {
+            let prompts = || search.queries.iter().map(|row| of[*row]);
+            let predicted = predicted?;
+            let words: Vec<f32> = prompts()
+                .flat_map(|row| {
+                    let predicted = &predicted[row * models..(row + 1) * models];
+                    let score = |(predicted, base): (&f32, &f32)| (predicted + base).clamp(0.0, 1.0);
+                    predicted.iter().zip(&self.base).map(score)
+                })
+                .collect();
+            let (mut blend, mut with) = search.best(&words, with_tags);
+            for row in with.chunks_exact_mut(models) {
+                for (score, base) in row.iter_mut().zip(&self.base) {
+                    *score -= base;
+                }
+            }
+            let targets = prompts().map(|row| &self.targets.values[row * models..(row + 1) * models]);
+            blend.routable = self.is_routable(with.chunks_exact(models).zip(targets));
+            Some(blend)
+        });
+        let summary = NearestSummary {
+            embedding: outcomes.embedding().unwrap_or_default().to_owned(),
+            dimensions: nearest.dimensions as u32,
+            vectors: of.len() as u64,
+            text,
+            tagged,
+        };
+        nearest.centres = centres_of(&nearest, &mut (0..of.len()));
+        (summary.is_used().then_some(nearest), summary)
     }
 
     /// Means, and nothing of the prompt.

@@ -48,8 +48,8 @@ pub use live::{
 };
 pub use named::{Named, NamedCandidate, NamedPlan};
 pub use outcomes::{
-    MOST_OUTCOME_LINE, ModelOutcome, OutcomeError, OutcomeKind, OutcomeProblem, OutcomeRow, OutcomeRows,
-    read_outcome_row,
+    MOST_OUTCOME_LINE, MOST_OUTCOME_VECTOR, ModelOutcome, OutcomeError, OutcomeKind, OutcomeProblem,
+    OutcomeRow, OutcomeRows, read_outcome_row,
 };
 pub use plan::{Assumed, Candidate, Plan};
 pub use quality::{

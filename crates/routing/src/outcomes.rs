@@ -8,7 +8,7 @@ use costing::Pico;
 use integration_core::printable;
 use rust_decimal::Decimal;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// What came of one model's answer. Serialised, it is what is read.
@@ -54,27 +54,26 @@ pub enum OutcomeKind {
 }
 
 /// A request, and what came of it at the models that were asked. Serialised to one line, it is what [`OutcomeRows`] reads.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct OutcomeRow {
     /// What the request is called, if it has a name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What was asked.
     pub prompt: String,
     /// What kind of request it was, in the file's own words.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     /// What came of it, by the file's own names of models. At least one.
     pub outcomes: BTreeMap<String, ModelOutcome>,
     /// The answers themselves, of the models whose answer was kept.
     pub answers: BTreeMap<String, String>,
     /// The model that was chosen, which is among the outcomes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
     /// How probable that choice was when it was made: above 0, at most 1. Never without `chosen`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub propensity: Option<f64>,
+    /// The prompt's vector, as an embedding model has made it: from 1 to [`MOST_OUTCOME_VECTOR`] finite numbers, not all of them 0. Which
+    /// model that was, the file does not say.
+    pub embedding: Option<Vec<f32>>,
 }
 
 impl OutcomeRow {
@@ -86,8 +85,10 @@ impl OutcomeRow {
             prompt,
             task: None,
             outcomes,
+            answers: BTreeMap::new(),
             chosen: None,
             propensity: None,
+            embedding: None,
         }
     }
 
@@ -98,6 +99,47 @@ impl OutcomeRow {
         } else {
             OutcomeKind::Full
         }
+    }
+}
+
+impl Serialize for OutcomeRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: &'a Option<String>,
+            prompt: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            task: &'a Option<String>,
+            outcomes: BTreeMap<&'a str, Answered<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            chosen: &'a Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            propensity: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            embedding: &'a Option<Vec<f32>>,
+        }
+        #[derive(Serialize)]
+        struct Answered<'a> {
+            #[serde(flatten)]
+            outcome: &'a ModelOutcome,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            answer: Option<&'a String>,
+        }
+        let outcomes = self.outcomes.iter().map(|(model, outcome)| {
+            let answer = self.answers.get(model);
+            (model.as_str(), Answered { outcome, answer })
+        });
+        let row = Row {
+            id: &self.id,
+            prompt: &self.prompt,
+            task: &self.task,
+            outcomes: outcomes.collect(),
+            chosen: &self.chosen,
+            propensity: self.propensity,
+            embedding: &self.embedding,
+        };
+        row.serialize(serializer)
     }
 }
 
@@ -123,6 +165,9 @@ pub enum OutcomeProblem {
     /// A probability of a choice that is not there.
     #[error("`propensity` is how probable the choice of `chosen` was, and there is no `chosen`")]
     NothingChosen,
+    /// Numbers that are no vector.
+    #[error("`embedding` must be a list of 1 to {MOST_OUTCOME_VECTOR} numbers that are not all 0")]
+    Embedding,
     /// The outcome of a choice alone, without its probability.
     #[error(
         "this is the outcome of the chosen model alone, without `propensity`: how probable that choice was when it was made. What \
@@ -158,6 +203,9 @@ pub enum OutcomeError {
 /// The longest line, in bytes.
 pub const MOST_OUTCOME_LINE: u64 = 4 << 20;
 
+/// The most numbers that a prompt's vector may have.
+pub const MOST_OUTCOME_VECTOR: usize = 8_192;
+
 /// The longest name of a model, in bytes.
 const LONGEST_NAME: usize = 256;
 
@@ -166,7 +214,8 @@ const LONGEST_REASON: usize = 256;
 
 /// Reads rows of outcomes, one JSON object a line, as
 /// `{"id":"…","prompt":"…","task":"…","outcomes":{"MODEL":{"score":1,"cost_usd":0.001,"latency_ms":250,"prompt_tokens":90,
-/// "completion_tokens":12,"answer":"…"}},"chosen":"MODEL","propensity":0.5}`, one after the other, so that a file may be of any length. `prompt`,
+/// "completion_tokens":12,"answer":"…"}},"chosen":"MODEL","propensity":0.5,"embedding":[0.1,…]}`, one after the other, so that a file may be of
+/// any length. `prompt`,
 /// `outcomes` and their `score` must be there; fields that are not known are passed over, and so are lines without anything in them. After an error there is nothing more.
 #[derive(Debug)]
 pub struct OutcomeRows<R> {
@@ -243,6 +292,7 @@ struct Written {
     outcomes: Outcomes,
     chosen: Option<String>,
     propensity: Option<f64>,
+    embedding: Option<Vec<f32>>,
 }
 
 #[derive(Default)]
@@ -379,7 +429,11 @@ pub fn read_outcome_row(line: &str) -> Result<OutcomeRow, OutcomeProblem> {
         answers: written.outcomes.answers,
         chosen: written.chosen,
         propensity: written.propensity,
+        embedding: written.embedding,
     };
+    if row.embedding.as_ref().is_some_and(|vector| !is_vector(vector)) {
+        return Err(OutcomeProblem::Embedding);
+    }
     if row.outcomes.is_empty() {
         return Err(OutcomeProblem::NoOutcome);
     }
@@ -400,6 +454,12 @@ pub fn read_outcome_row(line: &str) -> Result<OutcomeRow, OutcomeProblem> {
         _ => {}
     }
     Ok(row)
+}
+
+fn is_vector(numbers: &[f32]) -> bool {
+    (1..=MOST_OUTCOME_VECTOR).contains(&numbers.len())
+        && numbers.iter().all(|number| number.is_finite())
+        && numbers.iter().any(|number| *number != 0.0)
 }
 
 #[cfg(test)]
@@ -445,6 +505,8 @@ mod tests {
             task: Some("billing".to_owned()),
             chosen: Some("c".to_owned()),
             propensity: Some(0.25),
+            answers: BTreeMap::from([("c".to_owned(), "It \"is\"\nso".to_owned())]),
+            embedding: Some(vec![0.1, -2.5e-9]),
             ..bare.clone()
         };
         for row in [bare, full] {
@@ -467,6 +529,22 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
+        let vector = |numbers: &str| {
+            format!(r#"{{"prompt":"","outcomes":{{"a":{{"score":1}}}},"embedding":{numbers}}}"#)
+        };
+        assert_eq!(
+            read_outcome_row(&vector("[0,-2.5]")).unwrap().embedding,
+            Some(vec![0.0, -2.5])
+        );
+        let many = format!("[{}1]", "1,".repeat(MOST_OUTCOME_VECTOR));
+        for numbers in ["[]", "[0,0]", many.as_str()] {
+            assert!(
+                problem(&vector(numbers)).contains("`embedding` must be a list of 1 to 8192"),
+                "{numbers}"
+            );
+        }
+        assert!(problem(&vector("\"x\"")).contains("sequence"));
+        assert!(problem(&vector("[1e39]")).contains("out of range"));
         for (line, says) in [
             (
                 "[\"x\",null,{\"a\":{\"score\":1}},null,null]",

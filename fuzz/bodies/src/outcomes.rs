@@ -74,6 +74,10 @@ fn check(row: &OutcomeRow) {
             "{row:?}"
         );
     }
+    if let Some(vector) = &row.embedding {
+        assert!((1..=routing::MOST_OUTCOME_VECTOR).contains(&vector.len()));
+        assert!(vector.iter().all(|number| number.is_finite()) && vector.iter().any(|number| *number != 0.0));
+    }
     let is_logged = row.propensity.is_some() && row.outcomes.len() == 1;
     assert_eq!(row.kind() == OutcomeKind::Logged, is_logged, "{row:?}");
     let outcomes: serde_json::Map<String, Value> = row
@@ -92,7 +96,7 @@ fn check(row: &OutcomeRow) {
             (name.clone(), outcome)
         })
         .collect();
-    let written = json!({"id": row.id, "prompt": row.prompt, "task": row.task, "outcomes": outcomes, "chosen": row.chosen, "propensity": row.propensity});
+    let written = json!({"id": row.id, "prompt": row.prompt, "task": row.task, "outcomes": outcomes, "chosen": row.chosen, "propensity": row.propensity, "embedding": row.embedding});
     assert_eq!(read_outcome_row(&written.to_string()).as_ref(), Ok(row));
 }
 

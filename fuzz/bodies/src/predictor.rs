@@ -20,10 +20,29 @@ pub(crate) fn run(data: &[u8]) {
                     predictor.predict(prompt, tag, &mut scratch, &mut scores);
                     assert_eq!(scores.len(), predictor.models().len());
                     assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)));
+                    for vector in vectors_for(&predictor) {
+                        let with = predictor.predict_with(prompt, tag, &vector, &mut scratch, &mut scores);
+                        assert_eq!(with, Ok(()));
+                        assert_eq!(scores.len(), predictor.models().len());
+                        assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)));
+                    }
                 }
             }
         }
     }
+}
+
+/// None where vectors are not used.
+fn vectors_for(predictor: &Predictor) -> Vec<Vec<f32>> {
+    let Some(dimensions) = predictor.dimensions() else {
+        return Vec::new();
+    };
+    let one = |at: usize| (0..dimensions).map(move |place| if place == at { 1.0 } else { -0.1 });
+    vec![
+        one(0).collect(),
+        one(dimensions - 1).collect(),
+        vec![f32::MAX; dimensions],
+    ]
 }
 
 #[cfg(test)]
@@ -33,13 +52,18 @@ mod tests {
     /// Otherwise refusals alone would be looked at.
     #[test]
     fn some_seeds_are_predictors() {
-        let seeds: [&[u8]; 2] = [
+        let seeds: [&[u8]; 4] = [
             include_bytes!("../../seeds/predictor/one-model"),
             include_bytes!("../../seeds/predictor/tags"),
+            include_bytes!("../../seeds/predictor/vectors"),
+            include_bytes!("../../seeds/predictor/vectors-not-used"),
         ];
         for seed in seeds {
             let file = [seed, &xxh3_64(seed).to_le_bytes()].concat();
             assert_eq!(Predictor::from_bytes(&file).map(|_| ()), Ok(()));
         }
+        let with_vectors = [seeds[2], &xxh3_64(seeds[2]).to_le_bytes()].concat();
+        let read = Predictor::from_bytes(&with_vectors).map(|read| read.dimensions());
+        assert_eq!(read, Ok(Some(2)));
     }
 }

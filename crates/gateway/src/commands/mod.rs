@@ -129,15 +129,15 @@ fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         }
         Command::Train(args) => {
             log(&env, "warn");
-            learned::train(&args)
+            learned::train(&args, &env)
         }
         Command::Certify(args) => {
             log(&env, "warn");
-            learned::certify(&args)
+            learned::certify(&args, &env)
         }
         Command::Evaluate(args) => {
             log(&env, "warn");
-            learned::evaluate(&args)
+            learned::evaluate(&args, &env)
         }
         Command::Cascade(args) => {
             log(&env, "warn");

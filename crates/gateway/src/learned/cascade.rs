@@ -126,7 +126,7 @@ impl LearnedCheck {
         if let Some(flaw) = answer.flaw() {
             return Verdict::Rejected(format!("learned: the answer is {}", flaw.as_str()));
         }
-        let prompt = last_text(request, Role::User).unwrap_or_default();
+        let prompt = last_text(&request.messages, Role::User).unwrap_or_default();
         let (check, tag) = (&self.policy.predictor, self.tag.as_deref());
         let escalates = served
             .cascade

@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::WrongUsage;
 
-/// The largest file of a predictor that is read: above that of 256 models, each word and a thousand tags.
-const MOST_PREDICTOR: u64 = 256 << 20;
+/// The largest file of a predictor that is read: above that of 256 models, each word, a thousand tags and as many vectors as there may be.
+const MOST_PREDICTOR: u64 = 512 << 20;
 
 /// The largest certificate that is read.
 const MOST_CERTIFICATE: u64 = 16 << 20;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use integration_core::chat::{Content, Role};
 use routing::{ModelOutcome, OutcomeRow};
 
 use super::super::outcomes::milliseconds;
@@ -10,6 +11,7 @@ use super::prompts::Prompt;
 use super::{Answered, Results};
 use crate::cli::WrongUsage;
 use crate::out_file::OutFile;
+use crate::profile::last_text;
 
 /// Where rows go.
 #[derive(Debug)]
@@ -43,17 +45,19 @@ impl OutcomesFile {
         let mut lines = String::new();
         let mut written = 0;
         for (prompt, answers) in results.prompts.iter().zip(&results.answers) {
-            let answers = results.models.iter().zip(answers);
-            let outcomes: BTreeMap<String, ModelOutcome> = answers
-                .filter_map(|(model, answered)| {
-                    let name = model.target.model.as_str().to_owned();
-                    Some((name, outcome(answered.as_ref()?)?))
-                })
-                .collect();
+            let (mut outcomes, mut texts) = (BTreeMap::new(), BTreeMap::new());
+            for (model, answered) in results.models.iter().zip(answers) {
+                let Some(answered) = answered else { continue };
+                if let Some(outcome) = outcome(answered) {
+                    let name = model.target.model.as_str();
+                    outcomes.insert(name.to_owned(), outcome);
+                    texts.extend(text(answered).map(|text| (name.to_owned(), text)));
+                }
+            }
             if outcomes.is_empty() {
                 continue;
             }
-            lines += &serde_json::to_string(&row(prompt, outcomes))?;
+            lines += &serde_json::to_string(&row(prompt, outcomes, texts))?;
             lines.push('\n');
             written += 1;
         }
@@ -88,14 +92,22 @@ fn outcome(answered: &Answered) -> Option<ModelOutcome> {
     Some(outcome)
 }
 
+/// The answer itself, for what looks at answers.
+fn text(answered: &Answered) -> Option<String> {
+    let response = answered.asked.result.as_ref().ok()?;
+    let content = response.choices.first()?.message.content.as_ref();
+    Some(content.map_or_else(String::new, Content::text))
+}
+
 /// A name that is only the number of a line is left out: in another file it is another prompt's.
-fn row(prompt: &Prompt, outcomes: BTreeMap<String, ModelOutcome>) -> OutcomeRow {
-    let texts = prompt
-        .messages
-        .iter()
-        .filter_map(|message| message.content.as_ref());
-    let texts: Vec<String> = texts.map(|content| content.text()).collect();
-    let mut row = OutcomeRow::new(texts.join("\n"), outcomes);
+fn row(
+    prompt: &Prompt,
+    outcomes: BTreeMap<String, ModelOutcome>,
+    answers: BTreeMap<String, String>,
+) -> OutcomeRow {
+    let text = last_text(&prompt.messages, Role::User).unwrap_or_default();
+    let mut row = OutcomeRow::new(text, outcomes);
+    row.answers = answers;
     row.id = prompt.is_named.then(|| prompt.id.clone());
     row.task.clone_from(&prompt.task);
     row

@@ -7,10 +7,12 @@ use serde::Serialize;
 use integration_core::printable;
 
 use super::super::{print_json, say};
+use super::embed::{Embedded, embed};
 use super::{
     LONGEST_NAME, Outcome, complete, count, dollars, percent, prompts_left_out, read, read_predictor, wrong,
 };
 use crate::cli::{CertifyArgs, WrongUsage};
+use crate::environment::Environment;
 use crate::out_file::OutFile;
 
 /// One part of so many lays out the ladder.
@@ -32,6 +34,9 @@ struct Report {
     /// Of the labels of each tag.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<OfTag>,
+    /// What was asked for vectors; nothing if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<Embedded>,
 }
 
 /// What a certificate is of: policies name models by their numbers in it.
@@ -70,13 +75,14 @@ struct Judged {
     zero_router_saving: Option<f64>,
 }
 
-pub(in super::super) fn run(args: &CertifyArgs) -> anyhow::Result<Outcome> {
+pub(in super::super) fn run(args: &CertifyArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let promise = promise(args);
     promise.level().map_err(|error| wrong(&error))?;
     let file = args.out.as_deref().map(OutFile::new).transpose()?;
     let (predictor, sha256) = read_predictor(&args.predictor)?;
-    let all = read(&args.data, &[])?;
-    let (known, left_out) = complete(&all, predictor.models())?;
+    let all = read(&args.data, &[], predictor.embedding())?;
+    let (mut known, left_out) = complete(&all, predictor.models())?;
+    let embedded = embed(&mut known, predictor.embedding(), &args.place, env)?;
     let part = |design: bool| {
         let prompts = known.filtered(|prompt| (fold(prompt.id(), PARTS) == 0) == design);
         if prompts.is_empty() {
@@ -113,6 +119,7 @@ pub(in super::super) fn run(args: &CertifyArgs) -> anyhow::Result<Outcome> {
         ladder,
         result,
         tags,
+        embedded,
     };
     let verdicts = || {
         let of_tags = report.tags.iter().map(|one| &one.judged);
@@ -268,6 +275,9 @@ fn print(report: &Report) -> anyhow::Result<()> {
     ))?;
     if let Some(sentence) = prompts_left_out(report.prompts.left_out) {
         say(sentence)?;
+    }
+    if let Some(embedded) = &report.embedded {
+        say(embedded.sentence())?;
     }
     Ok(())
 }

@@ -7,11 +7,13 @@ use serde::Serialize;
 
 use super::super::number::Number;
 use super::super::{busy, print_json, say, table};
+use super::embed::{Embedded, embed};
 use super::{
     LeftOut, Outcome, UNKNOWN, complete, complete_models, count, dollars, named, page, percent,
     prompts_left_out, read, read_predictor, training, usd, wrong,
 };
 use crate::cli::{EvaluateArgs, WrongUsage};
+use crate::environment::Environment;
 use crate::out_file::OutFile;
 
 /// So many predictors are trained where none is given.
@@ -40,6 +42,9 @@ pub(super) struct Report {
     pub(super) calibration_error: f64,
     pub(super) pair: Option<Routability>,
     pub(super) curves: Curves,
+    /// What was asked for vectors; nothing if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) embedded: Option<Embedded>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,7 +105,7 @@ impl Serialize for Curve {
     }
 }
 
-pub(in super::super) fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
+pub(in super::super) fn run(args: &EvaluateArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let file = args.html.as_deref().map(OutFile::new).transpose()?;
     let wanted = named(&args.models)?;
     let pair = match args.pair.as_slice() {
@@ -108,7 +113,7 @@ pub(in super::super) fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
         [a, b] if a != b => Some([a.as_str(), b.as_str()]),
         _ => return Err(WrongUsage("--pair takes two different models, as --pair a,b".to_owned()).into()),
     };
-    let (held, left_out, left_out_prompts) = held_out(args, &wanted)?;
+    let (held, left_out, left_out_prompts, embedded) = held_out(args, &wanted, env)?;
     let pool: Vec<&str> = held.models().iter().map(String::as_str).collect();
     if let Some(model) = pair.iter().flatten().find(|model| !pool.contains(model)) {
         let pool = pool.join(", ");
@@ -125,6 +130,7 @@ pub(in super::super) fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
         left_out_prompts,
         left_out,
         pair,
+        embedded,
         ..report(models, metrics)
     };
     if let Some(file) = file {
@@ -141,25 +147,33 @@ pub(in super::super) fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The prompts as they are judged, the models and how many prompts that are left out.
-fn held_out(args: &EvaluateArgs, wanted: &[String]) -> Result<(HeldOut, Vec<LeftOut>, usize), WrongUsage> {
+/// The prompts as they are judged, the models and how many prompts that are left out, and what was asked for vectors.
+fn held_out(
+    args: &EvaluateArgs,
+    wanted: &[String],
+    env: &Environment,
+) -> anyhow::Result<(HeldOut, Vec<LeftOut>, usize, Option<Embedded>)> {
     if let Some(path) = &args.predictor {
         let (predictor, _) = read_predictor(path)?;
-        let (known, prompts) = complete(&read(&args.data, &[])?, predictor.models())?;
+        let embedding = predictor.embedding();
+        let (mut known, prompts) = complete(&read(&args.data, &[], embedding)?, predictor.models())?;
+        let embedded = embed(&mut known, embedding, &args.place, env)?;
         let held = HeldOut::of(&predictor, &known, Inputs::TextAndTag).map_err(|error| wrong(&error))?;
-        return Ok((held, Vec::new(), prompts));
+        return Ok((held, Vec::new(), prompts, embedded));
     }
-    let all = read(&args.data, wanted)?;
+    let embedding = args.embeddings.as_deref();
+    let all = read(&args.data, wanted, embedding)?;
     let (models, left_out) = if wanted.is_empty() {
         complete_models(&all)?
     } else {
         (wanted.to_vec(), Vec::new())
     };
-    let (known, prompts) = complete(&all, &models)?;
+    let (mut known, prompts) = complete(&all, &models)?;
+    let embedded = embed(&mut known, embedding, &args.place, env)?;
     let options = TrainOptions::default();
     let held = HeldOut::out_of_fold(&known, &options, Inputs::TextAndTag, FOLDS, &mut training())
         .map_err(|error| wrong(&error))?;
-    Ok((held, left_out, prompts))
+    Ok((held, left_out, prompts, embedded))
 }
 
 fn measure(
@@ -213,6 +227,7 @@ fn report(models: Vec<Model>, metrics: PoolMetrics) -> Report {
     Report {
         predictor: None,
         folds: None,
+        embedded: None,
         prompts: metrics.prompts,
         left_out_prompts: 0,
         left_out: Vec::new(),
@@ -372,6 +387,9 @@ fn print(report: &Report) -> anyhow::Result<()> {
     say(format_args!("{rows}\n"))?;
     for sentence in report.sentences() {
         say(sentence)?;
+    }
+    if let Some(embedded) = &report.embedded {
+        say(embedded.sentence())?;
     }
     Ok(())
 }

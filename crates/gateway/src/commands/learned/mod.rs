@@ -2,6 +2,7 @@
 
 mod cascade;
 mod certify;
+mod embed;
 mod evaluate;
 mod page;
 mod train;
@@ -31,15 +32,20 @@ fn wrong(error: &LearnedError) -> WrongUsage {
     WrongUsage(said(error))
 }
 
-/// The outcomes of a file; of these models alone, unless none is named.
-fn read(path: &Path, models: &[String]) -> Result<Outcomes, WrongUsage> {
+/// The outcomes of a file; of these models alone, unless none is named. With the vectors of the file, if they are wanted, which are taken
+/// to be of this embedding model.
+fn read(path: &Path, models: &[String], embedding: Option<&str>) -> Result<Outcomes, WrongUsage> {
     let mut rows = Rows::open(path)?;
     let mut outcomes = Outcomes::new();
     while let Some(mut row) = rows.next()? {
         if !models.is_empty() {
             row.outcomes.retain(|model, _| models.contains(model));
         }
-        outcomes.add_row(row).map_err(|error| {
+        let added = match embedding {
+            Some(embedding) => outcomes.add_embedded_row(row, embedding),
+            None => outcomes.add_row(row),
+        };
+        added.map_err(|error| {
             WrongUsage(format!("{}: line {}: {}", rows.name(), rows.line(), said(&error)))
         })?;
         if outcomes.len() > MOST_PROMPTS {

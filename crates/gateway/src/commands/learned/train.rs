@@ -1,14 +1,16 @@
 //! `waypost train`.
 
-use routing_learned::{HeadSummary, Predictor, TrainOptions};
+use routing_learned::{BlendSummary, HeadSummary, NearestSummary, Predictor, TrainOptions};
 use serde::Serialize;
 
 use super::super::number::Number;
 use super::super::{print_json, say, table};
+use super::embed::{Embedded, embed};
 use super::{
-    LeftOut, Outcome, UNKNOWN, check, complete_models, count, named, read, rounded, training, wrong,
+    LeftOut, Outcome, UNKNOWN, check, complete_models, count, named, percent, read, rounded, training, wrong,
 };
 use crate::cli::TrainArgs;
+use crate::environment::Environment;
 use crate::out_file::OutFile;
 
 /// What a training tells; serialised it is the JSON.
@@ -29,6 +31,12 @@ struct Report {
     text: HeadSummary,
     /// The regression on tag and words; nothing if no prompt had a tag.
     tagged: Option<HeadSummary>,
+    /// What vectors of prompts add; nothing without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nearest: Option<NearestSummary>,
+    /// What was asked for vectors; nothing if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<Embedded>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,31 +47,32 @@ struct Model {
     mean_cost_usd: Option<Number>,
 }
 
-pub(in super::super) fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
+pub(in super::super) fn run(args: &TrainArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let file = OutFile::new(&args.out)?;
     let wanted = named(&args.models)?;
-    let all = read(&args.data, &wanted)?;
-    let chosen;
-    let (outcomes, left_out) = if wanted.is_empty() {
+    let embedding = args.embeddings.as_deref();
+    let all = read(&args.data, &wanted, embedding)?;
+    let of_file = all.len();
+    let (mut outcomes, left_out) = if wanted.is_empty() {
         let (models, left_out) = complete_models(&all)?;
-        chosen = all.only(&models).map_err(|error| wrong(&error))?;
-        (&chosen, left_out)
+        (all.only(&models).map_err(|error| wrong(&error))?, left_out)
     } else {
         // Whoever names models may have few outcomes of one: the others carry it.
         check(&all, &wanted)?;
-        (&all, Vec::new())
+        (all, Vec::new())
     };
+    let embedded = embed(&mut outcomes, embedding, &args.place, env)?;
     let mut options = TrainOptions::default();
     options.penalty = args.penalty.unwrap_or(options.penalty);
     let predictor =
-        routing_learned::train(outcomes, &options, &mut training()).map_err(|error| wrong(&error))?;
+        routing_learned::train(&outcomes, &options, &mut training()).map_err(|error| wrong(&error))?;
     let bytes = predictor.to_bytes();
     file.write(&bytes)?;
     let report = Report {
         file: args.out.display().to_string(),
         bytes: bytes.len(),
         prompts: predictor.summary().prompts,
-        left_out_prompts: all.len() - outcomes.len(),
+        left_out_prompts: of_file - outcomes.len(),
         outcomes: predictor.summary().outcomes,
         tags: predictor.tags().len(),
         penalty: options.penalty,
@@ -71,11 +80,13 @@ pub(in super::super) fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
         left_out,
         text: predictor.summary().text,
         tagged: predictor.summary().tagged,
+        nearest: predictor.summary().nearest.clone(),
+        embedded,
     };
     if args.json {
         print_json(&report)?;
     } else {
-        print(&report, all.len())?;
+        print(&report, of_file)?;
     }
     Ok(Outcome::Done)
 }
@@ -140,6 +151,22 @@ fn print(report: &Report, of_file: usize) -> anyhow::Result<()> {
         ]);
     }
     say(format_args!("\n{rows}"))?;
+    if let Some(nearest) = &report.nearest {
+        for (name, blend) in [("words", nearest.text), ("tag and words", nearest.tagged)] {
+            if let Some(blend) = blend {
+                say(neighbours(name, &blend, &nearest.embedding))?;
+            }
+        }
+        if !nearest.is_used() {
+            say(format_args!(
+                "the predictor uses no vectors, and a prompt needs no call to {}",
+                nearest.embedding
+            ))?;
+        }
+    }
+    if let Some(embedded) = &report.embedded {
+        say(embedded.sentence())?;
+    }
     for model in &report.left_out {
         say(format_args!("left out, {}", model.sentence(of_file)))?;
     }
@@ -154,6 +181,21 @@ fn print(report: &Report, of_file: usize) -> anyhow::Result<()> {
         report.file,
         count(report.bytes)
     ))
+}
+
+/// What vectors add to a regression, in a sentence.
+fn neighbours(name: &str, blend: &BlendSummary, embedding: &str) -> String {
+    if blend.share > 0.0 {
+        format!(
+            "with {name}, the {} nearest prompts by {embedding} are {} of the prediction: squared error {:.5}, without them {:.5}",
+            blend.neighbours,
+            percent(f64::from(blend.share)),
+            blend.squared_error,
+            blend.squared_error_of_words
+        )
+    } else {
+        format!("the vectors of {embedding} tell nothing clear beyond {name}")
+    }
 }
 
 fn count_u64(number: u64) -> String {

@@ -70,8 +70,16 @@ impl Learned {
     /// Predicts a row, and gives the number by which it is asked for.
     pub(super) fn ask(&mut self, row: &OutcomeRow) -> usize {
         let tag = row.task.as_deref();
-        self.predictor
-            .predict(&row.prompt, tag, &mut self.scratch, &mut self.scores);
+        let (scratch, scores) = (&mut self.scratch, &mut self.scores);
+        let is_with_vector = row.embedding.as_ref().is_some_and(|vector| {
+            let with = self
+                .predictor
+                .predict_with(&row.prompt, tag, vector, scratch, scores);
+            with.is_ok()
+        });
+        if !is_with_vector {
+            self.predictor.predict(&row.prompt, tag, scratch, scores);
+        }
         self.predicted.extend_from_slice(&self.scores);
         let models = 0..self.predictor.models().len();
         // A weight to compare models by; what they have cost is in the file.
