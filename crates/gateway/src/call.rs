@@ -218,6 +218,8 @@ pub struct Body {
     pub stream: bool,
     /// What the caller wants of the gateway.
     pub options: RouteOptions,
+    /// The vector of the prompt, where a learned policy wants it.
+    pub(crate) vector: Option<Vec<f32>>,
 }
 
 impl Body {
@@ -227,6 +229,7 @@ impl Body {
             request,
             stream,
             options,
+            vector: None,
         }
     }
 
@@ -300,11 +303,7 @@ impl Body {
                 ));
             }
         }
-        Ok(Self {
-            request,
-            stream,
-            options,
-        })
+        Ok(Self::new(request, stream, options))
     }
 }
 
@@ -545,7 +544,19 @@ fn choose(policy: &Arc<LearnedPolicy>, body: &Body, route: &RouteRequest) -> Opt
     let prompt = last_text(&body.request.messages, Role::User).unwrap_or_default();
     let tag = policy.tag(&body.options.tags, body.options.task.as_deref());
     let draw = chance(&[&route.seed.to_le_bytes()]);
-    policy.choose(&prompt, tag, draw, !body.stream)
+    policy.choose(&prompt, tag, body.vector.as_deref(), draw, !body.stream)
+}
+
+/// Asks for the vector of the prompt, if a learned policy is asked for that wants it. A request that is under a data policy goes nowhere that
+/// has not promised it, so its prompt is not sent for a vector.
+pub(crate) async fn look_closer(app: &App, body: &mut Body, caller: &Caller) {
+    if body.options.data_policy.is_some() {
+        return;
+    }
+    if let Some(policy) = app.policy(body.request.model.as_str()) {
+        let prompt = last_text(&body.request.messages, Role::User).unwrap_or_default();
+        body.vector = policy.vector(app, &prompt, caller).await;
+    }
 }
 
 /// The form that an answer of a cascade is held against.

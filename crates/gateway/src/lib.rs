@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod costs;
 pub mod days;
+mod embed;
 pub mod environment;
 pub mod experiment;
 pub mod http;

@@ -361,6 +361,77 @@ async fn labels_that_are_none_are_refused() {
     gateway.stop().await;
 }
 
+/// One long word, which no other prompt has; the simulated embedding model takes it apart where it is underlined.
+fn word(number: usize) -> (String, bool) {
+    let hash = (number as u32).wrapping_mul(2_654_435_761) >> 8;
+    let is_easy = hash.is_multiple_of(2);
+    let words = if is_easy { "river_stone" } else { "prove_lemma" };
+    (format!("{words}_{number:06}"), is_easy)
+}
+
+/// What was certified with vectors chooses with vectors, of calls that are on the ledger; without one the reference answers.
+#[tokio::test]
+async fn vectors_are_asked_for_before_a_choice() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = |number: usize| {
+        let (prompt, is_easy) = word(number);
+        let cheap = u8::from(is_easy != (number % 10 == 7));
+        let outcomes = json!({
+            CHEAP: { "score": cheap, "cost_usd": "0.000001" },
+            DEAR: { "score": u8::from(number % 10 != 3), "cost_usd": "0.001" },
+        });
+        json!({ "prompt": prompt, "outcomes": outcomes }).to_string() + "\n"
+    };
+    std::fs::write(dir.path().join("waypost.toml"), INSTANT).unwrap();
+    for (name, numbers) in [("train.jsonl", 0..400), ("fresh.jsonl", 10_000..11_000)] {
+        std::fs::write(dir.path().join(name), numbers.map(line).collect::<String>()).unwrap();
+    }
+    let train = "train --data train.jsonl --out r.waypost --embeddings openai/text-embedding-3-small";
+    let certify = "certify --data fresh.jsonl --predictor r.waypost --max-loss 0.06 --out all.json";
+    for args in [train, certify] {
+        let args: Vec<_> = args.split(' ').collect();
+        let (code, _, err) = command::run(dir.path(), &args);
+        assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
+    }
+    std::fs::remove_dir_all(dir.path().join("waypost-data")).unwrap();
+    let gateway = started(dir, "certificate = '/all.json'\nlabels = 1.0").await;
+    let ask = async |number: usize, waypost: Value| {
+        let body = json!({
+            "model": "help", "messages": [{ "role": "user", "content": word(number).0 }], "waypost": waypost,
+        });
+        let answer = gateway.post(body.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        support::json(&answer.text().await.unwrap())
+    };
+    let mut last = Value::Null;
+    for number in 50_000..50_010 {
+        last = ask(number, json!({})).await;
+        let model = if word(number).1 { CHEAP } else { DEAR };
+        assert_eq!(
+            (&last["model"], &last["waypost"]["learned"]["basis"]),
+            (&json!(model), &json!("certified"))
+        );
+    }
+    let sql = "SELECT count(*) FROM attempts WHERE model = 'openai/text-embedding-3-small'";
+    assert_eq!(gateway.number(sql), 10);
+    // A prompt under a data policy is not sent for a vector.
+    let kept = ask(50_000, json!({ "data_policy": "no-training" })).await;
+    assert_eq!(
+        (&kept["model"], &kept["waypost"]["learned"]["basis"]),
+        (&json!(DEAR), &json!("no_vector"))
+    );
+    assert_eq!(gateway.number(sql), 10);
+    // Whoever labels sends the prompt, and its vector is asked for again.
+    let label = json!({
+        "request_id": last["waypost"]["request_id"], "prompt": word(50_009).0, "scores": { CHEAP: 1, DEAR: 1 },
+    });
+    let (status, answer) = say(&gateway, &label).await;
+    assert_eq!((status, &answer["heard"]), (200, &json!("nothing")), "{answer}");
+    assert_eq!(gateway.number(sql), 11);
+    gateway.holds().await;
+    gateway.stop().await;
+}
+
 /// Files that do not belong together are told at the start.
 #[tokio::test]
 async fn a_mistake_in_an_entry_is_told_at_the_start() {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use super::stream::Pump;
 use crate::app::{App, BODY_KILOBYTES};
-use crate::call::{Body, Escalation, Prepared, prepare};
+use crate::call::{Body, Escalation, Prepared, look_closer, prepare};
 use crate::callers::Identity;
 use crate::chunk::{ChunkWriter, completion};
 use crate::experiment::{End, Ending, Entered, Watched};
@@ -69,6 +69,7 @@ async fn answer(
     let mut ending = entered
         .as_ref()
         .and_then(|entered| Ending::of(entered, &app.outcomes, &id));
+    look_closer(app, &mut body, &caller).await;
     let mut prepared = match prepare(app, &mut body, &caller) {
         Ok(prepared) => prepared,
         Err(refused) => {

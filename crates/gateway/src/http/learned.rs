@@ -123,7 +123,12 @@ pub(super) async fn label(
     check_headers(&head.headers)?;
     let said = read(&app, body).await?;
     check_request(&app, policy, watch, &said).await?;
-    let label = of_said(policy, watch, said)?;
+    let vector = policy.vector(&app, &said.prompt, &identity.caller).await;
+    if vector.is_none() && policy.predictor.embedding().is_some() {
+        let message = "the vector of the prompt cannot be had; send the label again later";
+        return Err(ApiError::new(503, "label_unavailable", message).worth_retrying());
+    }
+    let label = of_said(policy, watch, said, vector.as_deref())?;
     let id = label.id.clone();
     let (begun, model) = (Arc::clone(&app), policy.model());
     let taken = tokio::task::spawn_blocking(move || {
@@ -231,11 +236,16 @@ async fn check_request(
     Ok(())
 }
 
-fn of_said(policy: &LearnedPolicy, watch: &Watch, said: Said) -> Result<Label, Refused> {
+fn of_said(
+    policy: &LearnedPolicy,
+    watch: &Watch,
+    said: Said,
+    vector: Option<&[f32]>,
+) -> Result<Label, Refused> {
     let models = policy.predictor.models();
     let tag = said.tag.as_deref();
     let view = policy
-        .look(&said.prompt, tag)
+        .look(&said.prompt, tag, vector)
         .ok_or_else(|| Refused::invalid("prompt", "nothing can be predicted of it"))?;
     if let Some(unknown) = said.scores.keys().find(|model| policy.number(model).is_none()) {
         let unknown = printable(unknown.clone(), LONGEST_NAME);

@@ -9,15 +9,18 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use costing::Pico;
-use integration_core::printable;
-use routing_learned::{Policy, Predictor, Rule, Scratch};
+use costing::{Caller, Pico};
+use integration_core::{ModelId, printable};
+use routing_learned::{Policy, Predictor, Rule, Scratch, embedded_part};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::app::App;
 use crate::config::Settings;
+use crate::embed::Embedder;
 
 pub(crate) use self::cascade::LearnedCheck;
 use self::cascade::ServedCascade;
@@ -33,6 +36,9 @@ pub(crate) use self::watch::{Kept, Taken, Watch};
 /// The folders below the data directory that labels are kept in: those of a simulation say nothing of real answers.
 const FOLDER: &str = "learned";
 const FOLDER_SIMULATED: &str = "learned-simulated";
+
+/// How long a decision waits for a vector.
+const VECTOR_TIME: Duration = Duration::from_secs(3);
 
 /// The learned policies of a running gateway, by the models that callers ask for.
 #[derive(Debug, Default)]
@@ -166,12 +172,14 @@ impl LearnedPolicy {
             .find(|tag| known.binary_search_by(|one| one.as_str().cmp(tag)).is_ok())
     }
 
-    /// Chooses a model. `draw`: a number from 0 up to 1 by chance. `whole`: whether the answer comes in one piece, so that it can be looked at
+    /// Chooses a model. `vector`: the prompt's, of the embedding model that the predictor wants it of. Where that is missing, the reference of a
+    /// certified policy answers, for what was certified looks at it. `draw`: a number from 0 up to 1 by chance. `whole`: whether the answer comes in one piece, so that it can be looked at
     /// before it is given.
     pub(crate) fn choose(
         self: &Arc<Self>,
         prompt: &str,
         tag: Option<&str>,
+        vector: Option<&[f32]>,
         draw: f64,
         whole: bool,
     ) -> Option<Chosen> {
@@ -180,7 +188,9 @@ impl LearnedPolicy {
             Basis::AtLeast(score) => (Policy::Routed(Rule::AtLeast(*score)), "predicted", None, None),
             Basis::Certified(watch) => {
                 let reference = self.number(watch.ladder.reference())?;
+                let is_blind = self.predictor.embedding().is_some() && vector.is_none();
                 match watch.of(tag).map(Kept::now) {
+                    _ if is_blind => (Policy::Single(reference), "no_vector", Some(reference), None),
                     None => (Policy::Single(reference), "no_promise", Some(reference), None),
                     Some(now) if now.is_broken => {
                         (now.policy, "promise_broken", Some(reference), Some(watch))
@@ -189,7 +199,7 @@ impl LearnedPolicy {
                 }
             }
         };
-        let view = self.look(prompt, tag)?;
+        let view = self.look(prompt, tag, vector)?;
         let choice = policy.choose(&view.predicted, &view.expected_costs, draw)?;
         let models = self.predictor.models();
         let label = label.map(|watch| Wanted {
@@ -206,10 +216,39 @@ impl LearnedPolicy {
         ))
     }
 
+    /// The vector of a prompt, if predictions want one and it can be had. It is asked of the embedding model once, in a call of its own that
+    /// the caller is charged for, and not for long: the answer waits for it.
+    pub(crate) async fn vector(&self, app: &App, prompt: &str, caller: &Caller) -> Option<Vec<f32>> {
+        let model = self.predictor.embedding()?;
+        let text = embedded_part(prompt);
+        if text.trim().is_empty() {
+            return None;
+        }
+        let embedder = Embedder::new(app, ModelId::new(model).ok()?)?;
+        let asked = embedder.vectors(app, vec![text.to_owned()], caller.clone(), 1, VECTOR_TIME);
+        match asked.await.0 {
+            Ok(vectors) => {
+                let vector = vectors.into_iter().next()?;
+                let is_taken = self.predictor.dimensions() == Some(vector.len());
+                is_taken.then_some(vector)
+            }
+            Err(error) => {
+                tracing::warn!(policy = self.name, "{model} makes no vector: {}", error.message());
+                None
+            }
+        }
+    }
+
     /// What is predicted of a request.
-    pub(crate) fn look(&self, prompt: &str, tag: Option<&str>) -> Option<View> {
+    pub(crate) fn look(&self, prompt: &str, tag: Option<&str>, vector: Option<&[f32]>) -> Option<View> {
         let (mut scratch, mut predicted) = (Scratch::new(), Vec::new());
-        self.predictor.predict(prompt, tag, &mut scratch, &mut predicted);
+        let (predictor, scores) = (&self.predictor, &mut predicted);
+        match vector {
+            Some(vector) => predictor
+                .predict_with(prompt, tag, vector, &mut scratch, scores)
+                .ok()?,
+            None => predictor.predict(prompt, tag, &mut scratch, scores),
+        }
         let costs = 0..self.predictor.models().len();
         let expected: Option<Vec<Pico>> = costs
             .map(|model| Some(self.predictor.expected_cost(model, tag)?.cost))
