@@ -69,6 +69,9 @@ impl AttemptIntent {
 
     /// The purpose of an attempt at a second model that no caller waits for. It is the gateway's own: no budget pays for it.
     pub const SHADOW: &'static str = "shadow";
+
+    /// The purpose of an attempt at the vector of a text, by which something is decided or learnt.
+    pub const EMBEDDING: &'static str = "embedding";
 }
 
 /// How an attempt ended.

@@ -141,7 +141,15 @@ impl App {
     ) -> anyhow::Result<Self> {
         let (catalogue, prices) = bundled()?;
         settings.check_models(&catalogue)?;
-        let policies = LearnedPolicies::read(&settings, |model| catalogue.resolve(model).is_some())?;
+        let policies = LearnedPolicies::read(&settings, |model| catalogue.resolve(model).is_some());
+        let policies = match policies {
+            // A command may be what mends it.
+            Err(error) if settings.serves_nobody => {
+                tracing::warn!("{error:#}; no learned policy is used");
+                LearnedPolicies::default()
+            }
+            policies => policies?,
+        };
         let upstreams = Upstreams::connect(&settings, &clock).await?;
         let seed = seed(&*clock);
         let mut config = ExecutorConfig::new(settings.limits.max_attempts, settings.call_deadline())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use costing::{Caller, expected_cost};
@@ -12,7 +12,7 @@ use model_catalogue::is_routing_variant;
 use rate_limits::TokenEstimate;
 use routing::{
     Call, Cascade, FallbackClass, Named, NamedPlan, Plan, Reading, RouteRequest, Scratch, Signals, Strategy,
-    Target, Task, Verdict, Verifier, View,
+    Target, Task, Verdict, Verifier,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::checks::{Checks, Expect};
 use crate::config::{ANY, AUTO};
-use crate::learned::{Chosen, LearnedCheck, LearnedPolicy, chance};
+use crate::learned::{Asks, Chosen, LearnedCheck, LearnedPolicy, VECTOR_TIME, View, chance};
 use crate::profile::{Chance, estimate_prompt_tokens, last_text, route_request};
 use crate::upstream::demand;
 use crate::warm::conversation;
@@ -218,8 +218,8 @@ pub struct Body {
     pub stream: bool,
     /// What the caller wants of the gateway.
     pub options: RouteOptions,
-    /// The vector of the prompt, where a learned policy wants it.
-    pub(crate) vector: Option<Vec<f32>>,
+    /// What a learned policy predicts with the vector of the prompt, where it wants one.
+    pub(crate) view: Option<View>,
 }
 
 impl Body {
@@ -229,7 +229,7 @@ impl Body {
             request,
             stream,
             options,
-            vector: None,
+            view: None,
         }
     }
 
@@ -525,7 +525,7 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
         explained = Some(Explained::Named(plan));
     }
     let targets = names.targets;
-    let task = (automatic || options.task.is_some()).then_some(route.task);
+    let task = (automatic || learned.is_some() || options.task.is_some()).then_some(route.task);
     let completion = body.request.completion_limit().unwrap_or(route.completion_tokens);
     Ok(Prepared {
         targets,
@@ -542,21 +542,65 @@ pub fn prepare(app: &App, body: &mut Body, caller: &Caller) -> Result<Prepared, 
 /// What a learned policy chooses for a request.
 fn choose(policy: &Arc<LearnedPolicy>, body: &Body, route: &RouteRequest) -> Option<Chosen> {
     let prompt = last_text(&body.request.messages, Role::User).unwrap_or_default();
-    let tag = policy.tag(&body.options.tags, body.options.task.as_deref());
+    let tag = policy.tag(&body.options.tags, Some(route.task.as_str()));
     let draw = chance(&[&route.seed.to_le_bytes()]);
-    policy.choose(&prompt, tag, body.vector.as_deref(), draw, !body.stream)
+    let asks = Asks {
+        whole: !body.stream,
+        explain: body.options.explain,
+    };
+    policy.choose(&prompt, tag, body.view.as_ref(), draw, asks)
 }
 
-/// Asks for the vector of the prompt, if a learned policy is asked for that wants it. A request that is under a data policy goes nowhere that
-/// has not promised it, so its prompt is not sent for a vector.
-pub(crate) async fn look_closer(app: &App, body: &mut Body, caller: &Caller) {
-    if body.options.data_policy.is_some() {
-        return;
+/// As [`prepare`], with the vector of the prompt where a learned policy wants it. What cannot be served is not sent for one.
+///
+/// # Errors
+/// Those of [`prepare`].
+pub(crate) async fn prepare_closely(
+    app: &Arc<App>,
+    body: &mut Body,
+    caller: &Caller,
+) -> Result<Prepared, Refused> {
+    let prepared = prepare(app, body, caller)?;
+    if look_closer(app, body, caller, prepared.task).await {
+        return prepare(app, body, caller);
     }
-    if let Some(policy) = app.policy(body.request.model.as_str()) {
-        let prompt = last_text(&body.request.messages, Role::User).unwrap_or_default();
-        body.vector = policy.vector(app, &prompt, caller).await;
+    Ok(prepared)
+}
+
+/// Has the vector of the prompt looked at, if a learned policy is asked for that wants it; whether it was. What the caller says of where the
+/// request may go is said of models that answer, so with any such word the prompt is not sent for a vector. The time it takes is the call's.
+async fn look_closer(app: &Arc<App>, body: &mut Body, caller: &Caller, task: Option<Task>) -> bool {
+    let policy = app.policy(body.request.model.as_str());
+    let Some(policy) = policy.filter(|policy| policy.wants_vector()) else {
+        return false;
+    };
+    let options = &body.options;
+    let is_bound = options.data_policy.is_some()
+        || options.region.is_some()
+        || !options.only.is_empty()
+        || !options.never.is_empty()
+        || body.request.extra.contains_key("provider");
+    if is_bound {
+        return false;
     }
+    let prompt = last_text(&body.request.messages, Role::User).unwrap_or_default();
+    let user = options.user.clone().or_else(|| body.request.user.clone());
+    let most = options.max_latency_ms.map_or(VECTOR_TIME, Duration::from_millis);
+    let (whose, began) = ((caller, user, &options.tags[..]), app.clock.now());
+    let vector = policy.vector(app, &prompt, whose, most.min(VECTOR_TIME)).await;
+    let tag = policy.tag(&options.tags, task.map(Task::as_str));
+    if let Some(vector) = vector {
+        let (policy, tag) = (Arc::clone(policy), tag.known().map(str::to_owned));
+        let looked = move || policy.look(&prompt, tag.as_deref(), Some(&vector));
+        body.view = tokio::task::spawn_blocking(looked).await.ok().flatten();
+    }
+    let took = app.clock.now().saturating_duration_since(began).as_millis();
+    if let Some(left) = &mut body.options.max_latency_ms {
+        *left = left
+            .saturating_sub(u64::try_from(took).unwrap_or(u64::MAX))
+            .max(1);
+    }
+    body.view.is_some()
 }
 
 /// The form that an answer of a cascade is held against.
@@ -578,8 +622,8 @@ fn is_sticky(strategy: &dyn Strategy) -> bool {
 struct Frozen(Vec<Reading>);
 
 impl Frozen {
-    /// Like [`View::decide`]: where all that qualify are left alone for now, it is as if none were.
-    fn new(view: &View, route: &RouteRequest, now: Instant) -> Self {
+    /// Like [`routing::View::decide`]: where all that qualify are left alone for now, it is as if none were.
+    fn new(view: &routing::View, route: &RouteRequest, now: Instant) -> Self {
         let signals = view.live().at(now);
         let count = view.snapshot().deployments().len();
         let mut frozen = Self((0..count).map(|at| signals.reading(at)).collect());
@@ -619,7 +663,7 @@ struct Names<'a> {
     app: &'a App,
     route: &'a RouteRequest,
     caller: &'a Caller,
-    view: &'a View,
+    view: &'a routing::View,
     now: Instant,
     /// What the call may go to, in order.
     targets: Vec<Target>,

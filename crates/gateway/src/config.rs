@@ -436,6 +436,8 @@ pub struct Settings {
     pub simulator: SimulatorSettings,
     /// Whether the simulator was asked for, key or no key.
     pub simulate: bool,
+    /// Whether this is a command, and no server.
+    pub serves_nobody: bool,
     /// How the provider is to see us.
     pub app: (Option<String>, Option<String>),
 }
@@ -558,6 +560,7 @@ impl Settings {
             learned: LearnedSettings::read(file.learned)?,
             simulator: file.simulator,
             simulate: overrides.simulate,
+            serves_nobody: overrides.serves_nobody,
             app: (env.get("OPENROUTER_APP_NAME"), env.get("OPENROUTER_SITE_URL")),
         })
     }

@@ -39,12 +39,13 @@ impl Embedder {
     }
 
     /// The vectors of texts, in their order, and what each attempt cost. One call, made again after failures until there were so many attempts
-    /// or the time is over; each attempt is in the ledger before anything is sent.
+    /// or the time is over; each attempt is in the ledger before anything is sent. `user` and `tags`: whose call it is, for budgets and reports.
+    /// Dropped half-way it would leave the ledger open: a task of its own is the place for it where callers may go.
     pub(crate) async fn vectors(
         &self,
         app: &App,
         texts: Vec<String>,
-        caller: Caller,
+        (caller, user, tags): (Caller, Option<String>, &[String]),
         most_attempts: u16,
         time: Duration,
     ) -> (Result<Vec<Vec<f32>>, Error>, Vec<Charge>) {
@@ -59,7 +60,8 @@ impl Embedder {
         };
         let request = EmbeddingRequest::new(self.target.model.clone(), texts);
         let options = RouteOptions {
-            tags: vec![TAG.to_owned()],
+            tags: tags.iter().cloned().chain([TAG.to_owned()]).collect(),
+            user,
             ..RouteOptions::default()
         };
         // The ledger and the budgets take a call by its model and its size; there is nothing to answer.
@@ -69,7 +71,7 @@ impl Embedder {
             options,
         );
         let prepared = Prepared::of_target(self.target.clone(), TokenEstimate::of_embedding(&request));
-        let record = Arc::new(CallRecord::new(app, id, &body, &prepared, caller));
+        let record = Arc::new(CallRecord::of_vectors(app, id, &body, &prepared, caller));
         let vectors = self.ask(app, &record, &request, most_attempts, time).await;
         record.written().await;
         let charges = record.attempts().iter().map(|attempt| attempt.charge).collect();

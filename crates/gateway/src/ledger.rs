@@ -131,7 +131,7 @@ impl CallRecord {
         let tier = body.request.extra.get("service_tier").and_then(Value::as_str);
         let learned = prepared.learned.as_ref();
         Self {
-            learned: learned.map(|chosen| chosen.json(request.as_str(), body.options.explain)),
+            learned: learned.map(|chosen| chosen.json(request.as_str())),
             request,
             task: prepared.task.map(|task| task.as_str().to_owned()),
             requested_model: entered
@@ -188,6 +188,25 @@ impl CallRecord {
             spending: Arc::clone(&app.mirrors.spending),
             live: Arc::clone(app.mirrors.executor.live()),
             warm: Arc::default(),
+            ..Self::new(app, request, body, prepared, caller)
+        }
+    }
+
+    /// The record of a call for vectors. It is charged, and bears no fixed fee: that is of answers.
+    pub(crate) fn of_vectors(
+        app: &App,
+        request: RequestId,
+        body: &Body,
+        prepared: &Prepared,
+        caller: Caller,
+    ) -> Self {
+        let settled = Settled {
+            fee_is_borne: true,
+            ..Settled::default()
+        };
+        Self {
+            purpose: AttemptIntent::EMBEDDING,
+            settled: Mutex::new(settled),
             ..Self::new(app, request, body, prepared, caller)
         }
     }

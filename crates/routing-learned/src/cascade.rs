@@ -184,6 +184,16 @@ pub fn outcomes(examples: impl IntoIterator<Item = Example>) -> Result<Outcomes,
     Ok(outcomes)
 }
 
+/// Takes answers that are plainly none for what they are: nothing can be worse, and the dear model is asked whatever a check predicts.
+/// `is_flawed` is told the name of each example.
+pub fn mark_flawed(held: &mut HeldOut, is_flawed: impl Fn(&str) -> bool) {
+    for (id, predicted) in held.ids.iter().zip(held.predicted.chunks_exact_mut(2)) {
+        if is_flawed(id) {
+            predicted.copy_from_slice(&[0.0, 1.0]);
+        }
+    }
+}
+
 /// What a cascade does, and gives on average.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,6 +254,8 @@ impl DearCost {
 impl Cascade {
     /// The cheapest cascade whose mean score is at least `share` of the dear model's, found on predictions of examples that the check has not
     /// seen ([`HeldOut`] of [`outcomes`]). `None` if none is expected to save anything.
+    ///
+    /// The figures are those of the examples that the threshold was found on: others will have a little less, and nothing is promised.
     ///
     /// # Errors
     /// [`LearnedError::UnknownModel`] unless the rows are of a check; [`LearnedError::TooFew`] without a row;

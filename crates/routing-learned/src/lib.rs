@@ -29,7 +29,7 @@ pub use error::LearnedError;
 pub use features::Scratch;
 pub use held_out::{HeldOut, Inputs};
 pub use nearest::{BlendSummary, MOST_VECTOR_NUMBERS, MOST_VECTORS, NearestSummary, embedded_part};
-pub use outcomes::{MOST_DIMENSIONS, MOST_MODELS, Outcome, Outcomes, Prompt, Scored, fold};
+pub use outcomes::{MOST_DIMENSIONS, MOST_MODELS, Outcome, Outcomes, Prompt, Scored, fold, name_of};
 pub use policy::{Choice, Policy};
 pub use predictor::{ExpectedCost, HeadSummary, ModelSummary, Predictor, Summary};
 pub use prior::Prior;

@@ -169,7 +169,11 @@ impl Monitor {
         Ok(MeanTest::at_most(promise.mean(), promise.level()?)?)
     }
 
-    fn check(&self, label: &Label) -> Result<(), LearnedError> {
+    /// Whether a label can be taken.
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe).
+    pub fn check(&self, label: &Label) -> Result<(), LearnedError> {
         let models = self.rows.models().len();
         let lengths = [
             label.predicted.len(),

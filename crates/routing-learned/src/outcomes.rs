@@ -391,8 +391,8 @@ fn check(outcome: &Outcome) -> Result<(), LearnedError> {
     Ok(())
 }
 
-/// A name for a prompt that has none.
-fn name_of(prompt: &str, tag: Option<&str>) -> String {
+/// A name for a prompt that has none, by its text and tag.
+pub fn name_of(prompt: &str, tag: Option<&str>) -> String {
     let tagged = [tag.unwrap_or_default(), prompt].join("\0");
     format!("{:016x}", xxh3_64(tagged.as_bytes()))
 }

@@ -1,7 +1,9 @@
 //! `waypost chat`.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use costing::Caller;
 use integration_core::chat::Message;
 use integration_core::{ChatRequest, ModelId};
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use super::one_call::OneCall;
 use super::{Outcome, print_json, say};
 use crate::app::App;
-use crate::call::{Body, RouteOptions};
+use crate::call::{Body, RouteOptions, prepare_closely};
 use crate::cli::{ChatArgs, WrongUsage};
 use crate::config::{AUTO, Settings};
 use crate::environment::Environment;
@@ -17,14 +19,18 @@ use crate::report;
 use crate::upstream::Mode;
 
 pub(super) async fn run(args: &ChatArgs, env: &Environment) -> anyhow::Result<Outcome> {
-    let app = App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?;
+    let app = Arc::new(App::start_beside(Settings::resolve(&args.place.overrides(), env)?).await?);
     let outcome = asked(&app, args).await;
-    app.upstreams.shutdown().await;
+    if let Some(app) = Arc::into_inner(app) {
+        app.upstreams.shutdown().await;
+    }
     outcome
 }
 
-async fn asked(app: &App, args: &ChatArgs) -> anyhow::Result<Outcome> {
-    let call = OneCall::begin(app, body(args)?, false)?;
+async fn asked(app: &Arc<App>, args: &ChatArgs) -> anyhow::Result<Outcome> {
+    let mut body = body(args)?;
+    prepare_closely(app, &mut body, &Caller::local()).await?;
+    let call = OneCall::begin(app, body, false)?;
     let mut shown = Ok(());
     let answer = call
         .answer(|text| {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use super::stream::Pump;
 use crate::app::{App, BODY_KILOBYTES};
-use crate::call::{Body, Escalation, Prepared, look_closer, prepare};
+use crate::call::{Body, Escalation, Prepared, prepare_closely};
 use crate::callers::Identity;
 use crate::chunk::{ChunkWriter, completion};
 use crate::experiment::{End, Ending, Entered, Watched};
@@ -69,8 +69,7 @@ async fn answer(
     let mut ending = entered
         .as_ref()
         .and_then(|entered| Ending::of(entered, &app.outcomes, &id));
-    look_closer(app, &mut body, &caller).await;
-    let mut prepared = match prepare(app, &mut body, &caller) {
+    let mut prepared = match prepare_closely(app, &mut body, &caller).await {
         Ok(prepared) => prepared,
         Err(refused) => {
             tell(ending.as_ref(), End::Failed(None));
@@ -91,7 +90,9 @@ async fn answer(
         ending.goes(&prepared);
         ending.is_recorded(&record);
     }
-    if let Some(first) = prepared.targets.first()
+    // What a learned policy promises is not given up for a budget.
+    if prepared.learned.is_none()
+        && let Some(first) = prepared.targets.first()
         && record
             .preview(first)
             .await

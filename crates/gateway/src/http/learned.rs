@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::{Extension, Json};
+use costing::AttemptIntent;
 use integration_core::{RequestId, printable};
+use routing_learned::embedded_part;
 use routing_learned::monitor::{Heard, Label};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,7 +19,10 @@ use super::feedback::read_body;
 use crate::app::App;
 use crate::call::Refused;
 use crate::callers::Identity;
-use crate::learned::{Basis, Kept, LONGEST_NAME, LearnedPolicy, Taken, Watch, is_drawn, policy_json};
+use crate::learned::{
+    Basis, Kept, LONGEST_NAME, LearnedPolicy, Taken, VECTOR_TIME, Watch, is_drawn, policy_json,
+};
+use crate::upstream::Mode;
 
 /// The largest label, in kilobytes. Of a prompt its beginning and its end are read.
 const MOST_KILOBYTES: u32 = 1024;
@@ -97,8 +102,6 @@ struct Said {
     request_id: String,
     /// The text of the last message of the user: what the policy was asked about.
     prompt: String,
-    /// As the answer told it.
-    tag: Option<String>,
     /// By model, from 0 to 1.
     scores: BTreeMap<String, f32>,
 }
@@ -122,24 +125,25 @@ pub(super) async fn label(
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
     let said = read(&app, body).await?;
-    check_request(&app, policy, watch, &said).await?;
-    let vector = policy.vector(&app, &said.prompt, &identity.caller).await;
-    if vector.is_none() && policy.predictor.embedding().is_some() {
+    let intent = check_request(&app, policy, watch, &said).await?;
+    if policy.wants_vector() && embedded_part(&said.prompt).trim().is_empty() {
+        return Err(Refused::invalid("prompt", "there is no text in it").into());
+    }
+    let whose = (&identity.caller, None, &[][..]);
+    let vector = policy.vector(&app, &said.prompt, whose, VECTOR_TIME).await;
+    if vector.is_none() && policy.wants_vector() {
         let message = "the vector of the prompt cannot be had; send the label again later";
         return Err(ApiError::new(503, "label_unavailable", message).worth_retrying());
     }
-    let label = of_said(policy, watch, said, vector.as_deref())?;
-    let id = label.id.clone();
-    let (begun, model) = (Arc::clone(&app), policy.model());
+    let id = said.request_id.clone();
+    let (of, kept) = (Arc::clone(policy), Arc::clone(watch));
     let taken = tokio::task::spawn_blocking(move || {
-        match begun.policies.of_model(&model).map(|policy| &policy.basis) {
-            Some(Basis::Certified(watch)) => watch.take(label),
-            _ => Ok(Taken::NoPromise),
-        }
+        let label = of_said(&of, &kept, said, &intent, vector.as_deref())?;
+        Ok::<_, Refused>(label.map_or(Ok(Taken::NoPromise), |label| kept.take(label)))
     });
     let taken = taken
         .await
-        .map_err(|_| ApiError::new(500, "internal", "the label was not taken"))?
+        .map_err(|_| ApiError::new(500, "internal", "the label was not taken"))??
         .map_err(|error| {
             tracing::error!("a label of '{name}' is not taken: {error:#}");
             ApiError::new(503, "label_unavailable", format!("{error:#}"))
@@ -202,30 +206,36 @@ async fn read(app: &App, body: Body) -> Result<Said, ApiError> {
     Ok(said)
 }
 
-/// Labels are only of calls that chance drew: what somebody picks out is not like the rest.
+/// Labels are only of calls that chance drew: what somebody picks out is not like the rest. What the ledger has of the call.
 async fn check_request(
     app: &App,
     policy: &LearnedPolicy,
     watch: &Watch,
     said: &Said,
-) -> Result<(), ApiError> {
+) -> Result<AttemptIntent, ApiError> {
     let invalid = |message: &str| ApiError::from(Refused::invalid("request_id", message));
     let id = RequestId::new(said.request_id.clone()).map_err(|error| invalid(&error.to_string()))?;
     let attempts = app.store.attempts(&id).await.map_err(|error| {
         tracing::error!("the ledger cannot be read: {error}");
         ApiError::new(503, "ledger_unavailable", "the ledger cannot be read")
     })?;
-    let Some(first) = attempts.first() else {
+    let Some(first) = attempts.into_iter().next() else {
         return Err(ApiError::new(
             404,
             "unknown_request",
             "the ledger has no such request",
         ));
     };
+    let intent = first.intent;
+    if intent.simulated != (app.mode() == Mode::Simulated) {
+        return Err(invalid(
+            "either the request was simulated or this gateway is: one says nothing of the other",
+        ));
+    }
+    let is_here = |model: &str| app.policy(model).is_some_and(|asked| asked.name == policy.name);
     // An arm of an experiment may have sent it here under another name.
-    let asked = app.policy(&first.intent.requested_model);
-    let is_of_policy = asked.is_some_and(|asked| asked.name == policy.name);
-    if !is_of_policy && first.intent.arm.is_none() {
+    let arms = intent.arm.as_deref().unwrap_or_default();
+    if !is_here(&intent.requested_model) && !app.settings.experiments.models_of(arms).any(is_here) {
         return Err(invalid("the request was not for this policy"));
     }
     if !is_drawn(id.as_str(), watch.share) {
@@ -233,17 +243,23 @@ async fn check_request(
             "no label of this request is asked for; the answers of those that are drawn say so in `waypost.learned.label`",
         ));
     }
-    Ok(())
+    Ok(intent)
 }
 
+/// The label, with what was predicted of the request by the tag that it had; `None` if nothing was promised of that.
 fn of_said(
     policy: &LearnedPolicy,
     watch: &Watch,
     said: Said,
+    intent: &AttemptIntent,
     vector: Option<&[f32]>,
-) -> Result<Label, Refused> {
+) -> Result<Option<Label>, Refused> {
     let models = policy.predictor.models();
-    let tag = said.tag.as_deref();
+    let tag = policy.tag(&intent.tags, intent.task.as_deref());
+    if watch.of(tag).is_none() {
+        return Ok(None);
+    }
+    let tag = tag.known();
     let view = policy
         .look(&said.prompt, tag, vector)
         .ok_or_else(|| Refused::invalid("prompt", "nothing can be predicted of it"))?;
@@ -273,12 +289,12 @@ fn of_said(
             .ok_or_else(|| Refused::invalid("scores", format!("the score of {model} is missing")))?;
         scores[number] = *score;
     }
-    Ok(Label {
+    Ok(Some(Label {
         id: said.request_id,
-        tag: said.tag,
+        tag: tag.map(str::to_owned),
         costs: view.expected_costs.clone(),
         expected_costs: view.expected_costs,
         predicted: view.predicted,
         scores,
-    })
+    }))
 }

@@ -1,6 +1,5 @@
 //! What a learned policy chose for a request, and what is told of it.
 
-use routing_learned::Choice;
 use serde_json::{Value, json};
 
 use super::{LearnedCheck, LearnedPolicy, View, is_drawn};
@@ -36,43 +35,56 @@ pub(super) struct Wanted {
     pub(super) models: Vec<String>,
 }
 
+/// The models to ask: the chosen one, the reference, then the others with the best first. Why each is there stands beside it.
+pub(super) fn order(
+    models: &[String],
+    predicted: &[f32],
+    chosen: usize,
+    reference: Option<usize>,
+) -> Vec<(String, &'static str)> {
+    let score = |model: &usize| predicted.get(*model).copied().unwrap_or_default();
+    let mut others: Vec<usize> = (0..models.len()).collect();
+    others.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    let first = [(Some(chosen), CHOSEN), (reference, REFERENCE)];
+    let first = first.into_iter().filter_map(|(model, why)| Some((model?, why)));
+    let mut order: Vec<(String, &'static str)> = Vec::new();
+    for (model, why) in first.chain(others.into_iter().map(|model| (model, NEXT_BEST))) {
+        if let Some(name) = models.get(model)
+            && !order.iter().any(|(before, _)| before == name)
+        {
+            order.push((name.clone(), why));
+        }
+    }
+    order
+}
+
 impl Chosen {
-    /// A choice by predicted scores: the chosen model, the reference, then the others with the best first.
+    /// A choice by predicted scores. `told`: those, for who wants to know.
     pub(super) fn of_predicted(
         policy: &LearnedPolicy,
         basis: &'static str,
         tag: Option<&str>,
-        choice: Choice,
-        reference: Option<usize>,
+        propensity: f64,
+        order: Vec<(String, &'static str)>,
         label: Option<Wanted>,
-        view: &View,
+        told: Option<&View>,
     ) -> Self {
         let models = policy.predictor.models();
-        let predicted = |model: &usize| view.predicted.get(*model).copied().unwrap_or_default();
-        let mut others: Vec<usize> = (0..models.len()).collect();
-        others.sort_by(|a, b| predicted(b).total_cmp(&predicted(a)));
-        let first = [(Some(choice.model), CHOSEN), (reference, REFERENCE)];
-        let first = first.into_iter().filter_map(|(model, why)| Some((model?, why)));
-        let mut order: Vec<(String, &'static str)> = Vec::new();
-        for (model, why) in first.chain(others.into_iter().map(|model| (model, NEXT_BEST))) {
-            if let Some(name) = models.get(model)
-                && !order.iter().any(|(before, _)| before == name)
-            {
-                order.push((name.clone(), why));
-            }
-        }
-        let of_models = models.iter().zip(view.predicted.iter().zip(&view.expected));
+        let predicted = told.map_or_else(Vec::new, |view| {
+            let of_models = models.iter().zip(view.predicted.iter().zip(&view.expected));
+            of_models
+                .map(|(model, (score, cost))| (model.clone(), *score, cost.to_string()))
+                .collect()
+        });
         Self {
             policy: policy.name.clone(),
             basis,
             tag: tag.map(str::to_owned),
-            propensity: choice.propensity,
+            propensity,
             order,
             check: None,
             label,
-            predicted: of_models
-                .map(|(model, (score, cost))| (model.clone(), *score, cost.to_string()))
-                .collect(),
+            predicted,
         }
     }
 
@@ -88,7 +100,7 @@ impl Chosen {
     }
 
     /// What an answer tells of the choice. `request`: the call's name, by which labels are drawn.
-    pub(crate) fn json(&self, request: &str, explain: bool) -> Value {
+    pub(crate) fn json(&self, request: &str) -> Value {
         let mut told = json!({
             "policy": self.policy,
             "basis": self.basis,
@@ -100,7 +112,7 @@ impl Chosen {
         if let Some(wanted) = label.filter(|wanted| is_drawn(request, wanted.share)) {
             told["label"] = json!({ "models": wanted.models });
         }
-        if explain && !self.predicted.is_empty() {
+        if !self.predicted.is_empty() {
             let of_model = |(model, score, cost): &(String, f32, String)| json!({ "model": model, "score": score, "expected_cost_usd": cost });
             told["predicted"] = self.predicted.iter().map(of_model).collect();
         }

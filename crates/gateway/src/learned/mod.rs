@@ -25,7 +25,7 @@ use crate::embed::Embedder;
 pub(crate) use self::cascade::LearnedCheck;
 use self::cascade::ServedCascade;
 pub(crate) use self::chosen::Chosen;
-use self::chosen::Wanted;
+use self::chosen::{Wanted, order};
 pub use self::config::LearnedConfig;
 pub(crate) use self::config::LearnedSettings;
 use self::config::{BasisSettings, model_name};
@@ -38,7 +38,7 @@ const FOLDER: &str = "learned";
 const FOLDER_SIMULATED: &str = "learned-simulated";
 
 /// How long a decision waits for a vector.
-const VECTOR_TIME: Duration = Duration::from_secs(3);
+pub(crate) const VECTOR_TIME: Duration = Duration::from_secs(3);
 
 /// The learned policies of a running gateway, by the models that callers ask for.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ pub(crate) enum Basis {
     /// The cheapest model that is predicted to score this.
     AtLeast(f64),
     /// What was certified, as long as the promise is kept.
-    Certified(Box<Watch>),
+    Certified(Arc<Watch>),
     /// The cheap model first, and the dear one if a look at the answer says so.
     Cascade(ServedCascade),
 }
@@ -116,7 +116,7 @@ impl LearnedPolicy {
                 let certified = Certified::read(certificate, &predictor, &sha256)?;
                 let models = predictor.models();
                 let watch = Watch::new(&entry.name, certified, models, *labels, *window, folder)?;
-                Basis::Certified(Box::new(watch))
+                Basis::Certified(Arc::new(watch))
             }
             BasisSettings::Cascade(file) => Basis::Cascade(ServedCascade::read(file, &predictor, &sha256)?),
         };
@@ -162,33 +162,45 @@ impl LearnedPolicy {
         model_name(&self.name)
     }
 
-    /// The tag of a request by which its scores are predicted: its task or else the first of its labels that the predictor has seen, as
-    /// outcomes out of the ledger have it.
-    pub(crate) fn tag<'a>(&self, tags: &'a [String], task: Option<&'a str>) -> Option<&'a str> {
-        let known = self.predictor.tags();
-        let tags = tags.iter().map(String::as_str);
-        task.into_iter()
-            .chain(tags)
-            .find(|tag| known.binary_search_by(|one| one.as_str().cmp(tag)).is_ok())
+    /// The tag of a request by which its scores are predicted: the first of its labels, or else its task, that is known. A request with labels of
+    /// which none is known is of a kind that nothing is known of.
+    pub(crate) fn tag<'a>(&self, tags: &'a [String], task: Option<&'a str>) -> Tag<'a> {
+        let labels = tags.iter().map(String::as_str);
+        match labels.chain(task).find(|tag| self.knows(tag)) {
+            Some(tag) => Tag::Known(tag),
+            None if tags.is_empty() => Tag::None,
+            None => Tag::Unknown,
+        }
     }
 
-    /// Chooses a model. `vector`: the prompt's, of the embedding model that the predictor wants it of. Where that is missing, the reference of a
-    /// certified policy answers, for what was certified looks at it. `draw`: a number from 0 up to 1 by chance. `whole`: whether the answer comes in one piece, so that it can be looked at
-    /// before it is given.
+    fn knows(&self, tag: &str) -> bool {
+        let known = self.predictor.tags();
+        let has_promise = |watch: &Watch| watch.kept.iter().any(|kept| kept.tag.as_deref() == Some(tag));
+        known.binary_search_by(|one| one.as_str().cmp(tag)).is_ok()
+            || matches!(&self.basis, Basis::Certified(watch) if has_promise(watch))
+    }
+
+    /// Whether a choice wants a look that takes a vector.
+    pub(crate) fn wants_vector(&self) -> bool {
+        self.predictor.embedding().is_some()
+    }
+
+    /// Chooses a model. `view`: what was predicted with the prompt's vector, where the predictor wants one. Where that is missing, the reference of a
+    /// certified policy answers, for what was certified looks at it. `draw`: a number from 0 up to 1 by chance. `asks`: how the answer is wanted.
     pub(crate) fn choose(
         self: &Arc<Self>,
         prompt: &str,
-        tag: Option<&str>,
-        vector: Option<&[f32]>,
+        tag: Tag<'_>,
+        view: Option<&View>,
         draw: f64,
-        whole: bool,
+        asks: Asks,
     ) -> Option<Chosen> {
         let (policy, basis, reference, label) = match &self.basis {
-            Basis::Cascade(cascade) => return Some(cascade.chosen(self, tag, whole)),
+            Basis::Cascade(cascade) => return Some(cascade.chosen(self, tag.known(), asks.whole)),
             Basis::AtLeast(score) => (Policy::Routed(Rule::AtLeast(*score)), "predicted", None, None),
             Basis::Certified(watch) => {
                 let reference = self.number(watch.ladder.reference())?;
-                let is_blind = self.predictor.embedding().is_some() && vector.is_none();
+                let is_blind = self.wants_vector() && view.is_none();
                 match watch.of(tag).map(Kept::now) {
                     _ if is_blind => (Policy::Single(reference), "no_vector", Some(reference), None),
                     None => (Policy::Single(reference), "no_promise", Some(reference), None),
@@ -199,7 +211,12 @@ impl LearnedPolicy {
                 }
             }
         };
-        let view = self.look(prompt, tag, vector)?;
+        let own = if view.is_none() {
+            Some(self.look(prompt, tag.known(), None)?)
+        } else {
+            None
+        };
+        let view = view.or(own.as_ref())?;
         let choice = policy.choose(&view.predicted, &view.expected_costs, draw)?;
         let models = self.predictor.models();
         let label = label.map(|watch| Wanted {
@@ -211,25 +228,46 @@ impl LearnedPolicy {
                 .filter_map(|model| models.get(model).cloned())
                 .collect(),
         });
+        let told = asks.explain.then_some(view);
+        let order = order(models, &view.predicted, choice.model, reference);
         Some(Chosen::of_predicted(
-            self, basis, tag, choice, reference, label, &view,
+            self,
+            basis,
+            tag.known(),
+            choice.propensity,
+            order,
+            label,
+            told,
         ))
     }
 
     /// The vector of a prompt, if predictions want one and it can be had. It is asked of the embedding model once, in a call of its own that
-    /// the caller is charged for, and not for long: the answer waits for it.
-    pub(crate) async fn vector(&self, app: &App, prompt: &str, caller: &Caller) -> Option<Vec<f32>> {
+    /// the caller is charged for. It waits for `time` at the longest.
+    pub(crate) async fn vector(
+        &self,
+        app: &Arc<App>,
+        prompt: &str,
+        (caller, user, tags): (&Caller, Option<String>, &[String]),
+        time: Duration,
+    ) -> Option<Vec<f32>> {
         let model = self.predictor.embedding()?;
-        let text = embedded_part(prompt);
+        let text = embedded_part(prompt).to_owned();
         if text.trim().is_empty() {
             return None;
         }
         let embedder = Embedder::new(app, ModelId::new(model).ok()?)?;
-        let asked = embedder.vectors(app, vec![text.to_owned()], caller.clone(), 1, VECTOR_TIME);
-        match asked.await.0 {
+        let (begun, caller, tags) = (Arc::clone(app), caller.clone(), tags.to_owned());
+        // A task of its own: what was sent is billed, whoever goes.
+        let asked = app.tasks.spawn(async move {
+            let whose = (caller, user, &tags[..]);
+            embedder.vectors(&begun, vec![text], whose, 1, time).await.0
+        });
+        match asked.await.ok()? {
             Ok(vectors) => {
                 let vector = vectors.into_iter().next()?;
-                let is_taken = self.predictor.dimensions() == Some(vector.len());
+                let is_taken = self.predictor.dimensions() == Some(vector.len())
+                    && vector.iter().all(|number| number.is_finite())
+                    && vector.iter().any(|number| *number != 0.0);
                 is_taken.then_some(vector)
             }
             Err(error) => {
@@ -239,7 +277,7 @@ impl LearnedPolicy {
         }
     }
 
-    /// What is predicted of a request.
+    /// What is predicted of a request. With a vector it may read all that were learnt from, so it is no work for a thread that others wait for.
     pub(crate) fn look(&self, prompt: &str, tag: Option<&str>, vector: Option<&[f32]>) -> Option<View> {
         let (mut scratch, mut predicted) = (Scratch::new(), Vec::new());
         let (predictor, scores) = (&self.predictor, &mut predicted);
@@ -266,6 +304,36 @@ impl LearnedPolicy {
     pub(crate) fn number(&self, model: &str) -> Option<usize> {
         self.predictor.models().iter().position(|known| known == model)
     }
+}
+
+/// The tag of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag<'a> {
+    /// One that something is known of.
+    Known(&'a str),
+    /// It has none.
+    None,
+    /// It has others alone.
+    Unknown,
+}
+
+impl<'a> Tag<'a> {
+    /// The tag, if something is known of it.
+    pub(crate) const fn known(self) -> Option<&'a str> {
+        match self {
+            Self::Known(tag) => Some(tag),
+            Self::None | Self::Unknown => None,
+        }
+    }
+}
+
+/// How an answer is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asks {
+    /// In one piece, so that it can be looked at before it is given.
+    pub(crate) whole: bool,
+    /// With the reasons of the choice.
+    pub(crate) explain: bool,
 }
 
 /// What is predicted of a request, by model.

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use routing_learned::monitor::{Heard, Label, Monitor};
 use routing_learned::{Certificate, Ladder, Policy};
 
+use super::Tag;
 use super::file::{Certified, Scope, said};
 
 /// The longest line of a file of labels, in bytes: one of 256 models with room to spare.
@@ -136,8 +137,11 @@ impl Watch {
     }
 
     /// The promise for requests with this tag; `None` if there is none.
-    pub(crate) fn of(&self, tag: Option<&str>) -> Option<&Kept> {
-        self.kept.get(self.place(tag)?)
+    pub(crate) fn of(&self, tag: Tag<'_>) -> Option<&Kept> {
+        if tag == Tag::Unknown && !self.is_for_all {
+            return None;
+        }
+        self.kept.get(self.place(tag.known())?)
     }
 
     fn place(&self, tag: Option<&str>) -> Option<usize> {
@@ -161,19 +165,21 @@ impl Watch {
             return Ok(Taken::Known);
         }
         let line = serde_json::to_string(&label)? + "\n";
-        // A copy hears it first, so that one that cannot be taken is not kept.
-        let mut monitor = labels
+        if line.len() as u64 > MOST_LINE {
+            bail!("the label is too long to be kept");
+        }
+        let wrong = |error| anyhow::anyhow!(said(&error));
+        let none = "there is no such promise";
+        labels
             .monitors
             .get(place)
-            .context("there is no such promise")?
-            .clone();
-        let id = label.id.clone();
-        let heard = monitor
-            .observe(label)
-            .map_err(|error| anyhow::anyhow!(said(&error)))?;
+            .context(none)?
+            .check(&label)
+            .map_err(wrong)?;
         labels.append(line.as_bytes())?;
-        labels.known.insert(id);
-        labels.monitors[place] = monitor;
+        labels.known.insert(label.id.clone());
+        let monitor = labels.monitors.get_mut(place).context(none)?;
+        let heard = monitor.observe(label).map_err(wrong)?;
         self.tell(&labels, place);
         Ok(Taken::Heard(place, heard))
     }
@@ -212,7 +218,10 @@ impl Watch {
             let of_line = || format!("the labels {name}: line {number}");
             let label: Label = serde_json::from_slice(&line).with_context(of_line)?;
             let place = self.place(label.tag.as_deref()).with_context(of_line)?;
-            labels.known.insert(label.id.clone());
+            // One that could not be seen to be kept may have been sent and written once more.
+            if !labels.known.insert(label.id.clone()) {
+                continue;
+            }
             let monitor = labels.monitors.get_mut(place).with_context(of_line)?;
             monitor
                 .observe(label)

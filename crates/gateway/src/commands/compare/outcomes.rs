@@ -95,7 +95,12 @@ fn outcome(answered: &Answered) -> Option<ModelOutcome> {
 /// The answer itself, for what looks at answers.
 fn text(answered: &Answered) -> Option<String> {
     let response = answered.asked.result.as_ref().ok()?;
-    let content = response.choices.first()?.message.content.as_ref();
+    let message = &response.choices.first()?.message;
+    // What calls a tool is no text to be looked at.
+    if !message.tool_calls.is_empty() {
+        return None;
+    }
+    let content = message.content.as_ref();
     Some(content.map_or_else(String::new, Content::text))
 }
 

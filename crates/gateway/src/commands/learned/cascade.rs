@@ -1,8 +1,10 @@
 //! `waypost cascade`.
 
+use std::collections::BTreeSet;
+
 use integration_core::printable;
-use routing_learned::cascade::{Cascade, Example, outcomes};
-use routing_learned::{HeldOut, Inputs, MOST_PROMPTS, Scored, TrainOptions, train};
+use routing_learned::cascade::{Answer, Cascade, Example, mark_flawed, outcomes};
+use routing_learned::{HeldOut, Inputs, MOST_PROMPTS, Scored, TrainOptions, name_of, train};
 use serde::Serialize;
 
 use super::super::outcome_file::Rows;
@@ -43,10 +45,17 @@ pub(in super::super) fn run(args: &CascadeArgs) -> anyhow::Result<Outcome> {
     let (check_file, file) = (OutFile::new(&args.check)?, OutFile::new(&args.out)?);
     let (examples, left_out) = examples(args)?;
     let count_of = examples.len();
+    let is_flawed = |example: &&Example| Answer::whole(&example.answer).flaw().is_some();
+    let flawed: BTreeSet<String> = examples
+        .iter()
+        .filter(is_flawed)
+        .map(|one| one.id.clone())
+        .collect();
     let learnt = outcomes(examples).map_err(|error| wrong(&error))?;
     let (options, inputs) = (TrainOptions::default(), Inputs::TextAndTag);
-    let held = HeldOut::out_of_fold(&learnt, &options, inputs, FOLDS, &mut training())
+    let mut held = HeldOut::out_of_fold(&learnt, &options, inputs, FOLDS, &mut training())
         .map_err(|error| wrong(&error))?;
+    mark_flawed(&mut held, |id| flawed.contains(id));
     let cascade = Cascade::compile(&held, args.keep).map_err(|error| wrong(&error))?;
     let check = train(&learnt, &options, &mut training()).map_err(|error| wrong(&error))?;
     let bytes = check.to_bytes();
@@ -97,7 +106,9 @@ fn examples(args: &CascadeArgs) -> Result<(Vec<Example>, usize), WrongUsage> {
             continue;
         };
         examples.push(Example {
-            id: row.id.unwrap_or_else(|| format!("line {}", rows.line())),
+            id: row
+                .id
+                .unwrap_or_else(|| name_of(&row.prompt, row.task.as_deref())),
             prompt: row.prompt,
             tag: row.task,
             answer,
@@ -133,7 +144,7 @@ fn sentence(args: &CascadeArgs, cascade: Option<&Cascade>, examples: usize) -> S
         ),
         Some(found) => format!(
             "{cheap} first, and {dear} for {} of requests: a mean score of {:.4} where {dear} alone has {:.4}, and {} of its cost is \
-             saved, on {} examples that the check had not seen",
+             saved, on {} examples that the check had not seen; the threshold was chosen on them, so expect a little less",
             percent(found.escalated),
             found.quality,
             found.dear_quality,

@@ -100,7 +100,7 @@ async fn ask(
         let asked = embedder.vectors(
             app,
             texts.to_vec(),
-            Caller::local(),
+            (Caller::local(), None, &[]),
             attempts,
             app.settings.call_deadline(),
         );
