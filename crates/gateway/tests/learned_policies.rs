@@ -372,6 +372,33 @@ async fn labels_that_are_none_are_refused() {
     gateway.stop().await;
 }
 
+/// Labels decide where everybody's calls go: a caller among others may not send them, nor see what is promised.
+#[tokio::test]
+async fn labels_are_for_administrators() {
+    let dir = certified();
+    let keys = "certificate = '/all.json'\n[[caller]]\nkey = \"team\"\ntoken_env = \"TEAM_TOKEN\"";
+    let config = config(&dir, keys);
+    let env = [
+        ("TEAM_TOKEN", "team-token-1"),
+        ("WAYPOST_ADMIN_KEY", "admin-key-1"),
+    ];
+    let gateway = Gateway::in_folder(dir, Arc::new(SystemClock), &config, env).await;
+    let list = format!("{}/v1/routing/learned", gateway.base);
+    for (token, expected) in [("team-token-1", 403), ("admin-key-1", 200)] {
+        let answer = gateway.http.get(&list).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), expected);
+        let label = gateway
+            .http
+            .post(format!("{list}/support/labels"))
+            .bearer_auth(token);
+        let label = label.header("content-type", "application/json");
+        let body = json!({ "request_id": "nobody", "prompt": "x", "scores": {} });
+        let answer = label.body(body.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), if expected == 200 { 404 } else { 403 });
+    }
+    gateway.stop().await;
+}
+
 /// One long word, which no other prompt has; the simulated embedding model takes it apart where it is underlined.
 fn word(number: usize) -> (String, bool) {
     let hash = (number as u32).wrapping_mul(2_654_435_761) >> 8;

@@ -100,6 +100,15 @@ fn is_loopback(authority: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Refuses who is no administrator. `why`: what makes it theirs alone.
+pub(super) fn admins_only(identity: &Identity, why: &str) -> Result<(), ApiError> {
+    if identity.is_admin {
+        return Ok(());
+    }
+    let message = format!("{why}; send the value of WAYPOST_ADMIN_KEY");
+    Err(ApiError::new(403, "not_permitted", message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_loopback;

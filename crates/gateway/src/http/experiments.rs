@@ -11,20 +11,14 @@ use experiments::analysis::CONTENT_SECURITY_POLICY;
 use serde_json::{Value, json};
 
 use super::ApiError;
+use super::access::admins_only;
 use crate::app::App;
 use crate::callers::Identity;
 use crate::experiment::{MirrorResults, Results, definition};
 
 /// An experiment tells of the calls of all callers, so it is for those who may see them.
 fn may_see(identity: &Identity) -> Result<(), ApiError> {
-    if identity.is_admin {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        403,
-        "not_permitted",
-        "experiments tell of everybody's calls; send the value of WAYPOST_ADMIN_KEY",
-    ))
+    admins_only(identity, "experiments tell of everybody's calls")
 }
 
 fn failed(error: &anyhow::Error) -> ApiError {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ApiError;
+use super::access::admins_only;
 use super::chat::check_headers;
 use super::feedback::read_body;
 use crate::app::App;
@@ -29,14 +30,7 @@ const MOST_KILOBYTES: u32 = 1024;
 
 /// A label decides where everybody's calls go, so it is for those who may see them.
 fn may_see(identity: &Identity) -> Result<(), ApiError> {
-    if identity.is_admin {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        403,
-        "not_permitted",
-        "learned policies decide about everybody's calls; send the value of WAYPOST_ADMIN_KEY",
-    ))
+    admins_only(identity, "learned policies decide about everybody's calls")
 }
 
 /// `GET /v1/routing/learned`: the policies, and how they keep their promises.

@@ -1,7 +1,5 @@
 //! Cascades with a learned check: the cheap model first, and the dear one if its answer is not likely to be good enough.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +12,7 @@ use routing_learned::cascade::{Answer, Cascade};
 use routing_learned::{Predictor, Scratch};
 use serde::Deserialize;
 
-use super::file::said;
+use super::file::{read_bytes, said};
 use super::{Basis, Chosen, LearnedPolicy};
 use crate::profile::last_text;
 
@@ -54,11 +52,11 @@ impl ServedCascade {
     /// # Errors
     /// One sentence that names the file: not there, none of `waypost cascade --out`, or of another check.
     pub(super) fn read(path: &Path, check: &Predictor, sha256: &str) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
-        let mut bytes = Vec::new();
-        let file = File::open(path).with_context(|| format!("{name} cannot be read"))?;
-        file.take(MOST_CASCADE).read_to_end(&mut bytes)?;
-        Self::of(&bytes, check, sha256).context(name)
+        let name = path.display();
+        let bytes = read_bytes(path, MOST_CASCADE)
+            .with_context(|| format!("{name} cannot be read"))?
+            .with_context(|| format!("{name}: this is too large for a cascade"))?;
+        Self::of(&bytes, check, sha256).with_context(|| name.to_string())
     }
 
     fn of(bytes: &[u8], check: &Predictor, sha256: &str) -> anyhow::Result<Self> {

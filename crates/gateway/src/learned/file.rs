@@ -146,7 +146,7 @@ impl Certified {
 }
 
 /// The bytes of a file; nothing if there are more than so many.
-fn read_bytes(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+pub(super) fn read_bytes(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= most).then_some(bytes))
