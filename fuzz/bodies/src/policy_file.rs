@@ -280,7 +280,28 @@ fn decides(cascade: &Cascade, check: &Predictor) {
 const WINDOW: usize = 100;
 
 /// Enough of one label to break a promise and to certify again.
-const AGAIN: usize = 250;
+const AGAIN: usize = 150;
+
+/// Of so many labels.
+const SEVERAL: usize = 3;
+
+/// Whether it is of so many models, and each number in its range.
+fn is_label(label: &Label, models: usize) -> bool {
+    let lengths = [
+        label.predicted.len(),
+        label.expected_costs.len(),
+        label.scores.len(),
+        label.costs.len(),
+    ];
+    lengths == [models; 4]
+        && label.scores.iter().all(|score| (0.0..=1.0).contains(score))
+        && label.predicted.iter().all(|value| value.is_finite())
+        && label
+            .expected_costs
+            .iter()
+            .chain(&label.costs)
+            .all(|cost| cost.is_finite())
+}
 
 fn watches(certificate: &Certificate, ladder: Ladder, pool: &Pool, labels: Vec<Label>) {
     let models = pool.models();
@@ -293,9 +314,9 @@ fn watches(certificate: &Certificate, ladder: Ladder, pool: &Pool, labels: Vec<L
     }
     // A loss just below 1 rounds to a mean of 1, which nothing can be tested against.
     let Ok(mut monitor) = monitor else { return };
-    let last = labels.last().cloned();
-    let again = last.into_iter().flat_map(|label| vec![label; AGAIN]);
-    for label in labels.into_iter().chain(again) {
+    let times = |at: usize| if at < SEVERAL { AGAIN } else { 1 };
+    let several = labels.into_iter().enumerate();
+    for label in several.flat_map(|(at, label)| vec![label; times(at)]) {
         let before = (monitor.p_value(), monitor.policy());
         match monitor.observe(label.clone()) {
             Err(error) => {
@@ -305,15 +326,10 @@ fn watches(certificate: &Certificate, ladder: Ladder, pool: &Pool, labels: Vec<L
                     before,
                     "a refused label changes something"
                 );
-                let is_label = label.predicted.len() == models.len()
-                    && label.expected_costs.len() == models.len()
-                    && label.scores.len() == models.len()
-                    && label.costs.len() == models.len()
-                    && label.scores.iter().all(|score| (0.0..=1.0).contains(score))
-                    && label.predicted.iter().all(|value| value.is_finite());
-                assert!(!is_label, "{label:?} is refused: {error}");
+                assert!(!is_label(&label, models.len()), "{label:?} is refused: {error}");
             }
             Ok(heard) => {
+                assert!(is_label(&label, models.len()), "{label:?} is taken");
                 reads_back(&label);
                 match heard {
                     Heard::Nothing => {}
