@@ -501,7 +501,7 @@ fn hostile_inputs_are_refused_in_one_line() {
     certify(
         "r.waypost",
         &["--confidence", "1"],
-        "the confidence must be above 0 and below 1, not 1",
+        "the confidence must be above 0.5 and below 1, not 1",
     );
     write("one.jsonl", lines(0..1).as_bytes());
     refused(

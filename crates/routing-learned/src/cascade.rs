@@ -244,10 +244,10 @@ impl DearCost {
         Self { slope: 0.0, ..self }
     }
 
-    /// What is expected after a cheap answer of this cost; the mean if that is not known. Never below a tenth of the mean.
+    /// What is expected after a cheap answer of this cost; the mean if that is not known. Never below a tenth of the mean, and always a number.
     fn after(&self, cheap: Option<f64>) -> f64 {
         let beyond = cheap.map_or(0.0, |cheap| self.slope * (cheap - self.cheap_mean));
-        (self.mean + beyond).max(self.mean / 10.0)
+        (self.mean + beyond).clamp(self.mean / 10.0, f64::MAX)
     }
 }
 
@@ -298,7 +298,8 @@ impl Cascade {
     /// Whether a cascade and its check that were read from outside can be used.
     ///
     /// # Errors
-    /// [`LearnedError::UnknownModel`] unless the predictor is a check; [`LearnedError::OutOfRange`] for a price or a cost that is no number.
+    /// [`LearnedError::UnknownModel`] unless the predictor is a check; [`LearnedError::OutOfRange`] for a price or a cost that is no number, or
+    /// a mean cost below 0.
     pub fn check(&self, check: &Predictor) -> Result<(), LearnedError> {
         if check.models() != [CHEAP, DEAR] {
             return Err(LearnedError::UnknownModel(DEAR.to_owned()));
@@ -308,18 +309,14 @@ impl Cascade {
             cheap_mean,
             slope,
         } = self.dear_cost;
-        for (what, value) in [
-            ("the price of a cascade", self.price),
-            ("the mean cost of a dear model", mean),
-            ("the mean cost of a cheap model", cheap_mean),
-            ("the slope of costs", slope),
+        for (what, value, least, range) in [
+            ("the price of a cascade", self.price, f64::MIN, "a number"),
+            ("the mean cost of a dear model", mean, 0.0, "0 or more"),
+            ("the mean cost of a cheap model", cheap_mean, 0.0, "0 or more"),
+            ("the slope of costs", slope, f64::MIN, "a number"),
         ] {
-            if !value.is_finite() {
-                return Err(LearnedError::OutOfRange {
-                    what,
-                    range: "a number",
-                    value,
-                });
+            if !(least..=f64::MAX).contains(&value) {
+                return Err(LearnedError::OutOfRange { what, range, value });
             }
         }
         Ok(())

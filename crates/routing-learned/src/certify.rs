@@ -60,7 +60,7 @@ impl Promise {
         }
     }
 
-    /// With this confidence, between 0 and 1.
+    /// With this confidence, above 0.5 and below 1.
     #[must_use]
     pub fn confidence(self, confidence: f64) -> Self {
         Self { confidence, ..self }
@@ -83,18 +83,14 @@ impl Promise {
     /// The level of its tests.
     ///
     /// # Errors
-    /// [`LearnedError::OutOfRange`] unless the loss is above 0 and below 1, and the confidence between 0 and 1.
+    /// [`LearnedError::OutOfRange`] unless the loss is above 0 and below 1, and the confidence above 0.5 and below 1.
     pub fn level(&self) -> Result<Level, LearnedError> {
-        for (what, value) in [
-            ("the promised loss", self.loss),
-            ("the confidence", self.confidence),
+        for (what, value, above, range) in [
+            ("the promised loss", self.loss, 0.0, "above 0 and below 1"),
+            ("the confidence", self.confidence, 0.5, "above 0.5 and below 1"),
         ] {
-            if !(value > 0.0 && value < 1.0) {
-                return Err(LearnedError::OutOfRange {
-                    what,
-                    range: "above 0 and below 1",
-                    value,
-                });
+            if !(value > above && value < 1.0) {
+                return Err(LearnedError::OutOfRange { what, range, value });
             }
         }
         Ok(Level::new(1.0 - self.confidence)?)
@@ -235,7 +231,7 @@ impl Ladder {
     ///
     /// # Errors
     /// [`LearnedError::OutOfRange`] for a promise that is none; [`LearnedError::TooFew`] without a prompt;
-    /// [`LearnedError::UnknownModel`] if the calibration is of other models.
+    /// [`LearnedError::UnknownModel`] if the calibration is of other models; and as [`check`](Self::check).
     pub fn certify(&self, promise: &Promise, calibration: &HeldOut) -> Result<Verdict, LearnedError> {
         self.certify_while(promise, calibration, &|_| true)
     }
@@ -248,9 +244,8 @@ impl Ladder {
         holds: &dyn Fn(&Rung) -> bool,
     ) -> Result<Verdict, LearnedError> {
         let level = promise.level()?;
-        if calibration.models().get(self.reference) != Some(&self.model) {
-            return Err(LearnedError::UnknownModel(self.model.clone()));
-        }
+        // A ladder may have been read from outside.
+        self.check(calibration.models())?;
         if calibration.is_empty() {
             return Err(LearnedError::TooFew {
                 what: "a certificate on labelled prompts",
@@ -368,7 +363,9 @@ impl Ladder {
             promise: promise.clone(),
             reference: self.model.clone(),
             policy,
-            saving: (reference_cost > 0.0).then(|| 1.0 - cost / reference_cost),
+            saving: (reference_cost > 0.0)
+                .then(|| 1.0 - cost / reference_cost)
+                .filter(|saving| saving.is_finite()),
             loss,
             p_value,
             labels: calibration.len(),
@@ -442,7 +439,8 @@ pub struct Certificate {
     pub reference: String,
     /// What chooses.
     pub policy: Policy,
-    /// The share of the reference's cost that it saved on the calibration; `None` if that cost nothing.
+    /// The share of the reference's cost that it saved on the calibration; `None` if that cost nothing, or more than
+    /// numbers hold.
     pub saving: Option<f64>,
     /// How much it lost on the calibration. Negative if it won.
     pub loss: f64,

@@ -66,7 +66,8 @@ impl Monitor {
     /// Watches the policy of a certificate. `window` is how many of the latest labels a new certificate is made from.
     ///
     /// # Errors
-    /// [`LearnedError::OutOfRange`] for a promise that is none; [`LearnedError::TooFew`] for a window below 100.
+    /// [`LearnedError::OutOfRange`] for a promise that is none; [`LearnedError::TooFew`] for a window below 100; those of
+    /// [`Ladder::check`] and [`Policy::check`] for a ladder or a policy of other models.
     pub fn new(
         certificate: &Certificate,
         ladder: Ladder,
@@ -81,6 +82,8 @@ impl Monitor {
                 have: window,
             });
         }
+        ladder.check(models)?;
+        certificate.policy.check(models.len())?;
         Ok(Self {
             promise: certificate.promise.clone(),
             ladder,
@@ -154,6 +157,10 @@ impl Monitor {
         let share = 6.0 / (std::f64::consts::PI * f64::from(self.attempts)).powi(2);
         let error = self.promise.level()?.alpha() * share;
         let stricter = self.promise.clone().confidence(1.0 - error);
+        if stricter.level().is_err() {
+            // So near to certainty that no test is strict enough.
+            return Ok(Heard::Nothing);
+        }
         match self.ladder.certify(&stricter, &self.rows)? {
             Verdict::NotEnough { .. } => Ok(Heard::Nothing),
             Verdict::Certified(certificate) => {

@@ -57,7 +57,8 @@ impl Policy {
     /// Whether a policy that was read from outside is one of so many models.
     ///
     /// # Errors
-    /// [`LearnedError::OutOfRange`] for a model that there is not, a share that is not from 0 to 1, or a price or score that is no number.
+    /// [`LearnedError::OutOfRange`] for a model that there is not, a mixture of one with itself (its propensity would not be that of
+    /// the share), a share that is not from 0 to 1, or a price or score that is no number.
     pub fn check(&self, models: usize) -> Result<(), LearnedError> {
         let known = |model: usize| {
             if model < models {
@@ -74,6 +75,13 @@ impl Policy {
             Self::Mixed { cheap, dear, share } => {
                 known(cheap)?;
                 known(dear)?;
+                if cheap == dear {
+                    return Err(LearnedError::OutOfRange {
+                        what: "the number of the dearer model of a mixture",
+                        range: "another than that of the cheaper one",
+                        value: dear as f64,
+                    });
+                }
                 if (0.0..=1.0).contains(&share) {
                     return Ok(());
                 }

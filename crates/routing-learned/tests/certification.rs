@@ -5,9 +5,9 @@ mod support;
 
 use experiments::statistics::Level;
 use integration_core::testing::shared_data;
-use routing_learned::{HeldOut, Promise};
+use routing_learned::{HeldOut, Ladder, LearnedError, Promise, Verdict};
 use support::draws::Drawn;
-use support::held;
+use support::{held, two_models};
 
 const LABELS: usize = 1_000;
 const DRAWS: u64 = 1_000;
@@ -63,13 +63,52 @@ fn a_level_is_what_a_promise_says() {
         (f64::NAN, 0.9),
         (0.02, 1.0),
         (0.02, f64::NAN),
-        (1.0, 0.5),
+        (1.0, 0.6),
+        (0.02, 0.5),
     ] {
+        let level = Promise::loss_at_most(loss).confidence(confidence).level();
         assert!(
-            Promise::loss_at_most(loss)
-                .confidence(confidence)
-                .level()
-                .is_err()
+            matches!(level, Err(LearnedError::OutOfRange { .. })),
+            "{loss} {confidence}: {level:?}"
         );
     }
+}
+
+/// Draws of one set leave room between what is violated and what may be: these two would not be seen there.
+#[test]
+fn no_rung_is_certified_above_the_level() {
+    let promise = Promise::loss_at_most(0.05).vs_best().confidence(0.90);
+    let ladder = Ladder::design(&promise, &two_models(500, 0.97, 1)).unwrap();
+    let mut below_the_top = 0;
+    for seed in 0..60 {
+        let verdict = ladder
+            .certify(&promise, &two_models(400, 0.93, 100 + seed))
+            .unwrap();
+        let Some(certificate) = verdict.certificate() else {
+            continue;
+        };
+        assert!(certificate.p_value <= 0.1 + 1e-12, "{certificate:?}");
+        below_the_top += u32::from(certificate.rung < certificate.rungs);
+    }
+    assert!(below_the_top >= 20, "the level is hardly met: {below_the_top}");
+}
+
+/// The order is part of the proof: what comes after a rung that is not proven is not looked at, be it as safe as can be.
+#[test]
+fn a_climb_ends_at_the_first_rung_that_is_not_proven() {
+    let promise = Promise::loss_at_most(0.05).vs_best().confidence(0.90);
+    let ladder = Ladder::design(&promise, &two_models(500, 0.97, 1)).unwrap();
+    let calibration = two_models(1_000, 0.93, 2);
+    assert!(
+        ladder
+            .certify(&promise, &calibration)
+            .unwrap()
+            .certificate()
+            .is_some()
+    );
+    let mut turned = serde_json::to_value(&ladder).unwrap();
+    turned["rungs"].as_array_mut().unwrap().reverse();
+    let turned: Ladder = serde_json::from_value(turned).unwrap();
+    let verdict = turned.certify(&promise, &calibration).unwrap();
+    assert!(matches!(verdict, Verdict::NotEnough { .. }), "{verdict:?}");
 }

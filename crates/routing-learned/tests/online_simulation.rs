@@ -253,12 +253,16 @@ fn intervals_from_the_log_of_thompson_sampling_hold_the_truth_where_matched_rows
 
 #[test]
 fn a_model_that_the_log_would_not_try_gets_no_answer() {
+    let mut beyond = 0;
     for seed in 0..20 {
         let (rows, _) = log(Rule::LinUcb { alpha: 0.05 }, 3, 1_000, seed);
+        beyond += rows.iter().filter(|row| row.unreachable == 1.0).count();
         let refused = judged(&rows);
         assert!(
             matches!(refused, Err(StatisticsError::NoSupport(_))),
             "{refused:?}"
         );
     }
+    println!("{beyond} of 20,000 requests could not have chosen it");
+    assert!(beyond > 10_000, "{beyond}");
 }

@@ -179,6 +179,11 @@ fn zeroeval_pool() {
     let held = held(&outcomes, Inputs::TextAndTag);
     never_below("ZeroEval", &held);
     let found = pool("ZeroEval", &held);
+    // What is saved hangs little on it, so it would not be missed there: a rank that cross-validation prefers is taken.
+    let predictor = train(&outcomes, &TrainOptions::default(), &mut |_| {}).unwrap();
+    let regression = predictor.summary().tagged.unwrap();
+    println!("ZeroEval: {regression:?}");
+    assert!(regression.rank.is_some_and(|rank| (1..16).contains(&rank)));
     assert!(found.saving[1].unwrap().value >= 0.48);
 }
 

@@ -196,7 +196,7 @@ fn an_alarm_is_rare_while_the_promise_is_kept_and_sure_when_it_is_broken() {
         Policy::Routed(Rule::Price(_)) | Policy::Mixed { .. }
     );
     assert!(policy_is_all_cheap);
-    let kept = alarms(0.97);
+    let kept = alarms(0.95);
     let broken = alarms(0.70);
     println!("alarms in 200 streams: {kept} with the promise kept, {broken} with it broken");
     assert!(kept <= 28);
@@ -226,6 +226,34 @@ fn after_an_alarm_the_reference_answers_until_a_rung_is_proven_again() {
     });
     assert_eq!(back.unwrap().policy, monitor.policy());
     assert!(!monitor.is_broken());
+}
+
+/// The one rung loses just what is promised, so that each proof of it is an error.
+#[test]
+fn all_attempts_to_certify_again_err_no_more_often_than_one() {
+    let promise = Promise::loss_at_most(0.05).vs_best().confidence(0.90);
+    let ladder = Ladder::design(&promise, &stream_of(500, 0.97, 1)).unwrap();
+    let mut all_cheap = serde_json::to_value(&ladder).unwrap();
+    let last = all_cheap["rungs"].as_array().unwrap().last().unwrap().clone();
+    all_cheap["rungs"] = vec![last].into();
+    let ladder: Ladder = serde_json::from_value(all_cheap).unwrap();
+    let verdict = ladder.certify(&promise, &stream_of(2_000, 0.98, 2)).unwrap();
+    let certificate = verdict.certificate().unwrap();
+    let wrong = (0..200)
+        .filter(|seed| {
+            let (bad, edge) = (stream_of(100, 0.3, 3), stream_of(2_000, 0.95, 300 + seed));
+            let mut monitor = Monitor::new(certificate, ladder.clone(), bad.models(), 400).unwrap();
+            let broke = (0..bad.len()).any(|row| monitor.observe(bad.label(row)).unwrap() == Heard::Broken);
+            assert!(broke);
+            (0..edge.len()).any(|row| {
+                let heard = monitor.observe(edge.label(row)).unwrap();
+                matches!(heard, Heard::Certified(_))
+            })
+        })
+        .count();
+    println!("certified again at the edge of the promise: {wrong} of 200 streams");
+    // A tenth, with two standard errors.
+    assert!(wrong <= 28);
 }
 
 #[test]

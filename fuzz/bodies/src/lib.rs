@@ -7,6 +7,7 @@ mod evaluations;
 mod judgement;
 mod models_list;
 mod outcomes;
+mod policy_file;
 mod predictor;
 mod price_string;
 pub mod recorded;
@@ -67,6 +68,11 @@ pub const TARGETS: &[Target] = &[
         dictionary: OUTCOME_WORDS,
     },
     Target {
+        name: "policy_file",
+        run: policy_file::run,
+        dictionary: POLICY_WORDS,
+    },
+    Target {
         name: "predictor",
         run: predictor::run,
         dictionary: PREDICTOR_WORDS,
@@ -97,6 +103,42 @@ pub const TARGETS: &[Target] = &[
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
+
+const POLICY_WORDS: &[&str] = &[
+    "{\"single\":0}",
+    "{\"single\":3}",
+    "{\"mixed\":{\"cheap\":0,\"dear\":1,\"share\":0.5}}",
+    "{\"routed\":{\"price\":1e-6}}",
+    "{\"routed\":{\"at_least\":0.8}}",
+    "\"reference\":",
+    "\"model\":\"dear\"",
+    "\"rungs\":[",
+    "\"variance\":",
+    "\"confidence\":0.9999999999999999",
+    "\"loss\":",
+    "\"against\":null",
+    "\"worst_tag\":true",
+    "\"policy\":",
+    "\"saving\":null",
+    "\"not_enough\":",
+    "\"certified\":",
+    "\"price\":0",
+    "\"slope\":",
+    "\"scores\":[0,1,0]",
+    "\"costs\":[1e308,1e308,1e308]",
+    "\"predicted\":",
+    "\"tag\":null",
+    "1e308",
+    "-1e308",
+    "5e-324",
+    "1e39",
+    "0.9999999999999999",
+    "1.0000000000000002",
+    "-0.0",
+    "4294967296",
+    "null",
+    "\n",
+];
 
 const PREDICTOR_WORDS: &[&str] = &[
     "WAYPOSTQ",

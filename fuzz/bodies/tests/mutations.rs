@@ -191,6 +191,7 @@ targets! {
 const UNRECORDED: &[&str] = &[
     "evaluations",
     "outcomes",
+    "policy_file",
     "predictor",
     "price_string",
     "judgement",
@@ -218,6 +219,12 @@ fn outcomes() {
 #[test]
 fn unit_lines() {
     written("unit_lines");
+}
+
+/// So are a certificate, a cascade and labels by whoever made them.
+#[test]
+fn policy_file() {
+    written("policy_file");
 }
 
 /// A file is handed on by whoever trained it.
