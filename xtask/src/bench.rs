@@ -248,9 +248,14 @@ fn machine(root: &Path) -> anyhow::Result<String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let compiler = process::capture(Command::new("rustc").arg("--version").current_dir(root))?;
     let date = civil_date(now().as_secs() / 86_400);
+    // An archive without its history has no commit to name.
+    let mut git = Command::new("git");
+    let git = git.args(["rev-parse", "--short", "HEAD"]).current_dir(root);
+    let commit = process::capture(git).unwrap_or_else(|_| "unknown".to_owned());
     Ok(format!(
-        "Machine: {model}, {cores} cores, {}. Date: {date}.",
-        compiler.trim()
+        "Machine: {model}, {cores} cores, {}. Commit: {}. Date: {date}.",
+        compiler.trim(),
+        commit.trim()
     ))
 }
 

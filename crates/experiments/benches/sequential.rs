@@ -8,7 +8,7 @@
 )]
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main};
@@ -177,5 +177,12 @@ fn updates(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, updates);
+/// Shorter than criterion's own times: there are many of these, they are steady, and all benches of the workspace are to end within minutes.
+fn brief() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_millis(1_500))
+}
+
+criterion_group!(name = benches; config = brief(); targets = updates);
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 mod support;
 
@@ -266,5 +267,12 @@ fn attempt(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, strategies, sizes, plain_way, threads, attempt);
+/// Shorter than criterion's own times: there are many of these, they are steady, and all benches of the workspace are to end within minutes.
+fn brief() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_millis(1_500))
+}
+
+criterion_group!(name = benches; config = brief(); targets = decide, strategies, sizes, plain_way, threads, attempt);
 criterion_main!(benches);
