@@ -11,40 +11,19 @@ use serde_json::{Value, json};
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/prompts.rs"]
+mod prompts;
 
-use command::run;
+use command::{json_of, run};
+use prompts::{line, prompt};
 
 /// One in a million of a dollar, one in a thousand, and one between that is good at nothing.
 const CHEAP: &str = "small/cheap";
 const DEAR: &str = "large/dear";
 const POOR: &str = "<b>";
 
-const WORDS: [&str; 8] = [
-    "river", "stone", "cloud", "maple", "tiger", "lemon", "piano", "violet",
-];
-
-/// A prompt of its own, with words of its tag.
-fn prompt(number: u32) -> (String, &'static str) {
-    let (tag, first) = if number.is_multiple_of(2) {
-        ("easy", "translate")
-    } else {
-        ("hard", "prove")
-    };
-    let word = |shift: u32| WORDS[(number >> shift) as usize % 8];
-    (
-        format!("{first} {} {} {} {number}", word(1), word(4), word(7)),
-        tag,
-    )
-}
-
 /// On `easy` prompts the cheap model is nearly as good as the dear one: it is wrong twice in twenty, the dear one once. On `hard` ones the cheap
 /// model is wrong nine times of ten.
-fn line(number: u32, of: impl Fn(u32) -> Value) -> String {
-    let (prompt, task) = prompt(number);
-    json!({ "id": format!("q{number}"), "prompt": prompt, "task": task, "outcomes": of(number) }).to_string()
-        + "\n"
-}
-
 fn truth(number: u32) -> Value {
     let is_easy = number.is_multiple_of(2);
     let half = number / 2;
@@ -65,11 +44,10 @@ fn lines(numbers: std::ops::Range<u32>) -> String {
     numbers.map(|number| line(number, truth)).collect()
 }
 
-/// `train.jsonl` of 600 prompts and `fresh.jsonl` of 2,000 others.
+/// `train.jsonl` and `fresh.jsonl`.
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("train.jsonl"), lines(0..600)).unwrap();
-    std::fs::write(dir.path().join("fresh.jsonl"), lines(10_000..12_000)).unwrap();
+    prompts::write(dir.path(), truth);
     dir
 }
 
@@ -81,12 +59,6 @@ fn trained() -> tempfile::TempDir {
     );
     assert_eq!((code, err.as_str()), (0, ""));
     dir
-}
-
-fn json_of(dir: &Path, args: &[&str], expected: i32) -> Value {
-    let (code, out, err) = run(dir, &[args, &["--json"]].concat());
-    assert_eq!((code, err.as_str()), (expected, ""), "{args:?}");
-    serde_json::from_str(&out).unwrap()
 }
 
 const CERTIFY: [&str; 5] = ["certify", "--data", "fresh.jsonl", "--predictor", "r.waypost"];

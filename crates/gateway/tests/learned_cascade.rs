@@ -66,9 +66,7 @@ fn learnt() -> TempDir {
         lines(1_000, "0.002") + &unknown.to_string(),
     )
     .unwrap();
-    let (code, out, err) = command::run(dir.path(), &[&COMMAND[..], &["--json"]].concat());
-    assert_eq!((code, err.as_str()), (0, ""));
-    let told: Value = serde_json::from_str(&out).unwrap();
+    let told = command::json_of(dir.path(), &COMMAND, 0);
     assert_eq!((&told["examples"], &told["left_out"]), (&json!(1_000), &json!(1)));
     // Two of five are asked again: at a twentieth for the first call, 55 % are saved. What the check gets wrong costs some of that.
     let cascade = &told["cascade"];

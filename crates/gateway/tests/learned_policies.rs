@@ -4,6 +4,8 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/prompts.rs"]
+mod prompts;
 mod support;
 
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use gateway::app::App;
 use gateway::config::{Overrides, Settings};
 use gateway::environment::Environment;
 use http_transport::SystemClock;
+use prompts::prompt;
 use serde_json::{Value, json};
 use store_sqlite::{SqliteStore, StoreOptions};
 use support::{Gateway, INSTANT};
@@ -20,49 +23,24 @@ use tempfile::TempDir;
 const CHEAP: &str = "openai/gpt-4o-mini";
 const DEAR: &str = "openai/gpt-4o";
 
-const WORDS: [&str; 8] = [
-    "river", "stone", "cloud", "maple", "tiger", "lemon", "piano", "violet",
-];
-
-fn prompt(number: usize) -> (String, &'static str) {
-    let (tag, first) = if number.is_multiple_of(2) {
-        ("easy", "translate")
-    } else {
-        ("hard", "prove")
-    };
-    let word = |shift: usize| WORDS[(number >> shift) % 8];
-    (
-        format!("{first} {} {} {} {number}", word(1), word(4), word(7)),
-        tag,
-    )
-}
-
 /// The cheap model is as good as the dear one on `easy` prompts, and right one time in ten on `hard` ones.
-fn lines(numbers: std::ops::Range<usize>) -> String {
-    let line = |number: usize| {
-        let (prompt, task) = prompt(number);
-        let half = number / 2;
-        let cheap = if number.is_multiple_of(2) {
-            half % 20 != 3
-        } else {
-            half % 10 == 7
-        };
-        let outcomes = json!({
-            CHEAP: { "score": u8::from(cheap), "cost_usd": "0.000001" },
-            DEAR: { "score": u8::from(half % 20 != 11), "cost_usd": "0.001" },
-        });
-        json!({ "id": format!("q{number}"), "prompt": prompt, "task": task, "outcomes": outcomes })
-            .to_string()
-            + "\n"
+fn truth(number: u32) -> Value {
+    let half = number / 2;
+    let cheap = if number.is_multiple_of(2) {
+        half % 20 != 3
+    } else {
+        half % 10 == 7
     };
-    numbers.map(line).collect()
+    json!({
+        CHEAP: { "score": u8::from(cheap), "cost_usd": "0.000001" },
+        DEAR: { "score": u8::from(half % 20 != 11), "cost_usd": "0.001" },
+    })
 }
 
 /// A folder with a predictor `r.waypost` and certificates of it: `all.json`, and `tags.json` for each tag.
 fn certified() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("train.jsonl"), lines(0..600)).unwrap();
-    std::fs::write(dir.path().join("fresh.jsonl"), lines(10_000..12_000)).unwrap();
+    prompts::write(dir.path(), truth);
     let train: &[&str] = &["train", "--data", "train.jsonl", "--out", "r.waypost"];
     let certify = [
         "certify",
@@ -97,7 +75,7 @@ async fn started(dir: TempDir, keys: &str) -> Gateway {
 }
 
 /// Asks, under the tags of the prompt. The whole `waypost` object of the answer.
-async fn ask(gateway: &Gateway, model: &str, number: usize, explain: bool) -> Value {
+async fn ask(gateway: &Gateway, model: &str, number: u32, explain: bool) -> Value {
     let (prompt, tag) = prompt(number);
     let body = json!({
         "model": model,
@@ -121,7 +99,7 @@ async fn say(gateway: &Gateway, body: &Value) -> (u16, Value) {
 }
 
 /// Asks for prompt after prompt from `first` on, and labels each, until something other than nothing follows. How many it took, and what followed.
-async fn until_heard(gateway: &Gateway, first: usize, cheap: f64, most: usize) -> (usize, String, Value) {
+async fn until_heard(gateway: &Gateway, first: u32, cheap: f64, most: u32) -> (u32, String, Value) {
     for taken in 1..=most {
         let number = first + 2 * taken;
         let told = ask(gateway, "help", number, false).await;
@@ -400,7 +378,7 @@ async fn labels_are_for_administrators() {
 }
 
 /// One long word, which no other prompt has; the simulated embedding model takes it apart where it is underlined.
-fn word(number: usize) -> (String, bool) {
+fn word(number: u32) -> (String, bool) {
     let hash = (number as u32).wrapping_mul(2_654_435_761) >> 8;
     let is_easy = hash.is_multiple_of(2);
     let words = if is_easy { "river_stone" } else { "prove_lemma" };
@@ -411,7 +389,7 @@ fn word(number: usize) -> (String, bool) {
 #[tokio::test]
 async fn vectors_are_asked_for_before_a_choice() {
     let dir = tempfile::tempdir().unwrap();
-    let line = |number: usize| {
+    let line = |number: u32| {
         let (prompt, is_easy) = word(number);
         let cheap = u8::from(is_easy != (number % 10 == 7));
         let outcomes = json!({
@@ -433,7 +411,7 @@ async fn vectors_are_asked_for_before_a_choice() {
     }
     std::fs::remove_dir_all(dir.path().join("waypost-data")).unwrap();
     let gateway = started(dir, "certificate = '/all.json'\nlabels = 1.0").await;
-    let ask = async |number: usize, waypost: Value| {
+    let ask = async |number: u32, waypost: Value| {
         let body = json!({
             "model": "help", "messages": [{ "role": "user", "content": word(number).0 }], "waypost": waypost,
         });

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 #[path = "support/command.rs"]
 mod command;
 
-use command::run;
+use command::{json_of, run};
 
 const CHEAP: &str = "small/cheap";
 const DEAR: &str = "large/dear";
@@ -46,12 +46,6 @@ fn folder() -> tempfile::TempDir {
     let config = "[simulator]\ninstant = true\n";
     std::fs::write(dir.path().join("waypost.toml"), config).unwrap();
     dir
-}
-
-fn json_of(dir: &std::path::Path, args: &[&str], expected: i32) -> Value {
-    let (code, out, err) = run(dir, &[args, &["--json"]].concat());
-    assert_eq!((code, err.as_str()), (expected, ""), "{args:?}");
-    serde_json::from_str(&out).unwrap()
 }
 
 #[test]

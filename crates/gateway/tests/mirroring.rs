@@ -503,7 +503,7 @@ async fn mistakes_are_found_at_the_start() {
     let mut overrides = Overrides::default();
     overrides.config = Some(path);
     let error = Settings::resolve(&overrides, &Environment::of([])).unwrap_err();
-    assert!(error.to_string().contains("two [[mirror]]s 'small'"), "{error:#}");
+    assert!(error.to_string().contains("two [[mirror]] 'small'"), "{error:#}");
     // Pairs of another model are not mixed with those that are there.
     let gateway = Gateway::with(&format!("{INSTANT}{}", mirror("")), []).await;
     let dir = gateway.stop().await;

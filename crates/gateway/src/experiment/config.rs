@@ -1,5 +1,6 @@
 //! `[[experiment]]` and `[[holdout]]` of `waypost.toml`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -191,13 +192,35 @@ fn take_settings(arm: &mut Table) -> anyhow::Result<ArmSettings> {
     Ok(settings)
 }
 
-/// Names are put into a header and into reports, as `experiment=arm`.
-pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
+/// Reads entries of a kind that have names, which are plain and differ.
+///
+/// # Errors
+/// One sentence that names the entry.
+pub(crate) fn read_named<E, S>(
+    kind: &str,
+    entries: Vec<E>,
+    name: impl Fn(&E) -> &str,
+    read: impl Fn(E) -> anyhow::Result<S>,
+) -> anyhow::Result<Vec<S>> {
+    let mut names = BTreeSet::new();
+    let one = |entry: E| {
+        let name = name(&entry).to_owned();
+        let of = format!("the [[{kind}]] '{name}'");
+        check_name(&name).with_context(|| of.clone())?;
+        if names.contains(&name) {
+            bail!("there are two [[{kind}]] '{name}'");
+        }
+        names.insert(name);
+        read(entry).context(of)
+    };
+    entries.into_iter().map(one).collect()
+}
+
+/// Names are put into headers and into reports, as `experiment=arm`.
+fn check_name(name: &str) -> anyhow::Result<()> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > MOST_NAME || !name.bytes().all(is_plain) {
-        bail!(
-            "the name '{name}' of an experiment or arm must be 1 to {MOST_NAME} letters, digits, `-`, `_` and `.`"
-        );
+        bail!("the name '{name}' must be 1 to {MOST_NAME} letters, digits, `-`, `_` and `.`");
     }
     Ok(())
 }

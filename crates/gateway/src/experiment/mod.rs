@@ -9,7 +9,7 @@ mod results;
 pub(crate) mod unit_file;
 
 pub use self::arm::ArmSettings;
-pub(crate) use self::config::check_name;
+pub(crate) use self::config::read_named;
 pub use self::config::{ExperimentSettings, Experimental};
 pub(crate) use self::enter::Entered;
 pub use self::mirror::{MirrorConfig, MirrorSettings};

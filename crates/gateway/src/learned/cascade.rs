@@ -12,7 +12,7 @@ use routing_learned::cascade::{Answer, Cascade};
 use routing_learned::{Predictor, Scratch};
 use serde::Deserialize;
 
-use super::file::{read_bytes, said};
+use super::file::{FileOf, read_report, said};
 use super::{Basis, Chosen, LearnedPolicy};
 use crate::profile::last_text;
 
@@ -35,15 +35,10 @@ pub(crate) struct ServedCascade {
 /// The part of the file of `waypost cascade` that is read. The rest is for people.
 #[derive(Deserialize)]
 struct Report {
-    check: OfCheck,
+    check: FileOf,
     cheap: String,
     dear: String,
     cascade: Cascade,
-}
-
-#[derive(Deserialize)]
-struct OfCheck {
-    sha256: String,
 }
 
 impl ServedCascade {
@@ -52,16 +47,11 @@ impl ServedCascade {
     /// # Errors
     /// One sentence that names the file: not there, none of `waypost cascade --out`, or of another check.
     pub(super) fn read(path: &Path, check: &Predictor, sha256: &str) -> anyhow::Result<Self> {
-        let name = path.display();
-        let bytes = read_bytes(path, MOST_CASCADE)
-            .with_context(|| format!("{name} cannot be read"))?
-            .with_context(|| format!("{name}: this is too large for a cascade"))?;
-        Self::of(&bytes, check, sha256).with_context(|| name.to_string())
+        let (_, report) = read_report(path, MOST_CASCADE, "cascade", "cascade")?;
+        Self::of(report, check, sha256).with_context(|| path.display().to_string())
     }
 
-    fn of(bytes: &[u8], check: &Predictor, sha256: &str) -> anyhow::Result<Self> {
-        let report: Report = serde_json::from_slice(bytes)
-            .context("this is no cascade as `waypost cascade --out` writes it")?;
+    fn of(report: Report, check: &Predictor, sha256: &str) -> anyhow::Result<Self> {
         if report.check.sha256 != sha256 {
             bail!("it is of another check");
         }

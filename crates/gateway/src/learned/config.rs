@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde::Deserialize;
 
 use crate::config::AUTO;
-use crate::experiment::check_name;
+use crate::experiment::read_named;
 
 /// The entry of a learned policy. A call for the model `waypost/NAME` goes to the model that the policy chooses for its prompt.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,16 +67,7 @@ impl LearnedSettings {
     /// # Errors
     /// One sentence that names the entry and the key.
     pub(crate) fn read(entries: Vec<LearnedConfig>) -> anyhow::Result<Vec<Self>> {
-        let mut read: Vec<Self> = Vec::new();
-        for entry in entries {
-            let of = format!("the [[learned]] '{}'", entry.name);
-            let one = Self::of(entry).context(of)?;
-            if read.iter().any(|before| before.name == one.name) {
-                bail!("there are two [[learned]] '{}'", one.name);
-            }
-            read.push(one);
-        }
-        Ok(read)
+        read_named("learned", entries, |entry| &entry.name, Self::of)
     }
 
     /// The model that callers ask for.
@@ -85,7 +76,6 @@ impl LearnedSettings {
     }
 
     fn of(entry: LearnedConfig) -> anyhow::Result<Self> {
-        check_name(&entry.name)?;
         if model_name(&entry.name) == AUTO {
             bail!("the name is taken: '{AUTO}' asks the gateway to choose");
         }

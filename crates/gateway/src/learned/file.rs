@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use integration_core::printable;
 use routing_learned::{Certificate, Ladder, LearnedError, Predictor, Verdict};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::WrongUsage;
@@ -68,16 +69,11 @@ pub(super) enum Scope {
 /// The part of the file that is read. The rest is for people.
 #[derive(Deserialize)]
 struct Report {
-    predictor: OfPredictor,
+    predictor: FileOf,
     ladder: Ladder,
     result: Option<Judged>,
     #[serde(default)]
     tags: Vec<OfTag>,
-}
-
-#[derive(Deserialize)]
-struct OfPredictor {
-    sha256: String,
 }
 
 #[derive(Deserialize)]
@@ -98,16 +94,11 @@ impl Certified {
     /// # Errors
     /// One sentence that names the file: not there, none of `waypost certify --out`, of another predictor, or nothing certified in it.
     pub(super) fn read(path: &Path, predictor: &Predictor, sha256: &str) -> anyhow::Result<Self> {
-        let name = path.display();
-        let bytes = read_bytes(path, MOST_CERTIFICATE)
-            .with_context(|| format!("{name} cannot be read"))?
-            .with_context(|| format!("{name}: this is too large for a certificate"))?;
-        Self::of(&bytes, predictor, sha256).with_context(|| name.to_string())
+        let (bytes, report) = read_report(path, MOST_CERTIFICATE, "certificate", "certify")?;
+        Self::of(report, hex(&bytes), predictor, sha256).with_context(|| path.display().to_string())
     }
 
-    fn of(bytes: &[u8], predictor: &Predictor, sha256: &str) -> anyhow::Result<Self> {
-        let report: Report = serde_json::from_slice(bytes)
-            .context("this is no certificate as `waypost certify --out` writes it")?;
+    fn of(report: Report, own: String, predictor: &Predictor, sha256: &str) -> anyhow::Result<Self> {
         if report.predictor.sha256 != sha256 {
             bail!("it certifies another predictor; certify this one");
         }
@@ -138,15 +129,40 @@ impl Certified {
             }
         };
         Ok(Self {
-            sha256: hex(bytes),
+            sha256: own,
             ladder: report.ladder,
             scope: scope.context("nothing is certified in it")?,
         })
     }
 }
 
+/// Of which predictor a file was written.
+#[derive(Deserialize)]
+pub(super) struct FileOf {
+    pub(super) sha256: String,
+}
+
+/// The bytes of a file that a command wrote, and the part of them that is asked for. `what` the file is of the command of that name.
+///
+/// # Errors
+/// One sentence that names the file: not there, larger than so many bytes, or not of that command.
+pub(super) fn read_report<R: DeserializeOwned>(
+    path: &Path,
+    most: u64,
+    what: &str,
+    command: &str,
+) -> anyhow::Result<(Vec<u8>, R)> {
+    let name = path.display();
+    let bytes = read_bytes(path, most)
+        .with_context(|| format!("{name} cannot be read"))?
+        .with_context(|| format!("{name}: this is too large for a {what}"))?;
+    let report = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{name}: this is no {what} as `waypost {command} --out` writes it"))?;
+    Ok((bytes, report))
+}
+
 /// The bytes of a file; nothing if there are more than so many.
-pub(super) fn read_bytes(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+fn read_bytes(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= most).then_some(bytes))

@@ -21,6 +21,13 @@ pub fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
     ended(waypost(dir).args(args).output().unwrap())
 }
 
+/// What a command answers with `--json` and this code, without a word on standard error.
+pub fn json_of(dir: &Path, args: &[&str], expected: i32) -> serde_json::Value {
+    let (code, out, err) = run(dir, &[args, &["--json"]].concat());
+    assert_eq!((code, err.as_str()), (expected, ""), "{args:?}");
+    serde_json::from_str(&out).unwrap()
+}
+
 pub fn ended(output: Output) -> (i32, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (

@@ -9,7 +9,7 @@ use model_catalogue::Catalogue;
 use serde::Deserialize;
 
 use crate::config::AUTO;
-use crate::experiment::config::check_name;
+use crate::experiment::config::read_named;
 
 /// What is put before the key of a mirror, where its pairs are kept. No key of an experiment has a slash in it.
 const OF_MIRROR: &str = "mirror/";
@@ -70,20 +70,10 @@ impl MirrorSettings {
     /// # Errors
     /// One sentence that names the mirror and the key.
     pub(crate) fn read(entries: Vec<MirrorConfig>) -> anyhow::Result<Vec<Self>> {
-        let mut read: Vec<Self> = Vec::new();
-        for entry in entries {
-            let of = format!("the [[mirror]] '{}'", entry.key);
-            let one = Self::of(entry).context(of)?;
-            if read.iter().any(|before| before.key == one.key) {
-                bail!("there are two [[mirror]]s '{}'", one.key);
-            }
-            read.push(one);
-        }
-        Ok(read)
+        read_named("mirror", entries, |entry| &entry.key, Self::of)
     }
 
     fn of(entry: MirrorConfig) -> anyhow::Result<Self> {
-        check_name(&entry.key)?;
         let most = &entry.max_usd_per_day;
         let budget: Pico = most
             .parse()
