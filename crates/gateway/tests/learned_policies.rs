@@ -41,6 +41,11 @@ fn truth(number: u32) -> Value {
 fn certified() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     prompts::write(dir.path(), truth);
+    certify(dir)
+}
+
+/// The same of the prompts in a folder.
+fn certify(dir: TempDir) -> TempDir {
     let train: &[&str] = &["train", "--data", "train.jsonl", "--out", "r.waypost"];
     let certify = [
         "certify",
@@ -304,6 +309,39 @@ async fn each_tag_has_its_own_promise_and_others_the_reference() {
     gateway.stop().await;
 }
 
+/// Without tags a call's task is its tag, and its label's too.
+#[tokio::test]
+async fn a_task_is_a_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    prompts::write(dir.path(), truth);
+    for name in ["train.jsonl", "fresh.jsonl"] {
+        let lines = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let lines = lines
+            .replace("\"easy\"", "\"translate\"")
+            .replace("\"hard\"", "\"reasoning\"");
+        std::fs::write(dir.path().join(name), lines).unwrap();
+    }
+    let gateway = started(certify(dir), "certificate = '/tags.json'\nlabels = 1.0").await;
+    for (number, task, model) in [(20_000, "translate", CHEAP), (20_001, "reasoning", DEAR)] {
+        let body = json!({
+            "model": "help", "messages": [{ "role": "user", "content": prompt(number).0 }], "waypost": { "task": task },
+        });
+        let answer = gateway.post(body.to_string()).send().await.unwrap();
+        let answer = support::json(&answer.text().await.unwrap());
+        let told = &answer["waypost"];
+        assert_eq!(
+            (&answer["model"], &told["learned"]["tag"]),
+            (&json!(model), &json!(task))
+        );
+        let label = json!({
+            "request_id": told["request_id"], "prompt": prompt(number).0, "scores": { CHEAP: 1, DEAR: 1 },
+        });
+        let (status, said) = say(&gateway, &label).await;
+        assert_eq!((status, &said["promise"]["tag"]), (200, &json!(task)), "{said}");
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn labels_that_are_none_are_refused() {
     let gateway = started(certified(), "certificate = '/all.json'\nlabels = 0.5").await;
@@ -410,7 +448,8 @@ async fn vectors_are_asked_for_before_a_choice() {
         assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
     }
     std::fs::remove_dir_all(dir.path().join("waypost-data")).unwrap();
-    let gateway = started(dir, "certificate = '/all.json'\nlabels = 1.0").await;
+    let fee = "[[markup]]\nprovider = \"openrouter\"\nbps = 1000\nfee_usd = \"0.001\"";
+    let gateway = started(dir, &format!("certificate = '/all.json'\nlabels = 1.0\n{fee}")).await;
     let ask = async |number: u32, waypost: Value| {
         let body = json!({
             "model": "help", "messages": [{ "role": "user", "content": word(number).0 }], "waypost": waypost,
@@ -444,6 +483,12 @@ async fn vectors_are_asked_for_before_a_choice() {
     let (status, answer) = say(&gateway, &label).await;
     assert_eq!((status, &answer["heard"]), (200, &json!("nothing")), "{answer}");
     assert_eq!(gateway.number(sql), 11);
+    // A fixed fee is of answers.
+    let with_fee = |purpose: &str| {
+        let sql = "SELECT count(*) FROM attempts WHERE rule_fee_pico > 0 AND purpose";
+        gateway.number(&format!("{sql} = '{purpose}'"))
+    };
+    assert_eq!((with_fee("embedding"), with_fee("call")), (0, 11));
     gateway.holds().await;
     gateway.stop().await;
 }
@@ -459,6 +504,12 @@ async fn a_mistake_in_an_entry_is_told_at_the_start() {
     let mut number: Value = serde_json::from_str(&text).unwrap();
     number["result"]["verdict"]["certified"]["policy"] = json!({ "single": 2 });
     write("number.json", number.to_string());
+    let mut loss: Value = serde_json::from_str(&text).unwrap();
+    loss["result"]["verdict"]["certified"]["promise"]["loss"] = json!(2);
+    write("loss.json", loss.to_string());
+    let mut reference: Value = serde_json::from_str(&text).unwrap();
+    reference["result"]["verdict"]["certified"]["reference"] = json!(CHEAP);
+    write("reference.json", reference.to_string());
     number["result"]["verdict"] = json!({ "not_enough": { "labels": 3, "more_labels": null } });
     write("nothing.json", number.to_string());
     let mut ladder: Value = serde_json::from_str(&text).unwrap();
@@ -479,6 +530,8 @@ async fn a_mistake_in_an_entry_is_told_at_the_start() {
         ("certificate = '/other.json'", "another predictor"),
         ("certificate = '/number.json'", "number of a model"),
         ("certificate = '/ladder.json'", "number of a model"),
+        ("certificate = '/loss.json'", "the promised loss"),
+        ("certificate = '/reference.json'", "another reference"),
         ("certificate = '/nothing.json'", "nothing is certified"),
     ] {
         let error = start_error(&dir, &config(&dir, keys)).await;

@@ -89,28 +89,23 @@ struct Judged {
 }
 
 impl Certified {
-    /// Reads the certificate of a predictor whose file has this SHA-256.
+    /// Reads the certificate of a predictor whose file has this SHA-256. Whether it fits the predictor's models is for who watches it to say.
     ///
     /// # Errors
     /// One sentence that names the file: not there, none of `waypost certify --out`, of another predictor, or nothing certified in it.
-    pub(super) fn read(path: &Path, predictor: &Predictor, sha256: &str) -> anyhow::Result<Self> {
+    pub(super) fn read(path: &Path, sha256: &str) -> anyhow::Result<Self> {
         let (bytes, report) = read_report(path, MOST_CERTIFICATE, "certificate", "certify")?;
-        Self::of(report, hex(&bytes), predictor, sha256).with_context(|| path.display().to_string())
+        Self::of(report, hex(&bytes), sha256).with_context(|| path.display().to_string())
     }
 
-    fn of(report: Report, own: String, predictor: &Predictor, sha256: &str) -> anyhow::Result<Self> {
+    fn of(report: Report, own: String, sha256: &str) -> anyhow::Result<Self> {
         if report.predictor.sha256 != sha256 {
             bail!("it certifies another predictor; certify this one");
         }
-        let models = predictor.models();
-        let whole = |error: LearnedError| anyhow::anyhow!("it is damaged: {}", said(&error));
-        report.ladder.check(models).map_err(whole)?;
         let certificate = |judged: Judged| -> anyhow::Result<Option<Certificate>> {
             let Verdict::Certified(certificate) = judged.verdict else {
                 return Ok(None);
             };
-            certificate.policy.check(models.len()).map_err(whole)?;
-            certificate.promise.level().map_err(whole)?;
             if certificate.reference != report.ladder.reference() {
                 bail!("it is damaged: its ladder has another reference");
             }

@@ -113,7 +113,7 @@ impl LearnedPolicy {
                 labels,
                 window,
             } => {
-                let certified = Certified::read(certificate, &predictor, &sha256)?;
+                let certified = Certified::read(certificate, &sha256)?;
                 let models = predictor.models();
                 let watch = Watch::new(&entry.name, certified, models, *labels, *window, folder)?;
                 Basis::Certified(Arc::new(watch))

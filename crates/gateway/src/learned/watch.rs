@@ -105,7 +105,7 @@ impl Watch {
             .iter()
             .map(|(_, certificate)| Monitor::new(certificate, certified.ladder.clone(), models, window))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| anyhow::anyhow!(said(&error)))?;
+            .map_err(|error| anyhow::anyhow!("the certificate is damaged: {}", said(&error)))?;
         let kept = certificates.into_iter().zip(&monitors);
         let kept = kept.map(|((tag, certificate), monitor)| Kept {
             tag,
