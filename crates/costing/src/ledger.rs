@@ -51,6 +51,9 @@ pub struct AttemptIntent {
     /// The arm of an experiment that the call is in, as `experiment=arm`, and several in a row with `, ` between; `None` outside of
     /// experiments.
     pub arm: Option<String>,
+    /// What a learned policy chose for the call and how probable that was, in the policy's own words, for who learns from the ledger or watches
+    /// the policy; the ledger keeps it as it is. `None` where no such policy chose.
+    pub decision: Option<String>,
     /// Who is charged.
     pub caller: Caller,
     /// What is added to the cost, whenever that becomes known.

@@ -565,8 +565,8 @@ pub struct SimulateArgs {
     /// What happens: traffic, speeds, failures, outages, limits, prices (default: 10,000 requests on a day without trouble)
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// A policy: a strategy such as cheapest, with a least quality of its own as cheapest@60, or model:ID for one model. It may be
-    /// there several times; the others are held against the first
+    /// A policy: a strategy such as cheapest, with a least quality of its own as cheapest@60; model:ID for one model; or waypost/NAME for
+    /// a [[learned]] policy of the configuration. It may be there several times; the others are held against the first
     #[arg(long, value_name = "POLICY")]
     pub policy: Vec<String>,
     /// How many requests come, 1 to 1,000,000
@@ -651,7 +651,7 @@ pub struct CertifyArgs {
     /// The most that the mean score may be below that of the model it is held against, above 0 and below 1
     #[arg(long, value_name = "X", default_value_t = 0.02, allow_negative_numbers = true, value_parser = quality)]
     pub max_loss: f64,
-    /// How sure that must be, above 0 and below 1
+    /// How sure that must be, above 0.5 and below 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.90, allow_negative_numbers = true, value_parser = quality)]
     pub confidence: f64,
     /// The model it is held against (default: the one that is predicted best)

@@ -47,6 +47,8 @@ pub struct CallRecord {
     entered: Option<Arc<Entered>>,
     /// What a learned policy chose, as answers tell it.
     learned: Option<Value>,
+    /// The same, as the ledger keeps it.
+    decision: Option<String>,
     mode: Mode,
     caller: Caller,
     subject: Subject,
@@ -132,6 +134,7 @@ impl CallRecord {
         let learned = prepared.learned.as_ref();
         Self {
             learned: learned.map(|chosen| chosen.json(request.as_str())),
+            decision: learned.and_then(|chosen| chosen.decision(request.as_str())),
             request,
             task: prepared.task.map(|task| task.as_str().to_owned()),
             requested_model: entered
@@ -444,6 +447,7 @@ impl AttemptGate for LedgerGate {
                 .as_ref()
                 .and_then(|entered| entered.arms())
                 .map(str::to_owned),
+            decision: record.decision.clone(),
             caller: record.caller.clone(),
             markup,
             purpose: record.purpose.to_owned(),

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::fmt::Write;
-use std::path::Path;
 
 use rust_decimal::Decimal;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -15,7 +14,7 @@ mod command;
 mod prompts;
 
 use command::{json_of, run};
-use prompts::{line, prompt};
+use prompts::line;
 
 /// One in a million of a dollar, one in a thousand, and one between that is good at nothing.
 const CHEAP: &str = "small/cheap";

@@ -183,6 +183,17 @@ async fn an_answer_that_is_likely_to_be_wrong_is_asked_for_again() {
 }
 
 #[test]
+fn a_cascade_is_not_simulated() {
+    let dir = learnt();
+    std::fs::write(dir.path().join("waypost.toml"), config(dir.path())).unwrap();
+    let (code, _, err) = command::run(dir.path(), &["simulate", "--policy", "waypost/sums"]);
+    assert!(
+        code == 2 && err.contains("'waypost/sums' is a cascade"),
+        "{code}: {err}"
+    );
+}
+
+#[test]
 fn a_cascade_that_saves_nothing_is_not_made() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("answers.jsonl"), lines(500, "0.0001")).unwrap();

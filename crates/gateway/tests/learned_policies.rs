@@ -269,6 +269,17 @@ async fn labels_break_a_promise_and_certify_a_new_one_and_a_restart_changes_noth
     let dir = gateway.stop().await;
     let gateway = started(dir, keys).await;
     assert_eq!(now(&gateway).await, last);
+
+    // Another certificate begins anew: what was decided before it may be what it was certified by.
+    let dir = gateway.stop().await;
+    let file = dir.path().join("all.json");
+    let text = std::fs::read_to_string(&file).unwrap() + "\n";
+    std::fs::write(&file, text).unwrap();
+    let gateway = started(dir, keys).await;
+    let (status, answer) = say(&gateway, &label).await;
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer.to_string().contains("another certificate"), "{answer}");
+    assert_eq!(now(&gateway).await["labels"], 0);
     gateway.stop().await;
 }
 
@@ -307,6 +318,56 @@ async fn each_tag_has_its_own_promise_and_others_the_reference() {
     };
     assert_eq!((broken("easy"), broken("hard")), (json!(true), json!(false)));
     gateway.stop().await;
+}
+
+/// Before it is served, a policy is tried through an outage of its cheap model.
+#[test]
+fn a_policy_of_the_configuration_is_simulated() {
+    let dir = certified();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("waypost.toml", &config(&dir, "certificate = '/all.json'"));
+    let kind = |number: u32| {
+        let (prompt, tag) = prompt(number);
+        format!("[[request]]\ntag = \"{tag}\"\nprompts = [\"{prompt}\"]\n")
+    };
+    let outage = format!(
+        "requests = 400\n[[model]]\nmodels = \"*\"\nfailure = 0\n[[outage]]\nmodels = \"{CHEAP}\"\nstart_s = 200\nduration_s = 100000\n\
+         failure = 1.0\n{}{}",
+        kind(20_000),
+        kind(20_001)
+    );
+    write("s.toml", &outage);
+    let dear = format!("model:{DEAR}");
+    let args = [
+        "simulate",
+        "--scenario",
+        "s.toml",
+        "--policy",
+        &dear,
+        "--policy",
+        "waypost/support",
+    ];
+    let report = command::json_of(dir.path(), &args, 0);
+    let own = &report["policies"][1];
+    assert_eq!(
+        (&own["policy"], &own["success"]),
+        (&json!("waypost/support"), &json!(1.0))
+    );
+    let count = |model: &str, what: &str| {
+        let mut models = own["models"].as_array().unwrap().iter();
+        let found = models.find(|one| one["model"] == model);
+        found.unwrap_or_else(|| panic!("{own}"))[what].as_u64().unwrap()
+    };
+    // Half of the requests are for the cheap model, and half of those come before the outage. Then the reference answers after it, until the
+    // breaker leaves it alone.
+    assert!((70..130).contains(&count(CHEAP, "answered")), "{own}");
+    assert_eq!(count(CHEAP, "answered") + count(DEAR, "answered"), 400);
+    assert!(
+        (1..40).contains(&(count(CHEAP, "attempts") - count(CHEAP, "answered"))),
+        "{own}"
+    );
+    let cost = |of: &Value| of["cost_usd"].as_str().unwrap().parse::<f64>().unwrap();
+    assert!(cost(own) < cost(&report["policies"][0]), "{report}");
 }
 
 /// Without tags a call's task is its tag, and its label's too.
@@ -475,13 +536,23 @@ async fn vectors_are_asked_for_before_a_choice() {
         (&kept["model"], &kept["waypost"]["learned"]["basis"]),
         (&json!(DEAR), &json!("no_vector"))
     );
+    // Nor is it by a label.
+    let label = json!({ "request_id": kept["waypost"]["request_id"], "prompt": word(50_000).0, "scores": { CHEAP: 1, DEAR: 1 } });
+    let (status, said) = say(&gateway, &label).await;
+    assert_eq!((status, &said["error"]["param"]), (400, &json!("request_id")));
     assert_eq!(gateway.number(sql), 10);
     // Whoever labels sends the prompt, and its vector is asked for again.
     let label = json!({
         "request_id": last["waypost"]["request_id"], "prompt": word(50_009).0, "scores": { CHEAP: 1, DEAR: 1 },
     });
-    let (status, answer) = say(&gateway, &label).await;
-    assert_eq!((status, &answer["heard"]), (200, &json!("nothing")), "{answer}");
+    let mut wrong = label.clone();
+    wrong["scores"][CHEAP] = json!(2);
+    assert_eq!(say(&gateway, &wrong).await.0, 400);
+    for heard in ["nothing", "known"] {
+        let (status, answer) = say(&gateway, &label).await;
+        assert_eq!((status, &answer["heard"]), (200, &json!(heard)), "{answer}");
+    }
+    // Once, and not for a label that is none or is known.
     assert_eq!(gateway.number(sql), 11);
     // A fixed fee is of answers.
     let with_fee = |purpose: &str| {
@@ -540,6 +611,13 @@ async fn a_mistake_in_an_entry_is_told_at_the_start() {
             "{keys}: {error}"
         );
     }
+    let sent = config(&dir, "certificate = '/all.json'")
+        .replace("help =", &format!("\"{CHEAP}\" = \"{DEAR}\"\nhelp ="));
+    let error = start_error(&dir, &sent).await;
+    assert!(
+        error.contains("support") && error.contains("[aliases] sends"),
+        "{error}"
+    );
     let twice = "min_score = 0.5\n[[learned]]\nname = \"auto\"\npredictor = 'x'\nmin_score = 0.5";
     let error = start_error(&dir, &config(&dir, twice)).await;
     assert!(error.contains("taken"), "{error}");

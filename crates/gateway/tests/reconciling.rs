@@ -255,6 +255,7 @@ async fn f34_what_a_crash_left_open_is_classed_at_the_start_and_asked_for() {
         user: None,
         tags: Vec::new(),
         arm: None,
+        decision: None,
         caller: Caller::local(),
         markup: MarkupRule::DEFAULT,
         purpose: AttemptIntent::CALL.to_owned(),

@@ -14,8 +14,8 @@ use crate::{entry, rollup};
 const INSERT: &str = "
 INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
     end_user, tags, purpose, caller_key, caller_project, caller_team, reserved_pico, arm, rule_bps, rule_fee_pico, rule_fee_on_free,
-    markup_source)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+    markup_source, decision)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
 ON CONFLICT (request_id, attempt) DO NOTHING";
 
 const UPDATE: &str = "
@@ -195,6 +195,7 @@ impl<'c> Batch<'c> {
             intent.markup.fee().get(),
             intent.markup.fee_on_free(),
             intent.markup.source().as_str(),
+            intent.decision,
         ])?;
         if changed == 0 {
             return Ok(Err(LedgerError::Duplicate {

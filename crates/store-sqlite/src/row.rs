@@ -21,7 +21,7 @@ SELECT request_id, attempt, started_us, task, requested_model, provider, model, 
     cost_pico, markup_pico, charge_pico, markup_bps, cost_status, reported_cost_usd, computed_cost_usd,
     first_content_us, duration_us,
     purpose, caller_key, caller_project, caller_team, reserved_pico, fee_pico, markup_source, bill, uncached_pico,
-    arm, rule_bps, rule_fee_pico, rule_fee_on_free, service_tier
+    arm, rule_bps, rule_fee_pico, rule_fee_on_free, service_tier, decision
 FROM attempts";
 
 const CORRECTIONS: &str = "
@@ -235,6 +235,7 @@ fn read(row: &Row<'_>) -> Result<AttemptRow, LedgerError> {
         purpose: column(row, 29, Some)?,
         markup: markup_rule(row)?,
         arm: column(row, 38, Some)?,
+        decision: column(row, 43, Some)?,
         reserved: optional(row, 33, |pico| Some(Pico::new(pico)))?,
     };
     let generation = optional(row, 17, |text: String| text.parse().ok())?;

@@ -16,7 +16,7 @@ const APPLICATION_ID: i64 = 0x5750_5354;
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// The steps from each schema version to the next. A step is never changed once released; a new one is added.
-const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
+const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 /// The first version whose books and sums are those of this release. A step to a later one leaves them as they are: were they made
 /// anew, everything would be in them twice.
@@ -366,6 +366,18 @@ CREATE TRIGGER experiments_keep BEFORE UPDATE OF key ON experiments
 BEGIN SELECT RAISE(ABORT, 'an experiment keeps its key'); END;
 CREATE TRIGGER experiments_stay BEFORE DELETE ON experiments
 BEGIN SELECT RAISE(ABORT, 'an experiment is never deleted'); END;
+";
+
+/// What a learned policy chose for the call.
+const V6: &str = "
+ALTER TABLE attempts ADD COLUMN decision TEXT;
+
+DROP TRIGGER attempts_keep_intent;
+CREATE TRIGGER attempts_keep_intent
+BEFORE UPDATE OF request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
+    end_user, tags, purpose, caller_key, caller_project, caller_team, reserved_pico, arm, rule_bps, rule_fee_pico,
+    rule_fee_on_free, markup_source, decision ON attempts
+BEGIN SELECT RAISE(ABORT, 'an intent is never changed'); END;
 ";
 
 /// Refuses a linked SQLite that is too old.

@@ -21,6 +21,8 @@ const V3: &str = include_str!("common/v3.sql");
 
 const V4: &str = include_str!("common/v4.sql");
 
+const V5: &str = include_str!("common/v5.sql");
+
 const ROWS: &str = "
 INSERT INTO attempts (request_id, attempt, started_us, task, requested_model, provider, model, price_snapshot, stream, simulated,
     end_user, tags, finished_us, outcome, upstream, usage, prompt_tokens, cost_pico, markup_pico, charge_pico, markup_bps,
@@ -137,7 +139,16 @@ async fn f40_a_ledger_of_the_second_version_is_brought_forward() {
     assert!(found.holds(), "{:#?}", found.violations);
 }
 
-/// What the steps after the fourth and the third version have made is taken away again, the newest first.
+/// What the steps after the fifth, the fourth and the third version have made is taken away again, the newest first.
+fn back_to_v5() -> String {
+    let (_, trigger) = V3.split_once("CREATE TRIGGER attempts_keep_intent").unwrap();
+    let (trigger, _) = trigger.split_once("END;").unwrap();
+    format!(
+        "DROP TRIGGER attempts_keep_intent; ALTER TABLE attempts DROP COLUMN decision;
+         CREATE TRIGGER attempts_keep_intent{trigger}END; PRAGMA user_version = 5;"
+    )
+}
+
 const BACK_TO_V4: &str =
     "DROP TABLE exposures; DROP TABLE outcomes; DROP TABLE experiments; PRAGMA user_version = 4;";
 
@@ -146,13 +157,19 @@ const BACK_TO_V3: &str = "DROP TABLE feedback; DROP TABLE feedback_sums; PRAGMA 
 /// The third version had the books and sums of now: they are not added to themselves.
 #[tokio::test]
 async fn f40_a_ledger_of_the_third_version_is_brought_forward() {
-    brought_forward(&[BACK_TO_V4, BACK_TO_V3], &[V1, V2, V3]).await;
+    brought_forward(&[&back_to_v5(), BACK_TO_V4, BACK_TO_V3], &[V1, V2, V3]).await;
 }
 
 /// The fourth version had no experiments.
 #[tokio::test]
 async fn f40_a_ledger_of_the_fourth_version_is_brought_forward() {
-    brought_forward(&[BACK_TO_V4], &[V1, V2, V3, V4]).await;
+    brought_forward(&[&back_to_v5(), BACK_TO_V4], &[V1, V2, V3, V4]).await;
+}
+
+/// The fifth version did not keep what a policy chose.
+#[tokio::test]
+async fn f40_a_ledger_of_the_fifth_version_is_brought_forward() {
+    brought_forward(&[&back_to_v5()], &[V1, V2, V3, V4, V5]).await;
 }
 
 async fn brought_forward(back: &[&str], steps: &[&str]) {

@@ -368,15 +368,15 @@ async fn f40_a_newer_schema_is_refused() {
     let (_dir, path) = ledger(1).await;
     Connection::open(&path)
         .unwrap()
-        .execute_batch("PRAGMA user_version = 6")
+        .execute_batch("PRAGMA user_version = 7")
         .unwrap();
     let error = refused(&path);
     assert!(
         matches!(
             error,
             OpenError::Newer {
-                found: 6,
-                known: 5,
+                found: 7,
+                known: 6,
                 ..
             }
         ),
@@ -390,7 +390,7 @@ async fn f40_a_newer_schema_is_refused() {
     );
     Connection::open(&path)
         .unwrap()
-        .execute_batch("PRAGMA user_version = 5")
+        .execute_batch("PRAGMA user_version = 6")
         .unwrap();
     assert_eq!(open(&path).count().await.unwrap(), 1);
 }
@@ -412,7 +412,7 @@ async fn an_empty_database_is_brought_forward() {
     let number = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(
         (number("PRAGMA user_version"), number("PRAGMA application_id")),
-        (5, 0x5750_5354)
+        (6, 0x5750_5354)
     );
 }
 

@@ -80,6 +80,7 @@ pub fn intent(request: &str, attempt: u16) -> AttemptIntent {
         user: Some("ann".to_owned()),
         tags: vec!["b".to_owned(), "a \"quoted\" one".to_owned()],
         arm: Some("cheaper/treatment".to_owned()),
+        decision: Some(r#"{"policy":"p"}"#.to_owned()),
         caller: Caller::of_key("k1").with_project("p").with_team("t"),
         markup: rule(),
         purpose: AttemptIntent::CALL.to_owned(),

@@ -16,6 +16,7 @@ use crate::app::bundled;
 use crate::cli::{OutcomesArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
+use crate::learned::{CASCADE, Decision};
 use crate::out_file::OutFile;
 use crate::quality::answered_by;
 
@@ -165,7 +166,7 @@ fn add(
 }
 
 /// An answer as a row, and whose answer it is; `None` if the catalogue does not have that model. What was asked is not in the ledger,
-/// nor with which probability the model was chosen.
+/// and with which probability the model was chosen only where a learned policy did.
 fn row(scored: &ScoredAnswer, catalogue: &Catalogue) -> Option<(String, OutcomeRow)> {
     let ScoredAnswer { attempt, score, .. } = scored;
     let AttemptRow {
@@ -190,7 +191,19 @@ fn row(scored: &ScoredAnswer, catalogue: &Catalogue) -> Option<(String, OutcomeR
     outcome.completion_tokens = usage.and_then(|usage| usage.completion_tokens);
     let mut row = OutcomeRow::new(String::new(), BTreeMap::from([(model.clone(), outcome)]));
     row.id = Some(intent.request.as_str().to_owned());
-    row.task = intent.task.clone().or_else(|| intent.tags.first().cloned());
+    let (task, tag) = (intent.task.clone(), intent.tags.first().cloned());
+    // As a learned policy finds the tag of a call.
+    let decision = Decision::of(intent);
+    row.task = if decision.is_some() {
+        tag.or(task)
+    } else {
+        task.or(tag)
+    };
+    // Of what stood in for the chosen model nobody knows how probable it was, nor of an answer that a cascade looked at before it was taken.
+    if let Some(decision) = decision.filter(|one| one.model == model && one.basis != CASCADE) {
+        row.propensity = Some(decision.propensity);
+        row.chosen = Some(model.clone());
+    }
     Some((model, row))
 }
 
@@ -258,6 +271,32 @@ mod tests {
             row.intent.tags = vec!["billing".to_owned(), "acme".to_owned()];
         });
         assert_eq!(tagged["task"], "billing");
+        // What a learned policy chose is told with its odds, under the tag that it went by.
+        let decided = |basis: &str, chosen: &str| {
+            let decision = serde_json::json!({
+                "policy": "p", "file": "f", "basis": basis, "tag": null, "model": chosen, "propensity": 0.25, "label": true,
+            });
+            let row = json(|row| {
+                row.intent.tags = vec!["billing".to_owned()];
+                row.intent.decision = Some(decision.to_string());
+            });
+            (
+                row["task"].clone(),
+                row["chosen"].clone(),
+                row["propensity"].clone(),
+            )
+        };
+        let (task, nothing) = (serde_json::json!("billing"), serde_json::Value::Null);
+        assert_eq!(
+            decided("certified", "a/m"),
+            (task.clone(), "a/m".into(), 0.25.into())
+        );
+        for (basis, chosen) in [("certified", "b/stood-in-for"), (CASCADE, "a/m")] {
+            assert_eq!(
+                decided(basis, chosen),
+                (task.clone(), nothing.clone(), nothing.clone())
+            );
+        }
     }
 
     #[test]

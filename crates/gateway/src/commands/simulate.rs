@@ -9,13 +9,14 @@ use anyhow::Context;
 use costing::{Pico, PicoSum};
 use http_transport::SystemClock;
 use integration_core::{Clock, printable};
-use routing_learned::sim::{Figure, PolicyReport, Report, Scenario, World, policy, simulate};
+use routing_learned::sim::{Figure, Policy, PolicyReport, Report, Scenario, World, policy, simulate};
 
 use super::{Outcome, Progress, print_json, say, table};
 use crate::app::bundled;
 use crate::cli::{SimulateArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
+use crate::learned::{LearnedPolicies, Simulated};
 use crate::quality::Sources;
 
 /// The longest scenario file in bytes.
@@ -41,10 +42,24 @@ pub(super) fn run(args: &SimulateArgs, env: &Environment) -> anyhow::Result<Outc
     );
     let wrong = |message: String| WrongUsage(message);
     let world = world.map_err(|error| wrong(in_scenario(args, &error.to_string())))?;
-    let policies = scenario.policies.iter().map(|word| policy(word, &world));
-    let mut policies = policies
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| wrong(error.to_string()))?;
+    let learned = if scenario.policies.iter().any(|word| settings.is_learned(word)) {
+        LearnedPolicies::read(&settings, |model| catalogue.resolve(model).is_some())?
+    } else {
+        LearnedPolicies::default()
+    };
+    let of_word = |word: &String| -> Result<Box<dyn Policy>, WrongUsage> {
+        match learned.of_model(word) {
+            Some(own) => Simulated::new(own, &catalogue)
+                .map(|own| Box::new(own) as Box<dyn Policy>)
+                .map_err(|error| wrong(error.to_string())),
+            None => policy(word, &world).map_err(|error| wrong(error.to_string())),
+        }
+    };
+    let mut policies = scenario
+        .policies
+        .iter()
+        .map(of_word)
+        .collect::<Result<Vec<_>, _>>()?;
     let bar = Progress::new(world.requests().saturating_mul(policies.len()), "requests");
     let report = simulate(&world, &mut policies, SystemClock.now(), &mut || bar.step());
     // The bar goes before anything is said.

@@ -82,16 +82,6 @@ impl ExperimentSettings {
         self.iter().find(|(experiment, _)| experiment.key() == key)
     }
 
-    /// The models that these arms name, which are written as calls have them: `experiment=arm, experiment=arm`.
-    pub(crate) fn models_of<'a>(&'a self, arms: &'a str) -> impl Iterator<Item = &'a str> {
-        arms.split(", ").filter_map(|one| {
-            let (key, arm) = one.split_once('=')?;
-            let (experiment, of_gateway) = self.get(key)?;
-            let place = experiment.arms().iter().position(|known| known.key == arm)?;
-            of_gateway.arms.get(place)?.model.as_deref()
-        })
-    }
-
     /// Holds the models that arms name against the catalogue.
     ///
     /// # Errors

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::{Extension, Json};
-use costing::AttemptIntent;
 use integration_core::{RequestId, printable};
 use routing_learned::embedded_part;
 use routing_learned::monitor::{Heard, Label};
@@ -21,7 +20,7 @@ use crate::app::App;
 use crate::call::Refused;
 use crate::callers::Identity;
 use crate::learned::{
-    Basis, Kept, LONGEST_NAME, LearnedPolicy, Taken, VECTOR_TIME, Watch, is_drawn, policy_json,
+    Basis, Decision, Kept, LONGEST_NAME, LearnedPolicy, NO_PROMISE, Taken, VECTOR_TIME, Watch, policy_json,
 };
 use crate::upstream::Mode;
 
@@ -119,7 +118,16 @@ pub(super) async fn label(
     let (head, body) = request.into_parts();
     check_headers(&head.headers)?;
     let said = read(&app, body).await?;
-    let intent = check_request(&app, policy, watch, &said).await?;
+    let decision = check_request(&app, policy, watch, &said).await?;
+    check_scores(policy, &said.scores)?;
+    let unavailable = |message: String| ApiError::new(503, "label_unavailable", message).worth_retrying();
+    let id = said.request_id.clone();
+    let (kept, request) = (Arc::clone(watch), id.clone());
+    // Behind a lock that is held while a policy is certified.
+    let has_label = tokio::task::spawn_blocking(move || kept.has_label(&request)).await;
+    if has_label.map_err(|_| unavailable("the labels cannot be looked at".to_owned()))? {
+        return Ok(told(policy, watch, &id, &Taken::Known));
+    }
     if policy.wants_vector() && embedded_part(&said.prompt).trim().is_empty() {
         return Err(Refused::invalid("prompt", "there is no text in it").into());
     }
@@ -127,57 +135,43 @@ pub(super) async fn label(
     let vector = policy.vector(&app, &said.prompt, whose, VECTOR_TIME).await;
     if vector.is_none() && policy.wants_vector() {
         let message = "the vector of the prompt cannot be had; send the label again later";
-        return Err(ApiError::new(503, "label_unavailable", message).worth_retrying());
+        return Err(unavailable(message.to_owned()));
     }
-    let id = said.request_id.clone();
     let (of, kept) = (Arc::clone(policy), Arc::clone(watch));
     let taken = tokio::task::spawn_blocking(move || {
-        let label = of_said(&of, &kept, said, &intent, vector.as_deref())?;
-        Ok::<_, Refused>(label.map_or(Ok(Taken::NoPromise), |label| kept.take(label)))
+        let label = of_said(&of, &kept, said, decision.tag, vector.as_deref())?;
+        let taken = kept.take(label);
+        // Here, since whoever sent the label may be gone.
+        if let Ok(taken) = &taken {
+            kept.log(&of.name, taken);
+        }
+        Ok::<_, Refused>(taken)
     });
     let taken = taken
         .await
         .map_err(|_| ApiError::new(500, "internal", "the label was not taken"))??
         .map_err(|error| {
             tracing::error!("a label of '{name}' is not taken: {error:#}");
-            ApiError::new(503, "label_unavailable", format!("{error:#}"))
+            unavailable(format!("{error:#}"))
         })?;
-    told(policy, watch, &id, &taken)
+    Ok(told(policy, watch, &id, &taken))
 }
 
-fn told(policy: &LearnedPolicy, watch: &Watch, id: &str, taken: &Taken) -> Result<Json<Value>, ApiError> {
+fn told(policy: &LearnedPolicy, watch: &Watch, id: &str, taken: &Taken) -> Json<Value> {
     let (heard, place) = match taken {
-        Taken::NoPromise => {
-            let message = "nothing is promised for requests with this tag: the reference answers them";
-            return Err(ApiError::new(409, "no_promise", message));
-        }
         Taken::Known => ("known", None),
         Taken::Heard(place, Heard::Nothing) => ("nothing", Some(*place)),
         Taken::Heard(place, Heard::Broken) => ("promise_broken", Some(*place)),
         Taken::Heard(place, Heard::Certified(_)) => ("certified", Some(*place)),
     };
     let kept = place.and_then(|place| watch.kept.get(place));
-    if let Some(kept) = kept {
-        let reference = watch.ladder.reference();
-        match taken {
-            Taken::Heard(_, Heard::Broken) => tracing::warn!(
-                policy = policy.name,
-                tag = kept.tag,
-                "a promise is broken: {reference} answers until a new policy is certified"
-            ),
-            Taken::Heard(_, Heard::Certified(_)) => {
-                tracing::info!(policy = policy.name, tag = kept.tag, "a new policy is certified");
-            }
-            _ => {}
-        }
-    }
-    Ok(Json(json!({
+    Json(json!({
         "object": "routing.label",
         "request_id": id,
         "policy": policy.name,
         "heard": heard,
         "promise": kept.map(|kept| promise(watch, kept, policy.predictor.models())),
-    })))
+    }))
 }
 
 async fn read(app: &App, body: Body) -> Result<Said, ApiError> {
@@ -200,13 +194,14 @@ async fn read(app: &App, body: Body) -> Result<Said, ApiError> {
     Ok(said)
 }
 
-/// Labels are only of calls that chance drew: what somebody picks out is not like the rest. What the ledger has of the call.
+/// Labels are only of calls that chance drew: what somebody picks out is not like the rest. And only of those that this certificate decided:
+/// what was before it may be what it was certified by. What the ledger has of the decision.
 async fn check_request(
     app: &App,
     policy: &LearnedPolicy,
     watch: &Watch,
     said: &Said,
-) -> Result<AttemptIntent, ApiError> {
+) -> Result<Decision, ApiError> {
     let invalid = |message: &str| ApiError::from(Refused::invalid("request_id", message));
     let id = RequestId::new(said.request_id.clone()).map_err(|error| invalid(&error.to_string()))?;
     let attempts = app.store.attempts(&id).await.map_err(|error| {
@@ -226,54 +221,53 @@ async fn check_request(
             "either the request was simulated or this gateway is: one says nothing of the other",
         ));
     }
-    let is_here = |model: &str| app.policy(model).is_some_and(|asked| asked.name == policy.name);
-    // An arm of an experiment may have sent it here under another name.
-    let arms = intent.arm.as_deref().unwrap_or_default();
-    if !is_here(&intent.requested_model) && !app.settings.experiments.models_of(arms).any(is_here) {
+    let Some(decision) = Decision::of(&intent).filter(|decision| decision.policy == policy.name) else {
         return Err(invalid("the request was not for this policy"));
+    };
+    if decision.file != watch.sha256 {
+        return Err(invalid("the request was decided by another certificate"));
     }
-    if !is_drawn(id.as_str(), watch.share) {
+    if decision.basis == NO_PROMISE {
+        let message = "nothing is promised for requests with this tag: the reference answers them";
+        return Err(ApiError::new(409, "no_promise", message));
+    }
+    if !decision.label {
         return Err(invalid(
             "no label of this request is asked for; the answers of those that are drawn say so in `waypost.learned.label`",
         ));
     }
-    Ok(intent)
+    Ok(decision)
 }
 
-/// The label, with what was predicted of the request by the tag that it had; `None` if nothing was promised of that.
-fn of_said(
-    policy: &LearnedPolicy,
-    watch: &Watch,
-    said: Said,
-    intent: &AttemptIntent,
-    vector: Option<&[f32]>,
-) -> Result<Option<Label>, Refused> {
-    let models = policy.predictor.models();
-    let tag = policy.tag(&intent.tags, intent.task.as_deref());
-    if watch.of(tag).is_none() {
-        return Ok(None);
-    }
-    let tag = tag.known();
-    let view = policy
-        .look(&said.prompt, tag, vector)
-        .ok_or_else(|| Refused::invalid("prompt", "nothing can be predicted of it"))?;
-    if let Some(unknown) = said.scores.keys().find(|model| policy.number(model).is_none()) {
+fn check_scores(policy: &LearnedPolicy, scores: &BTreeMap<String, f32>) -> Result<(), Refused> {
+    if let Some(unknown) = scores.keys().find(|model| policy.number(model).is_none()) {
         let unknown = printable(unknown.clone(), LONGEST_NAME);
         return Err(Refused::invalid(
             "scores",
             format!("the policy has no model '{unknown}'"),
         ));
     }
-    if let Some((model, score)) = said
-        .scores
-        .iter()
-        .find(|(_, score)| !(0.0..=1.0).contains(*score))
-    {
-        return Err(Refused::invalid(
+    match scores.iter().find(|(_, score)| !(0.0..=1.0).contains(*score)) {
+        Some((model, score)) => Err(Refused::invalid(
             format!("scores.{model}"),
             format!("a score is from 0 to 1, and not {score}"),
-        ));
+        )),
+        None => Ok(()),
     }
+}
+
+/// The label, with what was predicted of the request by the tag that it had.
+fn of_said(
+    policy: &LearnedPolicy,
+    watch: &Watch,
+    said: Said,
+    tag: Option<String>,
+    vector: Option<&[f32]>,
+) -> Result<Label, Refused> {
+    let models = policy.predictor.models();
+    let view = policy
+        .look(&said.prompt, tag.as_deref(), vector)
+        .ok_or_else(|| Refused::invalid("prompt", "nothing can be predicted of it"))?;
     let mut scores = vec![0.0; models.len()];
     for number in watch.ladder.choices(&view.predicted, &view.expected_costs) {
         let model = &models[number];
@@ -283,12 +277,12 @@ fn of_said(
             .ok_or_else(|| Refused::invalid("scores", format!("the score of {model} is missing")))?;
         scores[number] = *score;
     }
-    Ok(Some(Label {
+    Ok(Label {
         id: said.request_id,
-        tag: tag.map(str::to_owned),
+        tag,
         costs: view.expected_costs.clone(),
         expected_costs: view.expected_costs,
         predicted: view.predicted,
         scores,
-    }))
+    })
 }

@@ -12,8 +12,8 @@ use routing_learned::cascade::{Answer, Cascade};
 use routing_learned::{Predictor, Scratch};
 use serde::Deserialize;
 
-use super::file::{FileOf, read_report, said};
-use super::{Basis, Chosen, LearnedPolicy};
+use super::file::{FileOf, hex, read_report, said};
+use super::{Basis, CASCADE, Chosen, LearnedPolicy};
 use crate::profile::last_text;
 
 /// The largest file of a cascade that is read.
@@ -28,6 +28,8 @@ const INSTEAD: &str = "the other model of the learned cascade";
 #[derive(Debug)]
 pub(crate) struct ServedCascade {
     cascade: Cascade,
+    /// The SHA-256 of the file.
+    pub(super) sha256: String,
     /// The cheap and the dear one.
     pub(super) models: [String; 2],
 }
@@ -47,11 +49,11 @@ impl ServedCascade {
     /// # Errors
     /// One sentence that names the file: not there, none of `waypost cascade --out`, or of another check.
     pub(super) fn read(path: &Path, check: &Predictor, sha256: &str) -> anyhow::Result<Self> {
-        let (_, report) = read_report(path, MOST_CASCADE, "cascade", "cascade")?;
-        Self::of(report, check, sha256).with_context(|| path.display().to_string())
+        let (bytes, report) = read_report(path, MOST_CASCADE, "cascade", "cascade")?;
+        Self::of(report, hex(&bytes), check, sha256).with_context(|| path.display().to_string())
     }
 
-    fn of(report: Report, check: &Predictor, sha256: &str) -> anyhow::Result<Self> {
+    fn of(report: Report, own: String, check: &Predictor, sha256: &str) -> anyhow::Result<Self> {
         if report.check.sha256 != sha256 {
             bail!("it is of another check");
         }
@@ -59,6 +61,7 @@ impl ServedCascade {
         checked.map_err(|error| anyhow::anyhow!("it is damaged: {}", said(&error)))?;
         Ok(Self {
             cascade: report.cascade,
+            sha256: own,
             models: [report.cheap, report.dear],
         })
     }
@@ -68,7 +71,8 @@ impl ServedCascade {
         let [cheap, dear] = self.models.clone();
         Chosen {
             policy: policy.name.clone(),
-            basis: "cascade",
+            file: self.sha256.clone(),
+            basis: CASCADE,
             tag: tag.map(str::to_owned),
             propensity: 1.0,
             order: if whole {

@@ -1,5 +1,7 @@
 //! What a learned policy chose for a request, and what is told of it.
 
+use costing::AttemptIntent;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{LearnedCheck, LearnedPolicy, View, is_drawn};
@@ -13,6 +15,8 @@ const NEXT_BEST: &str = "the next best of the learned policy";
 #[derive(Debug, Clone)]
 pub(crate) struct Chosen {
     pub(super) policy: String,
+    /// The SHA-256 of the file that was chosen by.
+    pub(super) file: String,
     /// By what it was chosen, in a word.
     pub(super) basis: &'static str,
     pub(super) tag: Option<String>,
@@ -78,6 +82,7 @@ impl Chosen {
         });
         Self {
             policy: policy.name.clone(),
+            file: policy.file().to_owned(),
             basis,
             tag: tag.map(str::to_owned),
             propensity,
@@ -99,6 +104,26 @@ impl Chosen {
         Some((first, self.check.as_ref()?))
     }
 
+    fn drawn(&self, request: &str) -> Option<&Wanted> {
+        let label = self.label.as_ref();
+        label.filter(|wanted| is_drawn(request, wanted.share))
+    }
+
+    /// What the ledger keeps of the choice. `request`: as for [`json`](Self::json).
+    pub(crate) fn decision(&self, request: &str) -> Option<String> {
+        let (model, _) = self.order.first()?;
+        let decision = Decision {
+            policy: self.policy.clone(),
+            file: self.file.clone(),
+            basis: self.basis.to_owned(),
+            tag: self.tag.clone(),
+            model: model.clone(),
+            propensity: self.propensity,
+            label: self.drawn(request).is_some(),
+        };
+        serde_json::to_string(&decision).ok()
+    }
+
     /// What an answer tells of the choice. `request`: the call's name, by which labels are drawn.
     pub(crate) fn json(&self, request: &str) -> Value {
         let mut told = json!({
@@ -108,8 +133,7 @@ impl Chosen {
             "propensity": self.propensity,
             "tag": self.tag,
         });
-        let label = self.label.as_ref();
-        if let Some(wanted) = label.filter(|wanted| is_drawn(request, wanted.share)) {
+        if let Some(wanted) = self.drawn(request) {
             told["label"] = json!({ "models": wanted.models });
         }
         if !self.predicted.is_empty() {
@@ -117,5 +141,28 @@ impl Chosen {
             told["predicted"] = self.predicted.iter().map(of_model).collect();
         }
         told
+    }
+}
+
+/// What the ledger keeps of a choice.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Decision {
+    pub(crate) policy: String,
+    /// The SHA-256 of the file that was chosen by.
+    pub(crate) file: String,
+    pub(crate) basis: String,
+    pub(crate) tag: Option<String>,
+    /// The chosen model.
+    pub(crate) model: String,
+    /// How probable it was.
+    pub(crate) propensity: f64,
+    /// Whether a label was asked for.
+    pub(crate) label: bool,
+}
+
+impl Decision {
+    /// That of an attempt; `None` where no learned policy chose.
+    pub(crate) fn of(intent: &AttemptIntent) -> Option<Self> {
+        serde_json::from_str(intent.decision.as_deref()?).ok()
     }
 }

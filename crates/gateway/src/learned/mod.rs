@@ -4,6 +4,7 @@ mod cascade;
 mod chosen;
 mod config;
 mod file;
+mod simulated;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -24,18 +25,25 @@ use crate::embed::Embedder;
 
 pub(crate) use self::cascade::LearnedCheck;
 use self::cascade::ServedCascade;
-pub(crate) use self::chosen::Chosen;
+pub(crate) use self::chosen::{Chosen, Decision};
 use self::chosen::{Wanted, order};
 pub use self::config::LearnedConfig;
 pub(crate) use self::config::LearnedSettings;
 use self::config::{BasisSettings, model_name};
 use self::file::Certified;
 pub(crate) use self::file::{LONGEST_NAME, hex, read_predictor, said};
+pub(crate) use self::simulated::Simulated;
 pub(crate) use self::watch::{Kept, Taken, Watch};
 
 /// The folders below the data directory that labels are kept in: those of a simulation say nothing of real answers.
 const FOLDER: &str = "learned";
 const FOLDER_SIMULATED: &str = "learned-simulated";
+
+/// The basis of a choice that the answer is looked at after.
+pub(crate) const CASCADE: &str = "cascade";
+
+/// The basis of a choice for a request that nothing was promised for.
+pub(crate) const NO_PROMISE: &str = "no_promise";
 
 /// How long a decision waits for a vector.
 pub(crate) const VECTOR_TIME: Duration = Duration::from_secs(3);
@@ -79,8 +87,12 @@ impl LearnedPolicies {
         };
         let folder = settings.data_dir.join(folder);
         let read = |entry: &LearnedSettings| {
-            let policy = LearnedPolicy::read(entry, &folder, &exists)
-                .with_context(|| format!("the [[learned]] '{}'", entry.name))?;
+            let of = || format!("the [[learned]] '{}'", entry.name);
+            let policy = LearnedPolicy::read(entry, &folder, &exists).with_context(of)?;
+            policy.check_aliases(&settings.aliases).with_context(of)?;
+            if let (Basis::Certified(watch), false) = (&policy.basis, settings.serves_nobody) {
+                watch.warn_of_broken(&policy.name);
+            }
             Ok((model_name(&entry.name), Arc::new(policy)))
         };
         let entries = settings.learned.iter();
@@ -149,11 +161,32 @@ impl LearnedPolicy {
         Ok(())
     }
 
+    /// A call for one of its models goes to that model, and not to another that an alias names.
+    fn check_aliases(&self, aliases: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        let named = self
+            .models()
+            .iter()
+            .find_map(|model| aliases.get_key_value(model));
+        match named {
+            Some((model, other)) => bail!("[aliases] sends its model '{model}' to '{other}'"),
+            None => Ok(()),
+        }
+    }
+
     /// The models that it chooses among.
     pub(crate) fn models(&self) -> &[String] {
         match &self.basis {
             Basis::Cascade(cascade) => &cascade.models,
             _ => self.predictor.models(),
+        }
+    }
+
+    /// The SHA-256 of the file that it chooses by.
+    pub(crate) fn file(&self) -> &str {
+        match &self.basis {
+            Basis::AtLeast(_) => &self.sha256,
+            Basis::Certified(watch) => &watch.sha256,
+            Basis::Cascade(cascade) => &cascade.sha256,
         }
     }
 
@@ -203,7 +236,7 @@ impl LearnedPolicy {
                 let is_blind = self.wants_vector() && view.is_none();
                 match watch.of(tag).map(Kept::now) {
                     _ if is_blind => (Policy::Single(reference), "no_vector", Some(reference), None),
-                    None => (Policy::Single(reference), "no_promise", Some(reference), None),
+                    None => (Policy::Single(reference), NO_PROMISE, Some(reference), None),
                     Some(now) if now.is_broken => {
                         (now.policy, "promise_broken", Some(reference), Some(watch))
                     }

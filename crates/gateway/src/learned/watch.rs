@@ -78,8 +78,6 @@ struct Labels {
 pub(crate) enum Taken {
     /// The request had one already.
     Known,
-    /// Its tag has no promise.
-    NoPromise,
     /// It is kept; the place of its certificate, and what it changed.
     Heard(usize, Heard),
 }
@@ -151,15 +149,47 @@ impl Watch {
         self.kept.iter().position(|kept| kept.tag.as_deref() == tag)
     }
 
+    /// Says of each promise that is broken that it is.
+    pub(super) fn warn_of_broken(&self, policy: &str) {
+        for kept in self.kept.iter().filter(|kept| kept.now().is_broken) {
+            self.warn(policy, kept);
+        }
+    }
+
+    fn warn(&self, policy: &str, kept: &Kept) {
+        let reference = self.ladder.reference();
+        tracing::warn!(
+            policy,
+            tag = kept.tag,
+            "a promise is broken: {reference} answers until a new policy is certified"
+        );
+    }
+
+    /// Writes down what a label changed.
+    pub(crate) fn log(&self, policy: &str, taken: &Taken) {
+        let Taken::Heard(place, heard) = taken else { return };
+        match (heard, self.kept.get(*place)) {
+            (Heard::Broken, Some(kept)) => self.warn(policy, kept),
+            (Heard::Certified(_), Some(kept)) => {
+                tracing::info!(policy, tag = kept.tag, "a new policy is certified");
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a request has a label.
+    pub(crate) fn has_label(&self, request: &str) -> bool {
+        self.labels().known.contains(request)
+    }
+
     /// Takes a label, and keeps it before anything follows from it. It writes to a file and may certify anew, so it is no work for a thread that
     /// others wait for.
     ///
     /// # Errors
     /// One sentence: a label that is none, or one that cannot be kept. Nothing changes then.
     pub(crate) fn take(&self, label: Label) -> anyhow::Result<Taken> {
-        let Some(place) = self.place(label.tag.as_deref()) else {
-            return Ok(Taken::NoPromise);
-        };
+        let none = "there is no such promise";
+        let place = self.place(label.tag.as_deref()).context(none)?;
         let mut labels = self.labels();
         if labels.known.contains(&label.id) {
             return Ok(Taken::Known);
@@ -169,7 +199,6 @@ impl Watch {
             bail!("the label is too long to be kept");
         }
         let wrong = |error| anyhow::anyhow!(said(&error));
-        let none = "there is no such promise";
         labels
             .monitors
             .get(place)
