@@ -405,7 +405,12 @@ async fn a_task_is_a_tag() {
 
 #[tokio::test]
 async fn labels_that_are_none_are_refused() {
-    let gateway = started(certified(), "certificate = '/all.json'\nlabels = 0.5").await;
+    let twin = "[[learned]]\nname = \"twin\"\npredictor = '/r.waypost'\ncertificate = '/all.json'";
+    let gateway = started(
+        certified(),
+        &format!("certificate = '/all.json'\nlabels = 0.5\n{twin}"),
+    )
+    .await;
     let (text, _) = prompt(20_000);
     // Of many calls about half are drawn, and only those take a label.
     let mut drawn = Vec::new();
@@ -441,11 +446,16 @@ async fn labels_that_are_none_are_refused() {
         assert!(message.contains(says), "{message}");
     }
     assert_eq!(now(&gateway).await["labels"], 0);
-    let (status, answer) = say(&gateway, &with(&yes, good)).await;
+    let good = with(&yes, good);
+    let (status, answer) = say(&gateway, &good).await;
     assert_eq!((status, &answer["heard"]), (200, &json!("nothing")), "{answer}");
-    let url = format!("{}/v1/routing/learned/other/labels", gateway.base);
-    let request = gateway.http.post(url).header("content-type", "application/json");
-    assert_eq!(request.body("{}").send().await.unwrap().status(), 404);
+    // Not even one by the same certificate takes another's label.
+    for (name, status) in [("other", 404), ("twin", 400)] {
+        let url = format!("{}/v1/routing/learned/{name}/labels", gateway.base);
+        let request = gateway.http.post(url).header("content-type", "application/json");
+        let answer = request.body(good.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{name}");
+    }
     gateway.stop().await;
 }
 
