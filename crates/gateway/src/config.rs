@@ -651,7 +651,7 @@ impl Settings {
     }
 
     /// Whether a model's name is that of a learned policy.
-    pub(crate) fn is_learned(&self, model: &str) -> bool {
+    fn is_learned(&self, model: &str) -> bool {
         self.learned.iter().any(|entry| entry.model() == model)
     }
 }

@@ -60,6 +60,46 @@ fn trained() -> tempfile::TempDir {
     dir
 }
 
+/// Answers of many models to a prompt, and of the one that was chosen, are learnt from together; what judges policies takes one kind.
+#[test]
+fn what_was_chosen_is_learnt_from_beside_the_rest() {
+    let dir = folder();
+    let chosen = json!({
+        "prompt": "", "task": "easy", "outcomes": { CHEAP: { "score": 1, "cost_usd": "0.000001" } }, "chosen": CHEAP, "propensity": 0.5,
+    });
+    std::fs::write(
+        dir.path().join("both.jsonl"),
+        format!("{}{chosen}\n", lines(0..600)),
+    )
+    .unwrap();
+    let models = format!("{CHEAP},{DEAR}");
+    let train = [
+        "train",
+        "--data",
+        "both.jsonl",
+        "--out",
+        "r.waypost",
+        "--models",
+        &models,
+    ];
+    let found = json_of(dir.path(), &train, 0);
+    assert_eq!(
+        (&found["prompts"], &found["outcomes"]),
+        (&json!(601), &json!(1_201))
+    );
+    let (code, _, err) = run(
+        dir.path(),
+        &[
+            "replay",
+            "--data",
+            "both.jsonl",
+            "--policy",
+            "learned:r.waypost@0.5",
+        ],
+    );
+    assert!(code == 2 && err.contains("files of their own"), "{code}: {err}");
+}
+
 const CERTIFY: [&str; 5] = ["certify", "--data", "fresh.jsonl", "--predictor", "r.waypost"];
 
 #[test]

@@ -186,7 +186,13 @@ async fn an_answer_that_is_likely_to_be_wrong_is_asked_for_again() {
 fn a_cascade_is_not_simulated() {
     let dir = learnt();
     std::fs::write(dir.path().join("waypost.toml"), config(dir.path())).unwrap();
-    let (code, _, err) = command::run(dir.path(), &["simulate", "--policy", "waypost/sums"]);
+    std::fs::write(
+        dir.path().join("s.toml"),
+        "[[request]]\nprompts = [\"Add up 1 and 7\"]",
+    )
+    .unwrap();
+    let simulate = ["simulate", "--scenario", "s.toml", "--policy", "waypost/sums"];
+    let (code, _, err) = command::run(dir.path(), &simulate);
     assert!(
         code == 2 && err.contains("'waypost/sums' is a cascade"),
         "{code}: {err}"

@@ -368,6 +368,12 @@ fn a_policy_of_the_configuration_is_simulated() {
     );
     let cost = |of: &Value| of["cost_usd"].as_str().unwrap().parse::<f64>().unwrap();
     assert!(cost(own) < cost(&report["policies"][0]), "{report}");
+    // Without prompts there is nothing to choose by.
+    let (code, _, err) = command::run(dir.path(), &["simulate", "--policy", "waypost/support"]);
+    assert!(
+        code == 2 && err.contains("not every [[request]]"),
+        "{code}: {err}"
+    );
 }
 
 /// Without tags a call's task is its tag, and its label's too.
@@ -488,7 +494,7 @@ async fn labels_are_for_administrators() {
 
 /// One long word, which no other prompt has; the simulated embedding model takes it apart where it is underlined.
 fn word(number: u32) -> (String, bool) {
-    let hash = (number as u32).wrapping_mul(2_654_435_761) >> 8;
+    let hash = number.wrapping_mul(2_654_435_761) >> 8;
     let is_easy = hash.is_multiple_of(2);
     let words = if is_easy { "river_stone" } else { "prove_lemma" };
     (format!("{words}_{number:06}"), is_easy)

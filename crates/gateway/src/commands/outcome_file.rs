@@ -21,10 +21,12 @@ const SKIPPED: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// So many bytes are decompressed at a time.
 const STEP: usize = 64 << 10;
 
-/// The rows of a file, all of one kind.
+/// The rows of a file.
 pub(super) struct Rows {
     name: String,
     rows: OutcomeRows<Box<dyn BufRead>>,
+    /// Whether all must be of the kind of the first, and that.
+    is_of_one_kind: bool,
     kind: Option<OutcomeKind>,
     line: u64,
 }
@@ -50,9 +52,18 @@ impl Rows {
         Ok(Self {
             name,
             rows: OutcomeRows::new(source),
+            is_of_one_kind: false,
             kind: None,
             line: 0,
         })
+    }
+
+    /// The same, and all must be of one kind: where policies are judged, each kind has methods of its own. What is learnt is learnt from both.
+    pub(super) fn of_one_kind(self) -> Self {
+        Self {
+            is_of_one_kind: true,
+            ..self
+        }
     }
 
     /// The name of the file, for messages.
@@ -77,7 +88,7 @@ impl Rows {
         let (line, row) = row.map_err(|error| wrong(error.to_string()))?;
         self.line = line;
         let kind = *self.kind.get_or_insert(row.kind());
-        if row.kind() == kind {
+        if row.kind() == kind || !self.is_of_one_kind {
             return Ok(Some(row));
         }
         let (here, before) = match kind {

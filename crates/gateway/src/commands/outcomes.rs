@@ -191,19 +191,21 @@ fn row(scored: &ScoredAnswer, catalogue: &Catalogue) -> Option<(String, OutcomeR
     outcome.completion_tokens = usage.and_then(|usage| usage.completion_tokens);
     let mut row = OutcomeRow::new(String::new(), BTreeMap::from([(model.clone(), outcome)]));
     row.id = Some(intent.request.as_str().to_owned());
-    let (task, tag) = (intent.task.clone(), intent.tags.first().cloned());
-    // As a learned policy finds the tag of a call.
-    let decision = Decision::of(intent);
-    row.task = if decision.is_some() {
-        tag.or(task)
-    } else {
-        task.or(tag)
+    let (task, first) = (intent.task.clone(), intent.tags.first().cloned());
+    row.task = match Decision::of(intent) {
+        None => task.or(first),
+        Some(decision) => {
+            let chosen = catalogue.resolve(&decision.model);
+            // Of what stood in for the chosen model nobody knows how probable it was, nor of an answer that a cascade looked at before it was taken.
+            if chosen.is_some_and(|chosen| chosen.id.as_str() == model) && decision.basis != CASCADE {
+                row.propensity = Some(decision.propensity);
+                row.chosen = Some(model.clone());
+            }
+            // The label that it went by; one that it does not know may be known to the next that is learnt.
+            let known = decision.tag.filter(|tag| intent.tags.contains(tag));
+            known.or(first).or(task)
+        }
     };
-    // Of what stood in for the chosen model nobody knows how probable it was, nor of an answer that a cascade looked at before it was taken.
-    if let Some(decision) = decision.filter(|one| one.model == model && one.basis != CASCADE) {
-        row.propensity = Some(decision.propensity);
-        row.chosen = Some(model.clone());
-    }
     Some((model, row))
 }
 
@@ -271,13 +273,13 @@ mod tests {
             row.intent.tags = vec!["billing".to_owned(), "acme".to_owned()];
         });
         assert_eq!(tagged["task"], "billing");
-        // What a learned policy chose is told with its odds, under the tag that it went by.
-        let decided = |basis: &str, chosen: &str| {
+        // What a learned policy chose is told with its odds, under the label that it went by.
+        let decided = |basis: &str, chosen: &str, tag: Option<&str>| {
             let decision = serde_json::json!({
-                "policy": "p", "file": "f", "basis": basis, "tag": null, "model": chosen, "propensity": 0.25, "label": true,
+                "policy": "p", "file": "f", "basis": basis, "tag": tag, "model": chosen, "propensity": 0.25, "label": true,
             });
             let row = json(|row| {
-                row.intent.tags = vec!["billing".to_owned()];
+                row.intent.tags = vec!["acme".to_owned(), "billing".to_owned()];
                 row.intent.decision = Some(decision.to_string());
             });
             (
@@ -286,16 +288,18 @@ mod tests {
                 row["propensity"].clone(),
             )
         };
-        let (task, nothing) = (serde_json::json!("billing"), serde_json::Value::Null);
-        assert_eq!(
-            decided("certified", "a/m"),
-            (task.clone(), "a/m".into(), 0.25.into())
-        );
+        let nothing = serde_json::Value::Null;
+        for (chosen, tag, task) in [
+            ("a/m", Some("billing"), "billing"),
+            ("a/m-2026", Some("coding"), "acme"),
+            ("a/m", None, "acme"),
+        ] {
+            let found = decided("certified", chosen, tag);
+            assert_eq!(found, (task.into(), "a/m".into(), 0.25.into()), "{chosen}");
+        }
         for (basis, chosen) in [("certified", "b/stood-in-for"), (CASCADE, "a/m")] {
-            assert_eq!(
-                decided(basis, chosen),
-                (task.clone(), nothing.clone(), nothing.clone())
-            );
+            let found = decided(basis, chosen, Some("billing"));
+            assert_eq!(found, ("billing".into(), nothing.clone(), nothing.clone()));
         }
     }
 

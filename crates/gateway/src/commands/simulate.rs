@@ -16,7 +16,7 @@ use crate::app::bundled;
 use crate::cli::{SimulateArgs, WrongUsage};
 use crate::config::Settings;
 use crate::environment::Environment;
-use crate::learned::{LearnedPolicies, Simulated};
+use crate::learned::{LearnedPolicy, Simulated};
 use crate::quality::Sources;
 
 /// The longest scenario file in bytes.
@@ -42,18 +42,20 @@ pub(super) fn run(args: &SimulateArgs, env: &Environment) -> anyhow::Result<Outc
     );
     let wrong = |message: String| WrongUsage(message);
     let world = world.map_err(|error| wrong(in_scenario(args, &error.to_string())))?;
-    let learned = if scenario.policies.iter().any(|word| settings.is_learned(word)) {
-        LearnedPolicies::read(&settings, |model| catalogue.resolve(model).is_some())?
-    } else {
-        LearnedPolicies::default()
-    };
     let of_word = |word: &String| -> Result<Box<dyn Policy>, WrongUsage> {
-        match learned.of_model(word) {
-            Some(own) => Simulated::new(own, &catalogue)
-                .map(|own| Box::new(own) as Box<dyn Policy>)
-                .map_err(|error| wrong(error.to_string())),
-            None => policy(word, &world).map_err(|error| wrong(error.to_string())),
+        let Some(entry) = settings.learned.iter().find(|entry| entry.model() == *word) else {
+            return policy(word, &world).map_err(|error| wrong(error.to_string()));
+        };
+        let kinds = &scenario.request;
+        if kinds.is_empty() || kinds.iter().any(|kind| kind.prompts.is_empty()) {
+            return Err(wrong(format!(
+                "'{word}' looks at prompts, and not every [[request]] of the scenario has some"
+            )));
         }
+        let own = LearnedPolicy::read(entry, &settings, |model| catalogue.resolve(model).is_some())
+            .and_then(|own| Simulated::new(own, &catalogue));
+        own.map(|own| Box::new(own) as Box<dyn Policy>)
+            .map_err(|error| wrong(format!("{error:#}")))
     };
     let mut policies = scenario
         .policies

@@ -197,10 +197,9 @@ pub(crate) fn read_named<E, S>(
         let name = name(&entry).to_owned();
         let of = format!("the [[{kind}]] '{name}'");
         check_name(&name).with_context(|| of.clone())?;
-        if names.contains(&name) {
+        if !names.insert(name.clone()) {
             bail!("there are two [[{kind}]] '{name}'");
         }
-        names.insert(name);
         read(entry).context(of)
     };
     entries.into_iter().map(one).collect()

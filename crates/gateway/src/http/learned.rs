@@ -152,7 +152,7 @@ pub(super) async fn label(
         .map_err(|_| ApiError::new(500, "internal", "the label was not taken"))??
         .map_err(|error| {
             tracing::error!("a label of '{name}' is not taken: {error:#}");
-            unavailable(format!("{error:#}"))
+            ApiError::new(503, "label_unavailable", format!("{error:#}"))
         })?;
     Ok(told(policy, watch, &id, &taken))
 }

@@ -8,7 +8,6 @@ mod simulated;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,25 +74,20 @@ pub(crate) enum Basis {
 }
 
 impl LearnedPolicies {
-    /// Reads the files of the entries. `exists`: whether there is a model of a name.
+    /// Reads the files of the entries, and the labels that are kept. `exists`: whether there is a model of a name.
     ///
     /// # Errors
-    /// One sentence that names the entry and the file.
+    /// One sentence that names the entry.
     pub(crate) fn read(settings: &Settings, exists: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
-        let folder = if settings.is_simulated() {
-            FOLDER_SIMULATED
-        } else {
-            FOLDER
-        };
-        let folder = settings.data_dir.join(folder);
         let read = |entry: &LearnedSettings| {
-            let of = || format!("the [[learned]] '{}'", entry.name);
-            let policy = LearnedPolicy::read(entry, &folder, &exists).with_context(of)?;
-            policy.check_aliases(&settings.aliases).with_context(of)?;
-            if let (Basis::Certified(watch), false) = (&policy.basis, settings.serves_nobody) {
-                watch.warn_of_broken(&policy.name);
+            let policy = LearnedPolicy::read(entry, settings, &exists)?;
+            if let Basis::Certified(watch) = &policy.basis {
+                watch.read_labels().with_context(|| of(entry))?;
+                if !settings.serves_nobody {
+                    watch.warn_of_broken(&policy.name);
+                }
             }
-            Ok((model_name(&entry.name), Arc::new(policy)))
+            Ok((policy.model(), Arc::new(policy)))
         };
         let entries = settings.learned.iter();
         entries.map(read).collect::<anyhow::Result<_>>().map(Self)
@@ -116,7 +110,24 @@ impl LearnedPolicies {
 }
 
 impl LearnedPolicy {
-    fn read(entry: &LearnedSettings, folder: &Path, exists: impl Fn(&str) -> bool) -> anyhow::Result<Self> {
+    /// Reads the files of an entry, without its labels: what was certified, as it was.
+    ///
+    /// # Errors
+    /// One sentence that names the entry.
+    pub(crate) fn read(
+        entry: &LearnedSettings,
+        settings: &Settings,
+        exists: impl Fn(&str) -> bool,
+    ) -> anyhow::Result<Self> {
+        let policy = Self::of_files(entry, settings).with_context(|| of(entry))?;
+        policy.check(exists).with_context(|| of(entry))?;
+        policy
+            .check_aliases(&settings.aliases)
+            .with_context(|| of(entry))?;
+        Ok(policy)
+    }
+
+    fn of_files(entry: &LearnedSettings, settings: &Settings) -> anyhow::Result<Self> {
         let (predictor, sha256) = read_predictor(&entry.predictor)?;
         let basis = match &entry.basis {
             BasisSettings::AtLeast(score) => Basis::AtLeast(*score),
@@ -126,20 +137,25 @@ impl LearnedPolicy {
                 window,
             } => {
                 let certified = Certified::read(certificate, &sha256)?;
+                let folder = if settings.is_simulated() {
+                    FOLDER_SIMULATED
+                } else {
+                    FOLDER
+                };
+                let folder = settings.data_dir.join(folder);
                 let models = predictor.models();
-                let watch = Watch::new(&entry.name, certified, models, *labels, *window, folder)?;
+                let watch = Watch::new(&entry.name, certified, models, *labels, *window, &folder)
+                    .with_context(|| certificate.display().to_string())?;
                 Basis::Certified(Arc::new(watch))
             }
             BasisSettings::Cascade(file) => Basis::Cascade(ServedCascade::read(file, &predictor, &sha256)?),
         };
-        let policy = Self {
+        Ok(Self {
             name: entry.name.clone(),
             predictor,
             sha256,
             basis,
-        };
-        policy.check(exists)?;
-        Ok(policy)
+        })
     }
 
     fn check(&self, exists: impl Fn(&str) -> bool) -> anyhow::Result<()> {
@@ -182,7 +198,7 @@ impl LearnedPolicy {
     }
 
     /// The SHA-256 of the file that it chooses by.
-    pub(crate) fn file(&self) -> &str {
+    fn file(&self) -> &str {
         match &self.basis {
             Basis::AtLeast(_) => &self.sha256,
             Basis::Certified(watch) => &watch.sha256,
@@ -339,6 +355,11 @@ impl LearnedPolicy {
     }
 }
 
+/// Of what an error is.
+fn of(entry: &LearnedSettings) -> String {
+    format!("the [[learned]] '{}'", entry.name)
+}
+
 /// The tag of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag<'a> {
@@ -378,7 +399,7 @@ pub(crate) struct View {
 }
 
 /// Whether a label of a request is asked for. By its name alone, which the gateway mints: nobody can choose what is drawn.
-pub(crate) fn is_drawn(request: &str, share: f64) -> bool {
+fn is_drawn(request: &str, share: f64) -> bool {
     chance(&[b"label", request.as_bytes()]) < share
 }
 

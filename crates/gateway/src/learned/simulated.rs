@@ -10,7 +10,7 @@ use routing_learned::sim::{Asked, Policy};
 
 use super::{Asks, Basis, Chosen, LearnedPolicy, chance};
 
-/// A learned policy as the gateway has it, without labels: nothing breaks its promise.
+/// A learned policy as its files have it: without labels nothing breaks its promise.
 #[derive(Debug)]
 pub(crate) struct Simulated {
     policy: Arc<LearnedPolicy>,
@@ -21,7 +21,7 @@ pub(crate) struct Simulated {
 impl Simulated {
     /// # Errors
     /// One sentence: it looks at what a simulation does not have.
-    pub(crate) fn new(policy: &Arc<LearnedPolicy>, catalogue: &Catalogue) -> anyhow::Result<Self> {
+    pub(crate) fn new(policy: LearnedPolicy, catalogue: &Catalogue) -> anyhow::Result<Self> {
         let model = policy.model();
         if matches!(policy.basis, Basis::Cascade(_)) {
             bail!("'{model}' is a cascade: it looks at answers, and a simulation has none");
@@ -35,8 +35,10 @@ impl Simulated {
             Ok((name.clone(), record.id.clone()))
         };
         let models = policy.models().iter().map(id).collect::<anyhow::Result<_>>()?;
-        let policy = Arc::clone(policy);
-        Ok(Self { policy, models })
+        Ok(Self {
+            policy: Arc::new(policy),
+            models,
+        })
     }
 }
 

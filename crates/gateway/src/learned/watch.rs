@@ -83,10 +83,10 @@ pub(crate) enum Taken {
 }
 
 impl Watch {
-    /// Begins where the labels of the same certificate that are kept in `folder` left it.
+    /// A watch that has heard nothing. Labels are kept in `folder`.
     ///
     /// # Errors
-    /// One sentence about the file of labels.
+    /// One sentence: the certificate does not fit the models, or promises what cannot be.
     pub(super) fn new(
         name: &str,
         certified: Certified,
@@ -103,7 +103,7 @@ impl Watch {
             .iter()
             .map(|(_, certificate)| Monitor::new(certificate, certified.ladder.clone(), models, window))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| anyhow::anyhow!("the certificate is damaged: {}", said(&error)))?;
+            .map_err(|error| anyhow::anyhow!("it is damaged: {}", said(&error)))?;
         let kept = certificates.into_iter().zip(&monitors);
         let kept = kept.map(|((tag, certificate), monitor)| Kept {
             tag,
@@ -112,7 +112,7 @@ impl Watch {
         });
         // Labels are of one certificate: those of the one before say nothing of it.
         let of = certified.sha256.get(..16).unwrap_or(&certified.sha256);
-        let watch = Self {
+        Ok(Self {
             kept: kept.collect(),
             is_for_all,
             ladder: certified.ladder,
@@ -124,9 +124,7 @@ impl Watch {
                 monitors,
             }),
             sha256: certified.sha256,
-        };
-        watch.read_labels()?;
-        Ok(watch)
+        })
     }
 
     /// Whether one promise is for all requests, and not one for each tag.
@@ -221,7 +219,10 @@ impl Watch {
     }
 
     /// Hears again what was heard before the start.
-    fn read_labels(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// One sentence about the file of labels.
+    pub(super) fn read_labels(&self) -> anyhow::Result<()> {
         let mut labels = self.labels();
         let name = labels.path.display().to_string();
         let file = match File::open(&labels.path) {

@@ -24,7 +24,7 @@ use report::Report;
 pub(super) fn run(args: &ReplayArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let settings = Settings::resolve(&args.place.overrides(), env)?;
     let mut policy = Policy::new(args, settings, UtcTime::from(SystemClock.wall()))?;
-    let mut rows = Rows::open(&args.data)?;
+    let mut rows = Rows::open(&args.data)?.of_one_kind();
     let Some(first) = rows.next()? else {
         return Err(WrongUsage(format!("{}: there is no row in it", rows.name())).into());
     };
