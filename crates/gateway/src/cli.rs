@@ -566,7 +566,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
     /// A policy: a strategy such as cheapest, with a least quality of its own as cheapest@60; model:ID for one model; or waypost/NAME for
-    /// a [[learned]] policy of the configuration. It may be there several times; the others are held against the first
+    /// a learned policy of the configuration. It may be there several times; the others are held against the first
     #[arg(long, value_name = "POLICY")]
     pub policy: Vec<String>,
     /// How many requests come, 1 to 1,000,000
