@@ -650,9 +650,13 @@ impl Settings {
             .check_models(catalogue, exists, |name| self.is_learned(&resolved(name)))
     }
 
-    /// Whether a model's name is that of a learned policy.
+    /// The entry of the learned policy that a model's name stands for.
+    pub(crate) fn learned_of(&self, model: &str) -> Option<&LearnedSettings> {
+        self.learned.iter().find(|entry| entry.model() == model)
+    }
+
     fn is_learned(&self, model: &str) -> bool {
-        self.learned.iter().any(|entry| entry.model() == model)
+        self.learned_of(model).is_some()
     }
 }
 

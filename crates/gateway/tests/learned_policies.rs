@@ -16,6 +16,7 @@ use gateway::environment::Environment;
 use http_transport::SystemClock;
 use prompts::prompt;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use store_sqlite::{SqliteStore, StoreOptions};
 use support::{Gateway, INSTANT};
 use tempfile::TempDir;
@@ -337,6 +338,17 @@ fn a_policy_of_the_configuration_is_simulated() {
         kind(20_001)
     );
     write("s.toml", &outage);
+    // It is simulated as it was certified: labels of this machine, damaged ones even, are not looked at.
+    let certificate = std::fs::read(dir.path().join("all.json")).unwrap();
+    let digest = Sha256::digest(&certificate);
+    let sha: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    std::fs::create_dir_all(dir.path().join("waypost-data/learned-simulated")).unwrap();
+    write(
+        &format!("waypost-data/learned-simulated/support-{sha}.jsonl"),
+        "damaged\n",
+    );
+    let (_, _, err) = command::run(dir.path(), &["chat", "Hello"]);
+    assert!(err.contains("the labels"), "it is the file that is read: {err}");
     let dear = format!("model:{DEAR}");
     let args = [
         "simulate",

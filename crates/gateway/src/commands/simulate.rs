@@ -43,7 +43,7 @@ pub(super) fn run(args: &SimulateArgs, env: &Environment) -> anyhow::Result<Outc
     let wrong = |message: String| WrongUsage(message);
     let world = world.map_err(|error| wrong(in_scenario(args, &error.to_string())))?;
     let of_word = |word: &String| -> Result<Box<dyn Policy>, WrongUsage> {
-        let Some(entry) = settings.learned.iter().find(|entry| entry.model() == *word) else {
+        let Some(entry) = settings.learned_of(word) else {
             return policy(word, &world).map_err(|error| wrong(error.to_string()));
         };
         let kinds = &scenario.request;
